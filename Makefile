@@ -1,0 +1,31 @@
+# Everything a fresh machine needs: Python 3.10 or newer with pip and venv, and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help demo test lint bench clean
+
+help:  ## Show the targets
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+demo: $(VENV)/.installed  ## Train six small GRADIENDs, log them, compare them, say how to open the UI
+	$(BIN)/python examples/quickstart.py
+
+test: $(VENV)/.installed  ## Run all tests
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed  ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.installed  ## Measure speed and memory against gradiend, MLflow and the machine's limit
+	$(BIN)/python -m benchmarks --quick
+
+clean:  ## Remove the environment and what the demo made
+	rm -rf $(VENV) demo

@@ -1,0 +1,31 @@
+"""Every error that this package raises on purpose."""
+
+from __future__ import annotations
+
+
+class GradiendMLflowError(Exception):
+    """Base class: catch this to catch whatever this package raises on purpose."""
+
+
+class InvalidInputError(GradiendMLflowError, ValueError):
+    """An argument is not of the form that the function takes; the text says what came and what was wanted."""
+
+
+class CheckpointError(GradiendMLflowError):
+    """A GRADIEND checkpoint or model cannot be read, or lacks what was asked of it."""
+
+
+class MissingPartError(CheckpointError):
+    """A GRADIEND does not have the part that was asked for."""
+
+
+class ArtifactError(GradiendMLflowError):
+    """A top-k file is not what its format promises; the text names the file and the fault."""
+
+
+class SpaceConflictError(GradiendMLflowError):
+    """Two sets name the same parameter with different shapes, so their weights cannot be matched."""
+
+
+class StoreError(GradiendMLflowError):
+    """MLflow could not be asked, or does not hold what was asked for."""
