@@ -1,0 +1,85 @@
+"""gradiend's four parts, and what its `topk` means."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Sequence
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from gradiend_mlflow.errors import InvalidInputError
+
+Part = Literal["encoder-weight", "decoder-weight", "decoder-bias", "decoder-sum"]
+PARTS: tuple[Part, ...] = get_args(Part)
+DEFAULT_TOPK = 10_000
+
+
+def check_part(part: str) -> Part:
+    """Return `part` if it is one of gradiend's four.
+
+    Raises:
+        InvalidInputError: If it is not.
+    """
+    for known in PARTS:
+        if part == known:
+            return known
+    raise InvalidInputError(f"part must be one of {', '.join(PARTS)}; got {part!r}")
+
+
+def check_parts(parts: Sequence[str]) -> tuple[Part, ...]:
+    """Return `parts` as a tuple without repetitions, in the order given.
+
+    Raises:
+        InvalidInputError: If it is empty, a bare string, or names something that is no part.
+    """
+    if isinstance(parts, str):
+        raise InvalidInputError(f"parts must be a sequence of part names; got the string {parts!r}: write [{parts!r}]")
+    checked = tuple(dict.fromkeys(check_part(part) for part in parts))
+    if not checked:
+        raise InvalidInputError(f"parts is empty; name at least one of {', '.join(PARTS)}")
+    return checked
+
+
+def check_topk(topk: Any) -> int | float:
+    """Return `topk` as a plain int or float, as `GradiendModel.get_topk_weights` accepts it.
+
+    Raises:
+        InvalidInputError: If it is a bool, a negative int, a float outside (0, 1], or no number.
+    """
+    if isinstance(topk, (bool, np.bool_)):
+        raise InvalidInputError(f"topk must be an int or a fraction in (0, 1]; got the bool {topk}")
+    if isinstance(topk, (float, np.floating)):
+        if not 0.0 < topk <= 1.0:
+            raise InvalidInputError(
+                f"topk as a float is a fraction in (0, 1]; got {topk!r}. For a number of weights pass an int."
+            )
+        return float(topk)
+    try:
+        number = operator.index(topk)
+    except TypeError:
+        raise InvalidInputError(
+            f"topk must be an int or a fraction in (0, 1]; got {topk!r} of type {type(topk).__name__}"
+        ) from None
+    if number < 0:
+        raise InvalidInputError(f"topk as an int must not be negative; got {number}")
+    return number
+
+
+def resolve_topk(topk: float, input_dim: int) -> int:
+    """How many weights `topk` means for a GRADIEND with `input_dim` inputs.
+
+    The rule is that of `gradiend.GradiendModel.get_topk_weights`: a fraction means
+    `ceil(fraction * input_dim)`, and the result is clipped to `[1, input_dim]` (so 0 means 1).
+
+    Raises:
+        InvalidInputError: If `topk` is not acceptable; see `check_topk`.
+
+    Example:
+        >>> resolve_topk(0.1, 15), resolve_topk(1000, 15)
+        (2, 15)
+    """
+    checked = check_topk(topk)
+    wanted = math.ceil(checked * input_dim) if isinstance(checked, float) else checked
+    return min(max(wanted, 1), input_dim)
