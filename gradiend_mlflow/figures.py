@@ -1,0 +1,189 @@
+"""Overlaps as pictures: every function draws on axes and returns them; none shows, saves or closes a figure."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from gradiend_mlflow.errors import InvalidInputError
+from gradiend_mlflow.overlap import Overlap, Value, check_value
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_ANNOTATED_UP_TO = 25
+_LABELLED_UP_TO = 80
+_VENN_LIMIT = 6
+_TITLES = {
+    "intersection": "shared weights",
+    "intersection_frac": "shared weights / smaller set",
+    "jaccard": "Jaccard index",
+}
+
+
+def heatmap_size(n: int, longest_label: int = 8) -> tuple[float, float]:
+    """Width and height in inches at which a heatmap of `n` sets is readable."""
+    cell = 0.62 if n <= _ANNOTATED_UP_TO else 0.22 if n <= _LABELLED_UP_TO else 0.06
+    side = max(2.2, cell * n) + 0.075 * min(longest_label, 40)
+    return min(side + 1.4, 26.0), min(side + 0.7, 25.0)
+
+
+def plot_heatmap(
+    overlap: Overlap,
+    *,
+    value: Value = "intersection_frac",
+    ax: Axes | None = None,
+    annot: bool | Literal["auto"] = "auto",
+    cmap: str = "viridis",
+    title: str | None = None,
+) -> Axes:
+    """Draw the pairwise overlap of any number of sets.
+
+    Args:
+        overlap: The overlap.
+        value: "intersection" (a count), "intersection_frac" or "jaccard" (shown as percentages from 0 to 100).
+        ax: Where to draw; default a new pyplot figure of a fitting size.
+        annot: Whether to write the values into the cells; "auto" does up to 25 sets.
+        cmap: A matplotlib colormap.
+        title: A title above the axes.
+
+    Returns:
+        The axes.
+
+    Raises:
+        InvalidInputError: If `value` is not one of the three.
+    """
+    import seaborn as sns
+
+    check_value(value)
+    n = len(overlap.labels)
+    axes = _axes(ax, heatmap_size(n, max(map(len, overlap.labels))))
+    counts = value == "intersection"
+    matrix = overlap.values(value) if counts else overlap.values(value) * 100
+    with_labels = n <= _LABELLED_UP_TO
+    sns.heatmap(
+        matrix,
+        ax=axes,
+        annot=n <= _ANNOTATED_UP_TO if annot == "auto" else annot,
+        fmt=".0f",
+        annot_kws={"fontsize": 9 if n <= 12 else 7},  # noqa: PLR2004
+        cmap=cmap,
+        vmin=0,
+        vmax=None if counts else 100,
+        square=True,
+        linewidths=0.5 if n <= _ANNOTATED_UP_TO else 0,
+        xticklabels=list(overlap.labels) if with_labels else False,
+        yticklabels=list(overlap.labels) if with_labels else False,
+        cbar_kws={"label": _TITLES[value] + ("" if counts else " (%)"), "shrink": 0.8},
+    )
+    axes.tick_params(axis="both", length=0)
+    for label in axes.get_xticklabels():
+        label.set(rotation=45, ha="right", rotation_mode="anchor")
+    for label in axes.get_yticklabels():
+        label.set(rotation=0)
+    if not with_labels:
+        axes.set(xlabel=f"{n} runs", ylabel=f"{n} runs")
+    if title:
+        axes.set_title(title)
+    return axes
+
+
+def plot_venn(overlap: Overlap, *, ax: Axes | None = None, title: str | None = None) -> Axes:
+    """Draw which weights 2 to 6 sets share: the number in every region, in shapes of fixed size.
+
+    The shapes are not proportional to the numbers, so every region has room whatever the numbers are. For 6 sets
+    the shapes are triangles; regions of 6 sets that no drawing could name are all shown.
+
+    Args:
+        overlap: The overlap of 2 to 6 sets.
+        ax: Where to draw; default a new pyplot figure.
+        title: A title above the axes.
+
+    Returns:
+        The axes.
+
+    Raises:
+        InvalidInputError: If there are fewer than 2 or more than 6 sets.
+    """
+    n = len(overlap.labels)
+    if not 2 <= n <= _VENN_LIMIT:  # noqa: PLR2004
+        raise InvalidInputError(
+            f"a Venn diagram shows 2 to {_VENN_LIMIT} sets; got {n}. The heatmap shows any number: plot_heatmap()"
+        )
+    axes = _axes(ax, (5.5, 5.0) if n <= 3 else (8.0, 7.0))  # noqa: PLR2004
+    sizes = _region_sizes(overlap)
+    labels = [f"{label}\n({size:,})" for label, size in zip(overlap.labels, overlap.sizes, strict=True)]
+    if n <= 3:  # noqa: PLR2004
+        _venn_of_circles(axes, sizes, labels)
+    else:
+        _venn_of_shapes(axes, sizes, labels)
+    if title:
+        axes.set_title(title)
+    return axes
+
+
+def _region_sizes(overlap: Overlap) -> dict[str, int]:
+    """Sizes of all regions by code: "101" is in the first and third set alone."""
+    n = len(overlap.labels)
+    sizes = {format(code, f"0{n}b"): 0 for code in range(1, 2**n)}
+    for members, size in overlap.regions.items():
+        sizes["".join("1" if label in members else "0" for label in overlap.labels)] = size
+    return sizes
+
+
+def _venn_of_circles(axes: Axes, sizes: dict[str, int], labels: list[str]) -> None:
+    from matplotlib_venn import venn2, venn3
+    from matplotlib_venn.layout.venn2 import DefaultLayoutAlgorithm as Layout2
+    from matplotlib_venn.layout.venn3 import DefaultLayoutAlgorithm as Layout3
+
+    draw, layout = (venn2, Layout2) if len(labels) == 2 else (venn3, Layout3)  # noqa: PLR2004
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about empty regions: their zeros are shown
+        draw(
+            subsets=sizes,
+            set_labels=labels,
+            set_colors=_colors(len(labels)),
+            ax=axes,
+            subset_label_formatter=lambda size: f"{size:,}",
+            layout_algorithm=layout(fixed_subset_sizes=(1,) * len(sizes)),
+        )
+
+
+def _venn_of_shapes(axes: Axes, sizes: dict[str, int], labels: list[str]) -> None:
+    from venn import draw_venn, generate_colors
+
+    draw_venn(
+        petal_labels={code: f"{size:,}" if size else "" for code, size in sizes.items()},
+        dataset_labels=[label.replace("\n", " ") for label in labels],
+        hint_hidden=False,
+        colors=generate_colors(cmap=_colors(len(labels)), n_colors=len(labels), alpha=0.35),
+        figsize=None,
+        fontsize=9,
+        legend_loc=None,
+        ax=axes,
+    )
+    axes.legend(
+        axes.patches,
+        [label.replace("\n", " ") for label in labels],
+        loc="upper center",
+        bbox_to_anchor=(0.5, 0.0),
+        ncols=2 if len(labels) == 4 else 3,  # noqa: PLR2004
+        frameon=False,
+        fontsize=9,
+    )
+
+
+def _colors(n: int) -> list[Any]:
+    import matplotlib as mpl
+
+    return list(mpl.colormaps["tab10"](np.arange(n)))
+
+
+def _axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
+    if ax is not None:
+        return ax
+    from matplotlib import pyplot as plt
+
+    return plt.subplots(figsize=size, layout="constrained")[1]
