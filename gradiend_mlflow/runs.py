@@ -1,0 +1,284 @@
+"""Finding logged runs and pulling their top-k sets; no model, no torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pandas as pd
+
+from gradiend_mlflow import tags
+from gradiend_mlflow.artifact import load_topk_file
+from gradiend_mlflow.errors import ArtifactError, GradiendMLflowError, InvalidInputError, StoreError
+from gradiend_mlflow.parts import check_part, check_topk
+from gradiend_mlflow.store import Store
+from gradiend_mlflow.topk import TopKSet
+
+if TYPE_CHECKING:
+    from mlflow.entities import Experiment, Run
+
+T = TypeVar("T")
+
+COLUMNS = (
+    "run_id",
+    "run_name",
+    "gradiend_run_id",
+    "experiment",
+    "base_model",
+    "target_classes",
+    "seed",
+    "converged",
+    "correlation",
+    "parts",
+    "k",
+    "start_time",
+    "status",
+    "experiment_id",
+    "artifact_uri",
+    "sets",
+)
+_KINDS = (tags.TRAINING, tags.SEED_RUN, tags.COMPARISON)
+_PARALLEL_DOWNLOADS = 16
+# Only paths of this form are fetched: a server must not be able to point a client at other files.
+_SET_PATH = re.compile(rf"{tags.TOPK_FOLDER}/[A-Za-z0-9._-]+\.parquet")
+
+
+def search_runs(
+    experiment_names: Sequence[str] | str | None = None,
+    *,
+    experiment_ids: Sequence[str] | None = None,
+    filter_string: str = "",
+    search_all_experiments: bool = False,
+    kinds: Sequence[str] = (tags.TRAINING,),
+    order_by: Sequence[str] = ("attributes.start_time ASC",),
+    max_results: int | None = None,
+    tracking_uri: str | None = None,
+) -> pd.DataFrame:
+    """Find the training runs that have top-k sets, oldest first.
+
+    Args:
+        experiment_names: Names of experiments to search; default the active experiment.
+        experiment_ids: Ids of experiments to search, besides the named ones.
+        filter_string: An MLflow filter over runs, such as ``"params.learning_rate = '0.001'"``; dotted tags need
+            backticks: ``"tags.`gradiend.base_model` = 'bert-base-cased'"``.
+        search_all_experiments: Search every experiment of the server instead.
+        kinds: Which runs: "training" (one per trained model), "seed" (one per seed that was tried for one) and
+            "comparison" (which have no sets of their own).
+        order_by: MLflow's order clauses.
+        max_results: Return no more rows than this; default all.
+        tracking_uri: The MLflow server or database; default MLflow's current one.
+
+    Returns:
+        One row per run: run_id, run_name, gradiend_run_id (the trainer's `run_id`), experiment, base_model,
+        target_classes (tuple), seed, converged (True, False or None if unknown), correlation (of the logged
+        model), parts (tuple), k (the smallest of its sets), start_time (UTC), and for `load_topk` also status,
+        experiment_id, artifact_uri and sets (path, sha256 and k per part).
+
+    Raises:
+        StoreError: If an experiment does not exist, the filter is refused, or MLflow cannot be reached.
+        InvalidInputError: If `kinds` names an unknown kind.
+    """
+    unknown = [kind for kind in kinds if kind not in _KINDS]
+    if unknown or not kinds:
+        raise InvalidInputError(f"kinds must name some of {', '.join(_KINDS)}; got {list(kinds)}")
+    store = Store(tracking_uri)
+    experiments = _experiments(store, experiment_names, experiment_ids, everywhere=search_all_experiments)
+    found = store.search(list(experiments), _filter(kinds, filter_string), order_by=order_by, max_results=max_results)
+    rows = [_row(run, experiments[run.info.experiment_id]) for run in found if run.data.tags.get(tags.KIND) in kinds]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def get_runs(run_ids: Sequence[str], *, tracking_uri: str | None = None) -> pd.DataFrame:
+    """The rows that `search_runs` has for runs of known ids, in the order given; of any kind, with sets or without.
+
+    Raises:
+        StoreError: If a run does not exist or MLflow cannot be reached; it names all that failed.
+        InvalidInputError: If an id comes twice.
+    """
+    _check_runs(run_ids)
+    store = Store(tracking_uri)
+    with ThreadPoolExecutor(_PARALLEL_DOWNLOADS) as pool:
+        found = list(pool.map(lambda run_id: _attempt(lambda: store.run(run_id)), run_ids))
+    runs = _successes(run_ids, found, "could not be found")
+    experiments = store.find_experiments([], sorted({run.info.experiment_id for run in runs.values()}))
+    rows = [_row(run, experiments[run.info.experiment_id]) for run in runs.values()]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def load_topk(
+    runs: Sequence[str] | pd.DataFrame,
+    *,
+    part: str = "decoder-weight",
+    topk: float = 1000,
+    tracking_uri: str | None = None,
+) -> dict[str, TopKSet]:
+    """Pull one top-k set per run straight from the runs' artifacts, in parallel, each verified by its SHA-256.
+
+    Args:
+        runs: MLflow run ids, or rows of `search_runs` (which saves a request per run).
+        part: Which of gradiend's four importances.
+        topk: How many weights, or which fraction of each run's own input_dim.
+        tracking_uri: The MLflow server or database; default MLflow's current one.
+
+    Returns:
+        The set of each run by MLflow run id, in the order of `runs`, cut to `topk`.
+
+    Raises:
+        StoreError: If a run is missing, has no such part, or cannot be downloaded.
+        ArtifactError: If a set's file is damaged or is not the one that was logged.
+        InvalidInputError: If `part` or `topk` is not acceptable, or a run kept fewer weights than `topk` asks for.
+            An error about several runs names all of them.
+    """
+    part, topk = check_part(part), check_topk(topk)
+    store = Store(tracking_uri)
+    _check_runs(runs)
+    if not (isinstance(runs, pd.DataFrame) and {"artifact_uri", "sets"} <= set(runs.columns)):
+        runs = get_runs(list(runs["run_id"] if isinstance(runs, pd.DataFrame) else runs), tracking_uri=store.uri)
+    sources = [
+        _Source(run_id, artifact_uri, sets.get(part), tuple(sets))
+        for run_id, artifact_uri, sets in zip(runs["run_id"], runs["artifact_uri"], runs["sets"], strict=True)
+    ]
+    with (
+        tempfile.TemporaryDirectory(prefix="gradiend-mlflow-") as folder,
+        ThreadPoolExecutor(_PARALLEL_DOWNLOADS) as pool,
+    ):
+        pulled = list(
+            pool.map(lambda source: _attempt(lambda: _pull(store, source, part, topk, Path(folder))), sources)
+        )
+    return _successes([source.run_id for source in sources], pulled, "have no usable set")
+
+
+# ------------------------------------------------------------------------------------------------------------ search
+
+
+def _experiments(
+    store: Store, names: Sequence[str] | str | None, ids: Sequence[str] | None, *, everywhere: bool
+) -> dict[str, Experiment]:
+    if everywhere:
+        if names or ids:
+            raise InvalidInputError("give experiment_names or experiment_ids, or search_all_experiments; not both")
+        return store.experiments()
+    if names is None and ids is None:
+        ids = [store.active_experiment_id()]
+    names = [names] if isinstance(names, str) else list(names or ())
+    return store.find_experiments(names, list(ids or ()))
+
+
+def _filter(kinds: Sequence[str], filter_string: str) -> str:
+    # MLflow's filters know no OR: several kinds are told apart in the rows.
+    clauses = [f"tags.`{tags.KIND}` = '{kinds[0]}'" if len(kinds) == 1 else f"tags.`{tags.KIND}` LIKE '%'"]
+    if tags.COMPARISON not in kinds:
+        clauses.append(f"tags.`{tags.TOPK}` LIKE '{{%'")
+    if filter_string.strip():
+        clauses.append(filter_string)
+    return " AND ".join(clauses)
+
+
+def _row(run: Run, experiment: Experiment) -> dict[str, Any]:
+    sets = _sets_of(run.data.tags)
+    converged = run.data.tags.get(tags.CONVERGED)
+    return {
+        "run_id": run.info.run_id,
+        "run_name": run.info.run_name,
+        "gradiend_run_id": run.data.tags.get(tags.RUN_ID),
+        "experiment": experiment.name,
+        "base_model": run.data.tags.get(tags.BASE_MODEL),
+        "target_classes": tuple(json.loads(run.data.tags.get(tags.TARGET_CLASSES, "[]"))),
+        "seed": run.data.tags.get(tags.SEED),
+        "converged": None if converged is None else converged == "true",
+        "correlation": run.data.metrics.get(tags.BEST_CORRELATION),
+        "parts": tuple(sets),
+        "k": min((entry["k"] for entry in sets.values()), default=0),
+        "start_time": datetime.fromtimestamp(run.info.start_time / 1000, tz=timezone.utc),
+        "status": run.info.status,
+        "experiment_id": experiment.experiment_id,
+        "artifact_uri": run.info.artifact_uri,
+        "sets": sets,
+    }
+
+
+def _sets_of(run_tags: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    try:
+        sets: dict[str, dict[str, Any]] = json.loads(run_tags.get(tags.TOPK, "{}"))
+        return {str(part): {key: entry[key] for key in ("path", "sha256", "k")} for part, entry in sets.items()}
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return {}
+
+
+# -------------------------------------------------------------------------------------------------------------- load
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where a run's set of the wanted part lies; `entry` is None where it has none."""
+
+    run_id: str
+    artifact_uri: str
+    entry: Mapping[str, Any] | None
+    parts: tuple[str, ...]
+
+
+def _check_runs(runs: Sequence[str] | pd.DataFrame) -> None:
+    if isinstance(runs, str):
+        raise InvalidInputError(f"runs must be a sequence of run ids or a frame; got the string {runs!r}")
+    if isinstance(runs, pd.DataFrame):
+        if "run_id" not in runs.columns:
+            columns = ", ".join(map(str, runs.columns))
+            raise InvalidInputError(f"a frame of runs needs the column run_id; it has {columns}")
+        runs = list(runs["run_id"])
+    repeated = [run_id for run_id, count in Counter(runs).items() if count > 1]
+    if repeated:
+        raise InvalidInputError(f"each run may come once; these come more often: {', '.join(repeated)}")
+
+
+def _pull(store: Store, source: _Source, part: str, topk: float, folder: Path) -> TopKSet:
+    entry = source.entry
+    if entry is None:
+        parts = ", ".join(source.parts) or "none"
+        raise StoreError(
+            f"it has no set of the part {part!r} (it has: {parts}); log one with log_topk(..., run_id=...)"
+        )
+    if not _SET_PATH.fullmatch(entry["path"]):
+        raise ArtifactError(f"its tag {tags.TOPK} names a path that is not a set's: {entry['path']!r}")
+    file = folder / f"{source.run_id}.parquet"
+    store.download(source.artifact_uri, entry["path"], file)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    if digest != entry["sha256"]:
+        raise ArtifactError(
+            f"{entry['path']} is not the file that was logged: its SHA-256 is {digest[:12]}…, "
+            f"the run says {entry['sha256'][:12]}…"
+        )
+    return load_topk_file(file).top(topk)
+
+
+def _attempt(action: Callable[[], T]) -> T | GradiendMLflowError:
+    """What `action` returns, or the error that it raises, so that one run's fault does not hide the others'."""
+    try:
+        return action()
+    except GradiendMLflowError as error:
+        return error
+
+
+def _successes(run_ids: Sequence[str], results: Sequence[T | GradiendMLflowError], fault: str) -> dict[str, T]:
+    """The results by run; if some are errors, one error that tells them all, of the type of the first."""
+    successes: dict[str, T] = {}
+    failures: dict[str, GradiendMLflowError] = {}
+    for run_id, result in zip(run_ids, results, strict=True):
+        if isinstance(result, GradiendMLflowError):
+            failures[run_id] = result
+        else:
+            successes[run_id] = result
+    if failures:
+        lines = "\n".join(f"  run {run_id}: {error}" for run_id, error in failures.items())
+        kind = type(next(iter(failures.values())))
+        raise kind(f"{len(failures)} of {len(results)} runs {fault}:\n{lines}")
+    return successes

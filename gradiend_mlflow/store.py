@@ -1,0 +1,264 @@
+"""The one door to MLflow: explicit client, explicit run ids, errors that name the server.
+
+Nothing here touches MLflow's global state: no active run, no `set_tracking_uri`, no environment variable.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.entities import Experiment, Metric, Param, Run, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.tracking import fluent
+from mlflow.tracking.context.registry import resolve_tags
+
+from gradiend_mlflow import tags
+from gradiend_mlflow.errors import StoreError
+
+_METRICS_PER_BATCH = 1000
+_PARAMS_PER_BATCH = 100
+_PARAM_LENGTH = 6000
+_TAG_LENGTH = 8000
+_RUNS_PER_PAGE = 1000
+
+T = TypeVar("T")
+
+
+def active_run_id(tracking_uri: str | None = None) -> str | None:
+    """The id of this thread's active run, if it is on that server (default: MLflow's current one)."""
+    active = mlflow.active_run()
+    elsewhere = tracking_uri is not None and tracking_uri != mlflow.get_tracking_uri()
+    return None if active is None or elsewhere else str(active.info.run_id)
+
+
+def chosen_experiment_id(tracking_uri: str | None = None) -> str | None:
+    """The id of the experiment set with `mlflow.set_experiment`, if one is; asks no server."""
+    elsewhere = tracking_uri is not None and tracking_uri != mlflow.get_tracking_uri()
+    chosen: Any = fluent._active_experiment_id  # noqa: SLF001  # the public ways may ask the server
+    return None if chosen is None or elsewhere else str(chosen)
+
+
+@dataclass(frozen=True)
+class MetricPoint:
+    """One value of one metric: `timestamp` in milliseconds since the epoch."""
+
+    key: str
+    value: float
+    timestamp: int
+    step: int
+
+
+class Store:
+    """A tracking server, or the database that stands for one.
+
+    Args:
+        tracking_uri: Where it is; default what `mlflow.get_tracking_uri()` says now.
+
+    Raises:
+        StoreError: From every method, if MLflow refuses or cannot be reached; it names the server.
+    """
+
+    def __init__(self, tracking_uri: str | None = None) -> None:
+        self.uri: str = tracking_uri or mlflow.get_tracking_uri()
+
+    @cached_property
+    def _client(self) -> MlflowClient:
+        return MlflowClient(tracking_uri=self.uri)
+
+    # ------------------------------------------------------------------------------------------------ experiments
+
+    def experiment_id(self, name: str) -> str:
+        """The id of an experiment; made as a model-training one if there is none of that name."""
+        with self._asking(f"find or create the experiment {name!r}"):
+            found = self._client.get_experiment_by_name(name)
+            if found is not None:
+                return str(found.experiment_id)
+            try:
+                return str(
+                    self._client.create_experiment(name, tags={tags.MLFLOW_EXPERIMENT_KIND: tags.MODEL_TRAINING})
+                )
+            except MlflowException:
+                # Another process may have made it in between.
+                found = self._client.get_experiment_by_name(name)
+                if found is None:
+                    raise
+                return str(found.experiment_id)
+
+    def active_experiment_id(self) -> str:
+        """The experiment that MLflow's own calls would log to now, or the default one of another server."""
+        with self._asking("find the active experiment"):
+            if self.uri != mlflow.get_tracking_uri():
+                return "0"
+            return str(fluent._get_experiment_id())  # noqa: SLF001  # what MLflow's own flavors ask
+
+    def experiments(self) -> dict[str, Experiment]:
+        """Every active experiment by its id."""
+        found: dict[str, Experiment] = {}
+        token = None
+        with self._asking("list the experiments"):
+            while True:
+                page = self._client.search_experiments(max_results=_RUNS_PER_PAGE, page_token=token)
+                found.update((experiment.experiment_id, experiment) for experiment in page)
+                token = page.token
+                if not token:
+                    return found
+
+    def find_experiments(self, names: Sequence[str], ids: Sequence[str]) -> dict[str, Experiment]:
+        """The experiments of these names and ids, by id.
+
+        Raises:
+            StoreError: If one does not exist; it names the nearest that do.
+        """
+        known = self.experiments()
+        by_name = {experiment.name: experiment for experiment in known.values()}
+        for wanted, existing, what in ((names, by_name, "name"), (ids, known, "id")):
+            missing = [key for key in wanted if key not in existing]
+            if missing:
+                near = difflib.get_close_matches(missing[0], existing, n=3, cutoff=0.5) or sorted(existing)[:10]
+                raise StoreError(
+                    f"MLflow at {self.shown_uri} has no experiment of the {what} {missing[0]!r}. It has: "
+                    f"{', '.join(repr(key) for key in near) or 'none'}"
+                )
+        chosen = [by_name[name] for name in names] + [known[experiment_id] for experiment_id in ids]
+        return {experiment.experiment_id: experiment for experiment in chosen}
+
+    # ----------------------------------------------------------------------------------------------------- writing
+
+    def create_run(
+        self, experiment_id: str, *, name: str, run_tags: Mapping[str, str], start_time: int | None = None
+    ) -> str:
+        """Start a run and return its id; user and source tags are added as MLflow's own API adds them."""
+        with self._asking(f"create the run {name!r}"):
+            run = self._client.create_run(
+                experiment_id, run_name=name, tags=resolve_tags(_fitting_tags(run_tags)), start_time=start_time
+            )
+            return str(run.info.run_id)
+
+    def log_metrics(self, run_id: str, points: Iterable[MetricPoint]) -> None:
+        """Log metric values, in as few requests as the server takes."""
+        with self._asking(f"log metrics to the run {run_id}"):
+            for batch in _batches(points, _METRICS_PER_BATCH):
+                self._client.log_batch(
+                    run_id, metrics=[Metric(point.key, point.value, point.timestamp, point.step) for point in batch]
+                )
+
+    def log_params(self, run_id: str, params: Mapping[str, str]) -> dict[str, str]:
+        """Log params; over-long values are cut.
+
+        Returns:
+            The params that the run refused, with the reason: those it already has with another value.
+        """
+        refused: dict[str, str] = {}
+        with self._asking(f"log params to the run {run_id}"):
+            for batch in _batches(params.items(), _PARAMS_PER_BATCH):
+                fitting = [Param(key, _shortened(value, _PARAM_LENGTH)) for key, value in batch]
+                try:
+                    self._client.log_batch(run_id, params=fitting)
+                except MlflowException as error:
+                    if error.error_code != "INVALID_PARAMETER_VALUE":
+                        raise
+                    # One changed value rejects its whole batch: find it.
+                    refused |= self._log_params_singly(run_id, fitting)
+        return refused
+
+    def _log_params_singly(self, run_id: str, params: Sequence[Param]) -> dict[str, str]:
+        refused: dict[str, str] = {}
+        for param in params:
+            try:
+                self._client.log_batch(run_id, params=[param])
+            except MlflowException as error:
+                if error.error_code != "INVALID_PARAMETER_VALUE":
+                    raise
+                refused[param.key] = str(error)
+        return refused
+
+    def set_tags(self, run_id: str, run_tags: Mapping[str, str]) -> None:
+        """Set tags on a run, replacing those of the same names."""
+        with self._asking(f"set tags on the run {run_id}"):
+            for batch in _batches(_fitting_tags(run_tags).items(), _PARAMS_PER_BATCH):
+                self._client.log_batch(run_id, tags=[RunTag(key, value) for key, value in batch])
+
+    def upload(self, run_id: str, file: Path, folder: str | None) -> None:
+        """Log a file as an artifact into a folder of the run; None means the top."""
+        with self._asking(f"upload {file.name} to the run {run_id}"):
+            self._client.log_artifact(run_id, str(file), folder)
+
+    def end_run(self, run_id: str, status: str, end_time: int | None = None) -> None:
+        """End a run: status FINISHED, FAILED or KILLED."""
+        with self._asking(f"end the run {run_id}"):
+            self._client.set_terminated(run_id, status=status, end_time=end_time)
+
+    # ----------------------------------------------------------------------------------------------------- reading
+
+    def run(self, run_id: str) -> Run:
+        """One run with its tags, params and latest metrics."""
+        with self._asking(f"find the run {run_id}"):
+            return self._client.get_run(run_id)
+
+    def search(
+        self,
+        experiment_ids: Sequence[str],
+        filter_string: str,
+        *,
+        order_by: Sequence[str] = (),
+        max_results: int | None = None,
+    ) -> list[Run]:
+        """All runs of these experiments that match, over as many pages as it takes."""
+        found: list[Run] = []
+        token = None
+        with self._asking(f"search for runs with the filter {filter_string!r}"):
+            while True:
+                wanted = _RUNS_PER_PAGE if max_results is None else min(_RUNS_PER_PAGE, max_results - len(found))
+                page = self._client.search_runs(
+                    list(experiment_ids), filter_string, max_results=wanted, order_by=list(order_by), page_token=token
+                )
+                found += page
+                token = page.token
+                if not token or (max_results is not None and len(found) >= max_results):
+                    return found
+
+    def download(self, artifact_uri: str, path: str, destination: Path) -> None:
+        """Fetch one artifact file of a run, in one request where the server allows it."""
+        with self._asking(f"download {path} from {artifact_uri}"):
+            repository = get_artifact_repository(artifact_uri, tracking_uri=self.uri)
+            # The public download_artifacts first lists the folder: a second request for every file.
+            repository._download_file(path, str(destination))  # noqa: SLF001
+
+    @property
+    def shown_uri(self) -> str:
+        """The URI without its password, for messages."""
+        return re.sub(r"//([^/@:]*):[^/@]*@", r"//\1:***@", self.uri)
+
+    @contextmanager
+    def _asking(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except StoreError:
+            raise
+        except Exception as error:  # MLflow lets through requests', SQLAlchemy's and its plugins' exceptions
+            raise StoreError(f"could not {what} at MLflow on {self.shown_uri}: {error}") from error
+
+
+def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
+def _shortened(value: str, length: int) -> str:
+    return value if len(value) <= length else value[: length - 1] + "…"
+
+
+def _fitting_tags(run_tags: Mapping[str, Any]) -> dict[str, str]:
+    return {key: _shortened(str(value), _TAG_LENGTH) for key, value in run_tags.items()}

@@ -1,0 +1,41 @@
+"""The names that a run carries in MLflow: what the writing side sets and the reading side looks for."""
+
+from __future__ import annotations
+
+KIND = "gradiend.kind"
+TRAINING = "training"
+SEED_RUN = "seed"
+COMPARISON = "comparison"
+
+RUN_ID = "gradiend.run_id"
+BASE_MODEL = "gradiend.base_model"
+TARGET_CLASSES = "gradiend.target_classes"  # JSON list
+CONVERGED = "gradiend.converged"  # true or false
+SEED = "gradiend.seed"
+GRADIEND_VERSION = "gradiend.version"
+PLUGIN_VERSION = "gradiend.mlflow_version"
+FAILURE = "gradiend.failure"
+
+# JSON: {part: {"path": artifact path, "sha256": hex digest of the file, "k": weights in it}}.
+# Written last: a run that has it is complete.
+TOPK = "gradiend.topk"
+# JSON: {part: reason}, for parts that were asked for and could not be had.
+TOPK_LEFT_OUT = "gradiend.topk_left_out"
+
+SOURCE_RUNS = "gradiend.source_runs"  # JSON list of run ids, on a comparison
+
+BEST_CORRELATION = "best/correlation"
+BEST_STEP = "best/step"
+BEST_LOSS = "best/loss"
+
+TOPK_FOLDER = "gradiend/topk"
+FIGURES_FOLDER = "gradiend/figures"
+FILES_FOLDER = "gradiend"
+
+MLFLOW_RUN_NAME = "mlflow.runName"
+MLFLOW_PARENT = "mlflow.parentRunId"
+MLFLOW_NOTE = "mlflow.note.content"
+MLFLOW_AUTOLOGGING = "mlflow.autologging"
+MLFLOW_EXPERIMENT_KIND = "mlflow.experimentKind"
+# Without it the UI opens an experiment as one about prompts and traces.
+MODEL_TRAINING = "custom_model_development"
