@@ -1,0 +1,75 @@
+"""What can be said of a run: plain values, so that they can wait, be sent later or be written down."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from gradiend_mlflow.store import MetricPoint
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where a run goes. `adopt` is the user's own active run, to log into instead of starting one."""
+
+    experiment_id: str | None = None
+    experiment_name: str | None = None
+    adopt: str | None = None
+
+
+@dataclass(frozen=True)
+class StartRun:
+    """Start the run `key`: below the run `parent` if there is one, else at `destination`."""
+
+    key: str
+    name: str
+    run_tags: Mapping[str, str]
+    start_time: int
+    destination: Destination
+    parent: str | None = None
+
+
+@dataclass(frozen=True)
+class LogMetrics:
+    """Values of metrics of the run `key`."""
+
+    key: str
+    points: tuple[MetricPoint, ...]
+
+
+@dataclass(frozen=True)
+class LogParams:
+    """Params of the run `key`."""
+
+    key: str
+    params: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class SetTags:
+    """Tags of the run `key`."""
+
+    key: str
+    run_tags: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file for the run `key`, into an artifact folder."""
+
+    key: str
+    file: Path
+    folder: str
+
+
+@dataclass(frozen=True)
+class EndRun:
+    """The end of the run `key`."""
+
+    key: str
+    status: str
+    end_time: int
+
+
+Record = StartRun | LogMetrics | LogParams | SetTags | Upload | EndRun
