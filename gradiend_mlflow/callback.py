@@ -1,0 +1,195 @@
+"""gradiend's training hooks, turned into MLflow runs."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from gradiend.trainer.core.callbacks import TrainingCallback
+from mlflow.utils.autologging_utils import ExceptionSafeAbstractClass, is_testing
+
+from gradiend_mlflow import tags
+from gradiend_mlflow.parts import DEFAULT_TOPK, PARTS
+from gradiend_mlflow.recorder import RunWriter
+from gradiend_mlflow.session import DEFAULT_DEADLINE, LogOptions, Session, run_id_of
+from gradiend_mlflow.training import is_multi_seed, outcome_of_scores, params_of, seed_of, step_metrics
+
+logger = logging.getLogger("gradiend_mlflow")
+
+Hook = TypeVar("Hook", bound=Callable[..., None])
+
+
+def _guarded(hook: Hook) -> Hook:
+    """Keep every fault of ours out of the training, and tell of the first one in each hook."""
+
+    @functools.wraps(hook)
+    def guarded(self: MLflowCallback, *args: Any, **kwargs: Any) -> None:
+        try:
+            hook(self, *args, **kwargs)
+        except Exception as error:
+            if is_testing():
+                raise
+            if hook.__name__ not in self._told:
+                self._told.add(hook.__name__)
+                logger.warning(
+                    "%s of MLflowCallback failed; the training goes on, and this is not told again: %s",
+                    hook.__name__,
+                    error,
+                    exc_info=logger.isEnabledFor(logging.DEBUG),
+                )
+
+    return guarded  # type: ignore[return-value]
+
+
+@dataclass
+class _Loop:
+    """One training loop under way."""
+
+    session: Session
+    run: RunWriter
+    output_dir: str
+    best_before: int | None
+    last_loss_step: int = 0
+
+    def best_checkpoint(self) -> Path:
+        """The best checkpoint at the loop's end, which gradiend has not yet moved to `output_dir`.
+
+        `<output_dir>_best` holds it if a step after 0 improved in this loop; one that lay there before does not.
+        """
+        best = Path(f"{self.output_dir}_best")
+        fresh = _stamp(best) not in (None, self.best_before)
+        return best if fresh else Path(self.output_dir)
+
+
+class _Configured(TrainingCallback):
+    """The constructor, apart from the hooks: its errors are the caller's and must be raised."""
+
+    def __init__(
+        self,
+        *,
+        topk: float = DEFAULT_TOPK,
+        parts: Sequence[str] = PARTS,
+        experiment_name: str | None = None,
+        run_name: str | None = None,
+        extra_tags: Mapping[str, str] | None = None,
+        tracking_uri: str | None = None,
+        deadline: float = DEFAULT_DEADLINE,
+    ) -> None:
+        self.options = LogOptions(
+            topk=topk,
+            parts=tuple(parts) if not isinstance(parts, str) else parts,  # type: ignore[arg-type]  # checked inside
+            experiment_name=experiment_name,
+            run_name=run_name,
+            extra_tags=extra_tags or {},
+            tracking_uri=tracking_uri,
+            deadline=deadline,
+        )
+        self._session: Session | None = None  # that of start_run, if the callback serves one
+        self._loop: _Loop | None = None
+        self._last: Session | None = None
+        self._told: set[str] = set()
+
+
+class MLflowCallback(_Configured, metaclass=ExceptionSafeAbstractClass):
+    """Logs a GRADIEND training: params, metrics by step and the top-k sets of its best checkpoint.
+
+    Alone, as in ``trainer.train(callbacks=[MLflowCallback()])``, it makes one MLflow run per training loop - one per
+    seed where gradiend tries several. A callback sees neither an exception that ends the training nor which seed is
+    selected nor pruning afterwards; `start_run` and `autolog` do, with this callback inside.
+
+    It never raises into the training and never waits for the network during it.
+
+    Args:
+        topk: How many weights per part to log, or which fraction of the GRADIEND's inputs. Any smaller number can
+            be compared later.
+        parts: Which of gradiend's four importances; one that the GRADIEND lacks is left out and named.
+        experiment_name: Where runs go, made if needed; default MLflow's active experiment. Inside an active run
+            the training is logged to that run.
+        run_name: The run's name; default the trainer's run_id, or the output directory's.
+        extra_tags: More tags for the run.
+        tracking_uri: The MLflow server or database; default MLflow's current one when training begins.
+        deadline: How many seconds the end of a training may wait for MLflow.
+
+    Raises:
+        InvalidInputError: If an argument is not acceptable.
+    """
+
+    @property
+    def run_id(self) -> str | None:
+        """MLflow's id of the current or last training's run; waits for it if needed. None if there is none."""
+        return run_id_of(self._session or self._last)
+
+    @_guarded
+    def on_train_begin(self, config: Mapping[str, Any], **_: Any) -> None:
+        """Start the loop's run and log its params."""
+        if self._loop is not None and self._session is None:
+            # gradiend does not call on_train_end when a training fails.
+            self._loop.session.close("FAILED", "the training ended without reaching its end")
+        output_dir = str(config.get("output_dir") or "")
+        session = self._session or Session(self.options, name=_name_of(output_dir), run_tags={})
+        alone = self._session is None
+        seed = seed_of(config)
+        if is_multi_seed(config) and not alone and seed is not None:
+            run = session.seed_run(seed, params_of(config))
+        else:
+            run = session.run
+            run.tags({} if seed is None else {tags.SEED: str(seed)})
+            run.params(params_of(config))
+        self._last = session
+        self._loop = _Loop(session, run, output_dir, _stamp(Path(f"{output_dir}_best")))
+
+    @_guarded
+    def on_step_end(
+        self,
+        step: int,
+        loss: float,
+        model: Any,  # noqa: ARG002  # gradiend passes it
+        config: Mapping[str, Any],  # noqa: ARG002  # gradiend passes it
+        training_stats: Mapping[str, Any],
+        **_: Any,
+    ) -> None:
+        """Queue the step's metrics."""
+        if self._loop is None:
+            return
+        # Step 0 is the evaluation before training, and the last step may come twice; neither has a loss of its own.
+        fresh = step > self._loop.last_loss_step
+        self._loop.last_loss_step = max(step, self._loop.last_loss_step)
+        self._loop.run.metrics(step, step_metrics(step, loss if fresh else None, training_stats))
+
+    @_guarded
+    def on_train_end(self, config: Mapping[str, Any], training_stats: Mapping[str, Any], **_: Any) -> None:
+        """Log the best checkpoint's sets where nobody else will, and end the loop's run."""
+        if self._loop is None:
+            return
+        loop, self._loop = self._loop, None
+        alone, selected_later = self._session is None, loop.run is loop.session.run
+        try:
+            # The selected model is read after train(), except that its weights may be deleted before that.
+            if alone or not selected_later or config.get("delete_models"):
+                loop.session.log_outcome(loop.run, outcome_of_scores(training_stats.get("scores") or {}))
+                loop.session.log_sets(loop.run, loop.best_checkpoint())
+        finally:
+            if alone:
+                loop.session.close("FINISHED")
+            elif not selected_later:
+                loop.session.end(loop.run, "FINISHED")
+
+
+def _stamp(directory: Path) -> int | None:
+    """When a checkpoint was written, or None if there is none."""
+    try:
+        return (directory / "config.json").stat().st_mtime_ns
+    except OSError:
+        return None
+
+
+def _name_of(output_dir: str) -> str:
+    """A run's name from where its model goes: gradiend appends `model`, and `seeds/seed_<n>` for seeds."""
+    parts = [part for part in Path(output_dir).parts if part not in ("model", "seeds", "/", "\\")]
+    if not parts:
+        return "gradiend"
+    return "/".join(parts[-2:]) if parts[-1].startswith("seed_") else parts[-1]
