@@ -1,0 +1,100 @@
+"""MLflow tracking for GRADIEND: top-k weight sets logged by themselves, compared without loading a model.
+
+The names below are loaded when they are first used, so that `import gradiend_mlflow` is instant and comparing runs
+never loads torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gradiend_mlflow.artifact import load_topk_file, save_topk
+    from gradiend_mlflow.autolog import autolog, start_run
+    from gradiend_mlflow.callback import MLflowCallback
+    from gradiend_mlflow.comparison import Comparison, compare
+    from gradiend_mlflow.errors import (
+        ArtifactError,
+        CheckpointError,
+        GradiendMLflowError,
+        InvalidInputError,
+        MissingPartError,
+        SpaceConflictError,
+        StoreError,
+    )
+    from gradiend_mlflow.figures import plot_heatmap, plot_venn
+    from gradiend_mlflow.overlap import Overlap, compute_overlap
+    from gradiend_mlflow.parts import PARTS
+    from gradiend_mlflow.publish import log_topk
+    from gradiend_mlflow.runs import load_topk, search_runs
+    from gradiend_mlflow.space import WeightSpace
+    from gradiend_mlflow.topk import TopKSet
+
+_HOMES = {
+    "artifact": ("load_topk_file", "save_topk"),
+    "autolog": ("autolog", "start_run"),
+    "callback": ("MLflowCallback",),
+    "comparison": ("Comparison", "compare"),
+    "errors": (
+        "ArtifactError",
+        "CheckpointError",
+        "GradiendMLflowError",
+        "InvalidInputError",
+        "MissingPartError",
+        "SpaceConflictError",
+        "StoreError",
+    ),
+    "figures": ("plot_heatmap", "plot_venn"),
+    "overlap": ("Overlap", "compute_overlap"),
+    "parts": ("PARTS",),
+    "publish": ("log_topk",),
+    "runs": ("load_topk", "search_runs"),
+    "space": ("WeightSpace",),
+    "topk": ("TopKSet",),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [  # all strings
+    "PARTS",
+    "ArtifactError",
+    "CheckpointError",
+    "Comparison",
+    "GradiendMLflowError",
+    "InvalidInputError",
+    "MLflowCallback",
+    "MissingPartError",
+    "Overlap",
+    "SpaceConflictError",
+    "StoreError",
+    "TopKSet",
+    "WeightSpace",
+    "autolog",
+    "compare",
+    "compute_overlap",
+    "load_topk",
+    "load_topk_file",
+    "log_topk",
+    "plot_heatmap",
+    "plot_venn",
+    "save_topk",
+    "search_runs",
+    "start_run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("gradiend-mlflow")
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # Kept in the module, so that the next look-up finds it without coming here.
+    value = globals()[name] = getattr(import_module(f"{__name__}.{home}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__, "__version__"])
