@@ -1,0 +1,138 @@
+"""Real gradiend trainings, real databases, a real server: what the tests share."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import mlflow
+import pytest
+from gradiend import TextPredictionTrainer, TrainingArguments
+from mlflow import MlflowClient
+from quickstart import PRONOUNS, build_base_model, pronoun_sentences
+
+import gradiend_mlflow
+
+MakeTrainer = Callable[..., TextPredictionTrainer]
+
+
+@pytest.fixture(scope="session")
+def base_model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A BERT that trains in a second."""
+    return build_base_model(tmp_path_factory.mktemp("base") / "tiny", hidden_size=16, layers=1)
+
+
+@pytest.fixture
+def make_trainer(base_model: str, tmp_path: Path) -> MakeTrainer:
+    """Make a trainer for a pair of pronouns; options override its TrainingArguments."""
+
+    def make(*pair: str, experiment_dir: Path | None = None, **options: Any) -> TextPredictionTrainer:
+        classes = list(pair or ("3SG", "3PL"))
+        arguments = {
+            "experiment_dir": str(experiment_dir or tmp_path / "runs"),
+            "learning_rate": 1e-2,
+            "max_steps": 4,
+            "eval_steps": 2,
+            "train_batch_size": 4,
+            "encoder_eval_max_size": 4,
+            "max_seeds": 1,
+        }
+        return TextPredictionTrainer(
+            model=base_model,
+            run_id="_".join(classes),
+            data={name: pronoun_sentences(name) for name in PRONOUNS},
+            target_classes=classes,
+            args=TrainingArguments(**(arguments | options)),
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated MLflow database without runs: copying it is quicker than making it."""
+    file = tmp_path_factory.mktemp("database") / "mlflow.db"
+    MlflowClient(tracking_uri=f"sqlite:///{file}").search_experiments()
+    return file
+
+
+@pytest.fixture(autouse=True)
+def tracking(empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MlflowClient]:
+    """A fresh sqlite database as MLflow's current one, in a working directory of the test's own."""
+    folder = tmp_path / "mlflow"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    (folder / "mlflow.db").write_bytes(empty_database.read_bytes())
+    uri = f"sqlite:///{folder}/mlflow.db"
+    _forget_mlflow_state()
+    mlflow.set_tracking_uri(uri)
+    yield MlflowClient(tracking_uri=uri)
+    gradiend_mlflow.autolog(disable=True)
+    while mlflow.active_run():
+        mlflow.end_run()
+    _forget_mlflow_state()
+
+
+def _forget_mlflow_state() -> None:
+    """MLflow keeps the active experiment in a global and in the environment."""
+    mlflow.tracking.fluent._active_experiment_id = None
+    os.environ.pop("MLFLOW_EXPERIMENT_ID", None)
+    mlflow.set_tracking_uri(None)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URI of a real `mlflow server`."""
+    folder = tmp_path_factory.mktemp("server")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    uri = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
+    command += ["--artifacts-destination", str(folder / "artifacts")]
+    with (folder / "log").open("wb") as log:
+        # A group of its own: the server's workers outlive it otherwise.
+        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, start_new_session=True)
+    try:
+        _wait_for(f"{uri}/health", process, folder / "log")
+        yield uri
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(30)
+
+
+def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    for _ in range(300):
+        try:
+            with urllib.request.urlopen(url, timeout=1):
+                return
+        except OSError:
+            if process.poll() is not None:
+                break
+            time.sleep(0.2)
+    pytest.fail(f"the MLflow server did not start:\n{log.read_text()}")
+
+
+@pytest.fixture
+def run_python(tmp_path: Path) -> Callable[[str], str]:
+    """Run a script in a fresh interpreter; returns what it prints."""
+
+    def run(script: str) -> str:
+        done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
