@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gradiend_mlflow.artifact import load_topk_file, save_topk
-    from gradiend_mlflow.autolog import autolog, start_run
+    from gradiend_mlflow.autologging import autolog, start_run
     from gradiend_mlflow.callback import MLflowCallback
     from gradiend_mlflow.comparison import Comparison, compare
     from gradiend_mlflow.errors import (
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "artifact": ("load_topk_file", "save_topk"),
-    "autolog": ("autolog", "start_run"),
+    "autologging": ("autolog", "start_run"),
     "callback": ("MLflowCallback",),
     "comparison": ("Comparison", "compare"),
     "errors": (
