@@ -10,7 +10,9 @@ The importances are those of `gradiend.GradiendModel.get_weight_importance`, com
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,8 +24,12 @@ from gradiend_mlflow.space import IntArray
 from gradiend_mlflow.topk import FloatArray, TopKSet
 from gradiend_mlflow.weights import DECODER_WEIGHT, ENCODER_WEIGHT, GradiendWeights
 
-# Elements per step: small enough that a step's temporaries stay in the processor's caches.
-_CHUNK_ELEMENTS = 1 << 19
+# Values per step. Values that are ranked as they are stored go through NumPy, in steps whose temporaries stay in the
+# processor's caches. Where torch has to add first, the steps are below the size from which torch spreads an
+# operation over its own threads: waiting for those costs far more than they bring when the machine is busy.
+_STEP_AS_STORED = 1 << 19
+_STEP_ADDED = 1 << 14
+_THREADS = min(8, os.cpu_count() or 1)
 
 
 def rank(weights: GradiendWeights, part: Part, topk: float = DEFAULT_TOPK) -> TopKSet:
@@ -31,17 +37,14 @@ def rank(weights: GradiendWeights, part: Part, topk: float = DEFAULT_TOPK) -> To
     part = check_part(part)
     topk = check_topk(topk)
     k = resolve_topk(topk, weights.input_dim)
-    best = _StreamingTopK(k)
     signed = _signed_values(weights, part)
     try:
-        for start, values in signed.chunks():
-            best.push(start, _importance(values))
+        inputs, importance = _topk(signed, k)
     except _NotFiniteError:
         raise CheckpointError(
             f"{weights.origin}: {part} holds values that are not finite (NaN or infinite), so it has no ranking; "
             "the training diverged"
         ) from None
-    inputs, importance = best.result()
     param_ids, offsets = weights.locate(inputs)
     # Inputs follow the space's order wherever gradiend wrote the map; sorting makes the ties' rule hold anyhow.
     order = np.lexsort((weights.space.starts[param_ids] + offsets, -importance))
@@ -63,28 +66,45 @@ _Index = slice | torch.Tensor
 
 @dataclass(frozen=True)
 class _SignedValues:
-    """The signed values behind a part's importance: `take(index)` gives those of some inputs, shape (n, d)."""
+    """The signed values behind a part's importance: `take(index)` gives those of some inputs, shape (n, width)."""
 
     length: int
     width: int
     take: Callable[[_Index], torch.Tensor]
+    as_stored: bool = True  # `take` computes nothing
 
-    def chunks(self) -> Iterator[tuple[int, torch.Tensor]]:
-        step = max(1, _CHUNK_ELEMENTS // self.width)
-        for start in range(0, self.length, step):
-            yield start, self.take(slice(start, start + step)).detach().cpu()
+    @property
+    def step(self) -> int:
+        """How many inputs to take at a time."""
+        plain = self.as_stored and self.width == 1
+        return _STEP_AS_STORED if plain else max(1, _STEP_ADDED // self.width)
+
+    def importance(self, start: int, stop: int) -> FloatArray:
+        """The importances of inputs `start` to `stop`; shape (stop - start,)."""
+        values = self.take(slice(start, stop)).detach().cpu()
+        if values.shape[1] == 1:
+            return np.abs(_to_numpy(values[:, 0]))
+        return _to_numpy(values.abs().sum(dim=1))
 
     def at(self, inputs: IntArray) -> FloatArray:
+        """The signed values of some inputs; shape (len(inputs), width)."""
         values: FloatArray = self.take(torch.from_numpy(inputs)).detach().cpu().float().numpy()
         return values
+
+
+def _to_numpy(values: torch.Tensor) -> FloatArray:
+    """The same numbers as float32, without torch's threads; not a copy if they are float32 already."""
+    if values.dtype == torch.bfloat16:  # the upper half of a float32
+        return (values.view(torch.int16).numpy().astype(np.uint32) << 16).view(np.float32)
+    return values.numpy().astype(np.float32, copy=False)
 
 
 def _signed_values(weights: GradiendWeights, part: Part) -> _SignedValues:
     if part == "encoder-weight":
         weight = weights.required(ENCODER_WEIGHT, (weights.latent_dim, weights.input_dim))
         return _SignedValues(weights.input_dim, weights.latent_dim, lambda index: weight[:, index].T)
+    bias = weights.bias()
     if part == "decoder-bias":
-        bias = weights.bias()
         if bias is None:
             raise MissingPartError(f"{weights.origin}: this GRADIEND's decoder has no bias, so it has no decoder-bias")
         present = bias
@@ -92,24 +112,43 @@ def _signed_values(weights: GradiendWeights, part: Part) -> _SignedValues:
     weight = weights.required(DECODER_WEIGHT, (weights.input_dim, weights.latent_dim))
     if part == "decoder-weight":
         return _SignedValues(weights.input_dim, weights.latent_dim, lambda index: weight[index])
-    bias = weights.bias()
 
     def summed(index: _Index) -> torch.Tensor:
         total = weight[index].sum(dim=1)
         return (total if bias is None else total + bias[index])[:, None]
 
-    return _SignedValues(weights.input_dim, weights.latent_dim, summed)
-
-
-def _importance(values: torch.Tensor) -> torch.Tensor:
-    """L1 norm over the last axis, rounded as gradiend rounds it, then as float32; shape (n,)."""
-    if values.shape[1] == 1:
-        return values[:, 0].abs().float()
-    return values.abs().sum(dim=1).float()
+    return _SignedValues(weights.input_dim, weights.latent_dim, summed, as_stored=False)
 
 
 class _NotFiniteError(Exception):
     """An importance is NaN or infinite."""
+
+
+def _topk(values: _SignedValues, k: int) -> tuple[IntArray, FloatArray]:
+    """Inputs and importances of the k most important, inputs ascending; of equal ones the first."""
+
+    def of_segment(start: int, stop: int) -> tuple[IntArray, FloatArray]:
+        best = _StreamingTopK(k)
+        for at in range(start, stop, values.step):
+            best.push(at, values.importance(at, min(at + values.step, stop)))
+        return best.result()
+
+    segment = max(values.step, -(-values.length // _THREADS))
+    starts = range(0, values.length, segment)
+    with ThreadPoolExecutor(_THREADS) as pool:
+        found = list(pool.map(lambda start: of_segment(start, min(start + segment, values.length)), starts))
+    return _largest(np.concatenate([inputs for inputs, _ in found]), np.concatenate([best for _, best in found]), k)
+
+
+def _largest(positions: IntArray, values: FloatArray, k: int) -> tuple[IntArray, FloatArray]:
+    """The k largest values and their positions, in the order given; of equal values the first."""
+    if len(values) <= k:
+        return positions, values
+    smallest = np.partition(values, len(values) - k)[len(values) - k]
+    keep = values > smallest
+    ties = np.flatnonzero(values == smallest)
+    keep[ties[: k - int(np.count_nonzero(keep))]] = True
+    return positions[keep], values[keep]
 
 
 class _StreamingTopK:
@@ -117,39 +156,37 @@ class _StreamingTopK:
 
     def __init__(self, k: int) -> None:
         self._k = k
-        self._values: list[torch.Tensor] = []
-        self._positions: list[torch.Tensor] = []
+        self._positions: list[IntArray] = []
+        self._values: list[FloatArray] = []
         self._count = 0
         self._threshold = -1.0  # once k values are kept: the smallest of them
 
-    def push(self, start: int, values: torch.Tensor) -> None:
-        """Take in the values at positions `start`, `start + 1`, ...; positions must ascend over the calls."""
-        peak = float(values.max())  # NaN wherever a value is
+    def push(self, start: int, values: FloatArray) -> None:
+        """Take in the values at positions `start`, `start + 1`, ...; positions must ascend over the calls.
+
+        Raises:
+            _NotFiniteError: If a value is NaN or infinite.
+        """
+        peak = values.max()  # NaN wherever a value is
         if not np.isfinite(peak):
             raise _NotFiniteError
         if peak <= self._threshold:
             return
         # A later value that only equals the threshold loses its tie, so strictly greater is right.
-        candidates = (values > self._threshold).nonzero().squeeze(1)
-        self._values.append(values[candidates])
+        candidates = np.flatnonzero(values > self._threshold)
         self._positions.append(candidates + start)
+        self._values.append(values[candidates])
         self._count += len(candidates)
-        if self._threshold < 0 <= self._count - self._k or self._count >= 2 * self._k + _CHUNK_ELEMENTS // 8:
+        if self._threshold < 0 <= self._count - self._k or self._count >= 2 * self._k + _STEP_AS_STORED // 8:
             self._compact()
 
     def _compact(self) -> None:
-        values, positions = torch.cat(self._values), torch.cat(self._positions)
-        if len(values) > self._k:
-            smallest = torch.topk(values, self._k, sorted=True).values[-1]
-            keep = values > smallest
-            ties = (values == smallest).nonzero().squeeze(1)
-            keep[ties[: self._k - int(keep.sum())]] = True
-            values, positions = values[keep], positions[keep]
+        positions, values = _largest(np.concatenate(self._positions), np.concatenate(self._values), self._k)
         if len(values) == self._k:
             self._threshold = float(values.min())
-        self._values, self._positions, self._count = [values], [positions], len(values)
+        self._positions, self._values, self._count = [positions], [values], len(values)
 
     def result(self) -> tuple[IntArray, FloatArray]:
-        """Positions (int64) and values (float32) of the k largest, positions ascending; both of shape (k,)."""
+        """Positions, ascending, and values of the k largest, or of all if there are fewer."""
         self._compact()
-        return self._positions[0].numpy().astype(np.int64), self._values[0].numpy().astype(np.float32)
+        return self._positions[0], self._values[0]

@@ -19,13 +19,16 @@ from tests.checkpoints import Kind, assert_equals_gradiend, gradiends_topk, kind
 topks = st.one_of(st.integers(1, 60), st.floats(0.01, 1.0))
 
 
-@given(kind=kinds(), topk=topks, safetensors=st.booleans(), chunk=st.sampled_from([1, 7, 1 << 19]))
+@given(kind=kinds(), topk=topks, safetensors=st.booleans(), step=st.sampled_from([1, 7, 1 << 14]))
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_every_part_of_every_checkpoint_equals_gradiends(kind: Kind, topk: float, safetensors: bool, chunk: int) -> None:
-    """From the directory and from the live model, whatever the chunks' size: gradiend's weights in gradiend's order."""
+def test_every_part_of_every_checkpoint_equals_gradiends(
+    kind: Kind, topk: float, safetensors: bool, step: int
+) -> None:
+    """From the directory and from the live model, in steps of any size: gradiend's weights in gradiend's order."""
     model = model_of(kind)
     with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(importance_module, "_CHUNK_ELEMENTS", chunk)
+        patch.setattr(importance_module, "_STEP_AS_STORED", step)
+        patch.setattr(importance_module, "_STEP_ADDED", step)
         model.save_pretrained(folder, use_safetensors=safetensors)
         for part in PARTS:
             if part == "decoder-bias" and not kind.bias:
@@ -59,7 +62,10 @@ def test_pruned_models_keep_the_identity_of_their_weights(tmp_path: Path, topk: 
         assert topk_set.input_dim == 40
         assert topk_set.space.size == 122
     whole = TopKSet.from_model(model, topk=20)
-    assert TopKSet.from_checkpoint(tmp_path, topk=20).base_global_indices().tolist() == whole.base_global_indices().tolist()
+    assert (
+        TopKSet.from_checkpoint(tmp_path, topk=20).base_global_indices().tolist()
+        == whole.base_global_indices().tolist()
+    )
 
 
 def test_model_with_gradiend_and_its_gradiend_give_the_same(make_trainer: object) -> None:
@@ -68,7 +74,9 @@ def test_model_with_gradiend_and_its_gradiend_give_the_same(make_trainer: object
     trainer.train()
     model = trainer.get_model()
     wrapped = TopKSet.from_model(model, topk=50)
-    assert wrapped == TopKSet.from_model(model.gradiend, topk=50) == TopKSet.from_checkpoint(trainer.model_path, topk=50)
+    assert (
+        wrapped == TopKSet.from_model(model.gradiend, topk=50) == TopKSet.from_checkpoint(trainer.model_path, topk=50)
+    )
     assert set(wrapped.base_global_indices().tolist()) == set(model.get_topk_weights(topk=50))
 
 
@@ -101,7 +109,9 @@ class TestBadCheckpoints:
     def checkpoint(self, tmp_path: Path) -> Path:
         """A good one, to be spoilt."""
         folder = tmp_path / "model"
-        make_model([("a.weight", (4, 5), "indices"), ("b.weight", (6,), "mask"), ("c", (3,), "all")]).save_pretrained(folder)
+        make_model([("a.weight", (4, 5), "indices"), ("b.weight", (6,), "mask"), ("c", (3,), "all")]).save_pretrained(
+            folder
+        )
         return folder
 
     def test_missing_directory(self, tmp_path: Path) -> None:
@@ -164,7 +174,7 @@ class TestBadCheckpoints:
 
 
 def test_gradiends_zero_bias_is_why_a_missing_bias_is_an_error() -> None:
-    """gradiend ranks a bias that is not there: all zero, so its first k indices."""
+    """Gradiend ranks a bias that is not there: all zero, so its first k indices."""
     model = make_model([("weight", (9,), "all")], bias=False)
     assert len(gradiends_topk(model, "decoder-bias", 4)) == 4
     with pytest.raises(MissingPartError):
