@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from os import PathLike
 from pathlib import Path
@@ -18,7 +19,8 @@ from gradiend_mlflow.space import IntArray, WeightSpace
 from gradiend_mlflow.topk import TopKSet
 
 FORMAT_VERSION = 1
-METADATA_KEY = b"gradiend_mlflow.topk"
+SET_KEY = b"gradiend_mlflow.topk"
+SPACE_KEY = b"gradiend_mlflow.space"
 
 
 def save_topk(topk_set: TopKSet, path: str | PathLike[str]) -> None:
@@ -51,7 +53,7 @@ def save_topk(topk_set: TopKSet, path: str | PathLike[str]) -> None:
             pa.array(topk_set.importance),
             flat if width == 1 else pa.FixedSizeListArray.from_arrays(flat, width),
         ],
-        schema=_schema(width).with_metadata({METADATA_KEY: json.dumps(_header(topk_set)).encode()}),
+        schema=_schema(width).with_metadata(_metadata(topk_set)),
     )
     target = Path(path)
     partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
@@ -70,15 +72,22 @@ def load_topk_file(path: str | PathLike[str]) -> TopKSet:
             one of another type, or does not hold a ranked set (unsorted, duplicated, outside the space).
     """
     try:
-        table = pq.read_table(path, memory_map=False, read_dictionary=["param"], partitioning=None)
+        data = Path(path).read_bytes()
     except FileNotFoundError as error:
         raise ArtifactError(f"{path}: there is no such file") from error
-    except (pa.ArrowException, OSError) as error:
-        raise ArtifactError(f"{path}: not a readable Parquet file; truncated or damaged? ({error})") from error
+    return parse_topk(data, origin=str(path))
+
+
+def parse_topk(data: bytes, *, origin: str) -> TopKSet:
+    """Read and check the content of a file; `origin` names it in errors. See `load_topk_file`."""
     try:
-        return _from_table(table, _read_header(table))
+        table = pq.ParquetFile(pa.BufferReader(data)).read(use_threads=False)
+    except (pa.ArrowException, OSError) as error:
+        raise ArtifactError(f"{origin}: not a readable Parquet file; truncated or damaged? ({error})") from error
+    try:
+        return _from_table(table)
     except (InvalidInputError, ArtifactError) as error:
-        raise ArtifactError(f"{path}: {error}") from error
+        raise ArtifactError(f"{origin}: {error}") from error
 
 
 def installed_version(distribution: str) -> str:
@@ -111,8 +120,10 @@ def _encodings(width: int) -> dict[str, str]:
     }
 
 
-def _header(topk_set: TopKSet) -> dict[str, Any]:
-    return {
+def _metadata(topk_set: TopKSet) -> dict[bytes, bytes]:
+    """What the columns do not say: of the set, and apart from it of its space, which many sets share."""
+    space = topk_set.space
+    described = {
         "format_version": FORMAT_VERSION,
         "part": topk_set.part,
         "topk": topk_set.topk,
@@ -120,52 +131,63 @@ def _header(topk_set: TopKSet) -> dict[str, Any]:
         "input_dim": topk_set.input_dim,
         "latent_dim": topk_set.latent_dim,
         "weight_width": topk_set.weights.shape[1],
-        "base_model": topk_set.space.base_model,
-        "space": {
-            "size": topk_set.space.size,
-            "fingerprint": topk_set.space.fingerprint,
-            "names": topk_set.space.names,
-            "shapes": topk_set.space.shapes,
-        },
         "gradiend_version": installed_version("gradiend"),
         "gradiend_mlflow_version": installed_version("gradiend-mlflow"),
     }
+    space_described = {
+        "base_model": space.base_model,
+        "size": space.size,
+        "fingerprint": space.fingerprint,
+        "names": space.names,
+        "shapes": space.shapes,
+    }
+    return {SET_KEY: json.dumps(described).encode(), SPACE_KEY: json.dumps(space_described).encode()}
 
 
-def _read_header(table: pa.Table) -> dict[str, Any]:
-    raw = (table.schema.metadata or {}).get(METADATA_KEY)
+def _read_metadata(table: pa.Table, key: bytes) -> bytes:
+    raw: bytes | None = (table.schema.metadata or {}).get(key)
     if raw is None:
-        raise ArtifactError(f"not a top-k file: its metadata has no key {METADATA_KEY.decode()!r}")
-    try:
-        header = json.loads(raw)
-        found = header["format_version"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(f"its metadata is damaged ({type(error).__name__}: {error})") from error
-    if found != FORMAT_VERSION:
-        raise ArtifactError(
-            f"it has the format version {found!r}; this package reads version {FORMAT_VERSION}. "
-            "A newer gradiend-mlflow may read it: pip install -U gradiend-mlflow"
-        )
-    if not isinstance(header, dict):
-        raise ArtifactError("its metadata is damaged (not an object)")
-    return header
+        raise ArtifactError(f"not a top-k file: its metadata has no key {key.decode()!r}")
+    return raw
 
 
-def _from_table(table: pa.Table, header: dict[str, Any]) -> TopKSet:
+def _damaged(error: Exception) -> ArtifactError:
+    return ArtifactError(f"its metadata is damaged ({type(error).__name__}: {error})")
+
+
+@lru_cache(maxsize=128)
+def _space(raw: bytes) -> WeightSpace:
+    """The space that the metadata describes; parsed once for all the sets that lie in it."""
     try:
-        k, width, described = header["k"], header["weight_width"], header["space"]
+        described = json.loads(raw)
         space = WeightSpace(
             names=tuple(described["names"]),
             shapes=tuple(tuple(shape) for shape in described["shapes"]),
-            base_model=header["base_model"],
+            base_model=described["base_model"],
         )
-        scalars = {name: header[name] for name in ("part", "topk", "input_dim", "latent_dim")}
         fingerprint = described["fingerprint"]
-        expected = _schema(width)
-    except (KeyError, TypeError, ValueError, pa.ArrowException) as error:
-        raise ArtifactError(f"its metadata is damaged ({type(error).__name__}: {error})") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(error) from error
     if fingerprint != space.fingerprint:
         raise ArtifactError("its space does not match its fingerprint; was the file edited?")
+    return space
+
+
+def _from_table(table: pa.Table) -> TopKSet:
+    try:
+        described = json.loads(_read_metadata(table, SET_KEY))
+        found = described["format_version"]
+        if found != FORMAT_VERSION:
+            raise ArtifactError(
+                f"it has the format version {found!r}; this package reads version {FORMAT_VERSION}. "
+                "A newer gradiend-mlflow may read it: pip install -U gradiend-mlflow"
+            )
+        k, width = described["k"], described["weight_width"]
+        scalars = {name: described[name] for name in ("part", "topk", "input_dim", "latent_dim")}
+        expected = _schema(width)
+    except (KeyError, TypeError, ValueError, pa.ArrowException) as error:
+        raise _damaged(error) from error
+    space = _space(_read_metadata(table, SPACE_KEY))
     columns = _checked_columns(table, expected)
     if table.num_rows != k or not np.array_equal(columns["rank"], np.arange(1, k + 1)):
         raise ArtifactError(f"its ranks should be 1 to {k} in order; it has {table.num_rows} rows")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pandas as pd
 
 from gradiend_mlflow import tags
-from gradiend_mlflow.artifact import load_topk_file
+from gradiend_mlflow.artifact import parse_topk
 from gradiend_mlflow.errors import ArtifactError, GradiendMLflowError, InvalidInputError, StoreError
 from gradiend_mlflow.parts import check_part, check_topk
 from gradiend_mlflow.store import Store
@@ -47,7 +47,7 @@ COLUMNS = (
     "sets",
 )
 _KINDS = (tags.TRAINING, tags.SEED_RUN, tags.COMPARISON)
-_PARALLEL_DOWNLOADS = 16
+_PARALLEL_DOWNLOADS = 8  # MLflow keeps 10 connections; more than that are made anew for every file
 # Only paths of this form are fetched: a server must not be able to point a client at other files.
 _SET_PATH = re.compile(rf"{tags.TOPK_FOLDER}/[A-Za-z0-9._-]+\.parquet")
 
@@ -251,13 +251,14 @@ def _pull(store: Store, source: _Source, part: str, topk: float, folder: Path) -
         raise ArtifactError(f"its tag {tags.TOPK} names a path that is not a set's: {entry['path']!r}")
     file = folder / f"{source.run_id}.parquet"
     store.download(source.artifact_uri, entry["path"], file)
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    data = file.read_bytes()
+    digest = hashlib.sha256(data).hexdigest()
     if digest != entry["sha256"]:
         raise ArtifactError(
             f"{entry['path']} is not the file that was logged: its SHA-256 is {digest[:12]}…, "
             f"the run says {entry['sha256'][:12]}…"
         )
-    return load_topk_file(file).top(topk)
+    return parse_topk(data, origin=entry["path"]).top(topk)
 
 
 def _attempt(action: Callable[[], T]) -> T | GradiendMLflowError:

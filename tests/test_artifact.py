@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 
 from gradiend_mlflow import PARTS, ArtifactError, GradiendMLflowError, TopKSet, WeightSpace, load_topk_file, save_topk
-from gradiend_mlflow.artifact import METADATA_KEY
+from gradiend_mlflow.artifact import SET_KEY, SPACE_KEY
 from tests.checkpoints import Kind, kinds, make_model, model_of
 
 
@@ -48,11 +48,13 @@ def test_any_parquet_reader_understands_it(file: Path) -> None:
     assert frame["offset"].tolist() == [1, 0, 3]
     assert frame["rank"].tolist() == [1, 2, 3]
     assert frame["importance"].tolist() == [0.5, 0.25, 0.125]
-    header = json.loads(pq.read_metadata(file).metadata[METADATA_KEY])
-    assert header["format_version"] == 1
-    assert header["space"]["names"] == ["query", "bias"]
-    assert header["space"]["size"] == header["input_dim"] == 10
-    assert {"gradiend_version", "gradiend_mlflow_version", "latent_dim", "base_model"} <= set(header)
+    metadata = pq.read_metadata(file).metadata
+    described, space = json.loads(metadata[SET_KEY]), json.loads(metadata[SPACE_KEY])
+    assert described["format_version"] == 1
+    assert {"part", "topk", "k", "latent_dim", "gradiend_version", "gradiend_mlflow_version"} <= set(described)
+    assert space["names"] == ["query", "bias"]
+    assert space["base_model"] == "tiny"
+    assert space["size"] == described["input_dim"] == 10
 
 
 def test_several_latent_neurons_are_a_list_column(tmp_path: Path) -> None:
@@ -79,15 +81,16 @@ def _edit(file: Path, **columns: Any) -> None:
         if values is None:
             table = table.remove_column(index)
         else:
-            values = values if isinstance(values, pa.Array) else pa.array(values, table.schema.field(name).type)
-            table = table.set_column(index, pa.field(name, values.type), values)
+            column = values if isinstance(values, pa.Array) else pa.array(values, table.schema.field(name).type)
+            table = table.set_column(index, pa.field(name, column.type), column)
     pq.write_table(table, file)
 
 
-def _edit_header(file: Path, **values: Any) -> None:
+def _edit_metadata(file: Path, key: bytes, **values: Any) -> None:
     table = pq.read_table(file, read_dictionary=["param"])
-    header = json.loads(table.schema.metadata[METADATA_KEY]) | values
-    pq.write_table(table.replace_schema_metadata({METADATA_KEY: json.dumps(header)}), file)
+    metadata = table.schema.metadata
+    edited = json.dumps(json.loads(metadata[key]) | values).encode()
+    pq.write_table(table.replace_schema_metadata(metadata | {key: edited}), file)
 
 
 def _names(*names: str) -> pa.Array:
@@ -97,6 +100,7 @@ def _names(*names: str) -> pa.Array:
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
+        ({"param": None}, "the column 'param' is missing"),
         ({"importance": None}, "the column 'importance' is missing; it has rank, param, offset, weight"),
         ({"offset": pa.array([1, 0, 3], pa.int32())}, "the column 'offset' should have the type int64; it has int32"),
         ({"importance": [0.5, 0.25, None]}, "the column 'importance' has 1 empty cells"),
@@ -121,7 +125,7 @@ def test_spoilt_columns_are_named(file: Path, columns: dict[str, Any], message: 
     [
         ({"format_version": 2}, r"it has the format version 2; this package reads version 1.*pip install -U"),
         ({"format_version": "1"}, "it has the format version '1'"),
-        ({"space": {"names": ["query"]}}, "its metadata is damaged"),
+        ({"weight_width": "wide"}, "its metadata is damaged"),
         ({"k": 4}, "its ranks should be 1 to 4 in order; it has 3 rows"),
         ({"part": "encoder"}, "part must be one of"),
         ({"input_dim": 2}, "between 1 and input_dim=2"),
@@ -129,16 +133,18 @@ def test_spoilt_columns_are_named(file: Path, columns: dict[str, Any], message: 
 )
 def test_spoilt_metadata_is_named(file: Path, values: dict[str, Any], message: str) -> None:
     """Another version, missing or contradictory facts."""
-    _edit_header(file, **values)
+    _edit_metadata(file, SET_KEY, **values)
     with pytest.raises(ArtifactError, match=message):
         load_topk_file(file)
 
 
 def test_edited_space_is_noticed(file: Path) -> None:
     """Renaming a parameter would silently match other weights."""
-    header = json.loads(pq.read_metadata(file).metadata[METADATA_KEY])
-    _edit_header(file, space=header["space"] | {"names": ["key", "bias"]})
+    _edit_metadata(file, SPACE_KEY, names=["key", "bias"])
     with pytest.raises(ArtifactError, match="does not match its fingerprint"):
+        load_topk_file(file)
+    _edit_metadata(file, SPACE_KEY, names=["query"])
+    with pytest.raises(ArtifactError, match=r"its metadata is damaged.*1 names, 2 shapes"):
         load_topk_file(file)
 
 
