@@ -87,6 +87,7 @@ def main() -> None:
             run_id="_".join(pair),
             data=sentences,
             target_classes=list(pair),
+            random_state=0,
             args=TrainingArguments(
                 experiment_dir="runs",
                 learning_rate=1e-5 if options.model else 1e-3,

@@ -58,9 +58,7 @@ def make_model(
     generator = torch.Generator().manual_seed(seed)
     param_map = {name: _spec(shape, how, generator) for name, shape, how in parameters}
     selected = sum(_selected(spec) for spec in param_map.values())
-    model = _constructed(
-        selected, latent_dim, param_map, bias_decoder=bias, torch_dtype=dtype, base_model="tiny-bert"
-    )
+    model = _constructed(selected, latent_dim, param_map, bias_decoder=bias, torch_dtype=dtype, base_model="tiny-bert")
     with torch.no_grad():
         for parameter in model.parameters():
             values = torch.randn(parameter.shape, generator=generator)
@@ -69,7 +67,7 @@ def make_model(
 
 
 def _constructed(*args: object, **kwargs: object) -> ParamMappedGradiendModel:
-    """gradiend's constructor fails when all random encoder weights happen to be negative, as few of them may be."""
+    """Gradiend's constructor fails when all random encoder weights happen to be negative, as few of them may be."""
     for seed in itertools.count():
         torch.manual_seed(seed)
         try:
@@ -111,13 +109,13 @@ def _selected(spec: dict[str, object]) -> int:
 
 
 def gradiends_importance(model: ParamMappedGradiendModel, part: str) -> dict[int, float]:
-    """gradiend's importance of every selected weight, by base-global index."""
+    """Gradiend's importance of every selected weight, by base-global index."""
     indices = model._get_base_global_index_map().tolist()
     return dict(zip(indices, model.get_weight_importance(part).float().tolist(), strict=True))
 
 
 def gradiends_topk(model: ParamMappedGradiendModel, part: str, topk: float) -> list[int]:
-    """gradiend's own top-k as base-global indices, in its order."""
+    """Gradiend's own top-k as base-global indices, in its order."""
     local = torch.tensor(model.get_topk_weights(part=part, topk=topk))
     return model._get_base_global_index_map()[local].tolist()
 

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import os
-import signal
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +17,10 @@ import mlflow
 import pytest
 from gradiend import TextPredictionTrainer, TrainingArguments
 from mlflow import MlflowClient
-from quickstart import PRONOUNS, build_base_model, pronoun_sentences
 
 import gradiend_mlflow
+from benchmarks.server import mlflow_server
+from quickstart import PRONOUNS, build_base_model, pronoun_sentences
 
 MakeTrainer = Callable[..., TextPredictionTrainer]
 
@@ -34,28 +31,32 @@ def base_model(tmp_path_factory: pytest.TempPathFactory) -> str:
     return build_base_model(tmp_path_factory.mktemp("base") / "tiny", hidden_size=16, layers=1)
 
 
+def _trainer(base_model: str, experiment_dir: Path, pair: Sequence[str], **options: Any) -> TextPredictionTrainer:
+    arguments = {
+        "experiment_dir": str(experiment_dir),
+        "learning_rate": 1e-2,
+        "max_steps": 4,
+        "eval_steps": 2,
+        "train_batch_size": 4,
+        "encoder_eval_max_size": 4,
+        "max_seeds": 1,
+    }
+    return TextPredictionTrainer(
+        model=base_model,
+        run_id="_".join(pair),
+        data={name: pronoun_sentences(name) for name in PRONOUNS},
+        target_classes=list(pair),
+        random_state=0,  # else gradiend samples counterfactuals anew in every trainer
+        args=TrainingArguments(**(arguments | options)),
+    )
+
+
 @pytest.fixture
 def make_trainer(base_model: str, tmp_path: Path) -> MakeTrainer:
     """Make a trainer for a pair of pronouns; options override its TrainingArguments."""
 
     def make(*pair: str, experiment_dir: Path | None = None, **options: Any) -> TextPredictionTrainer:
-        classes = list(pair or ("3SG", "3PL"))
-        arguments = {
-            "experiment_dir": str(experiment_dir or tmp_path / "runs"),
-            "learning_rate": 1e-2,
-            "max_steps": 4,
-            "eval_steps": 2,
-            "train_batch_size": 4,
-            "encoder_eval_max_size": 4,
-            "max_seeds": 1,
-        }
-        return TextPredictionTrainer(
-            model=base_model,
-            run_id="_".join(classes),
-            data={name: pronoun_sentences(name) for name in PRONOUNS},
-            target_classes=classes,
-            args=TrainingArguments(**(arguments | options)),
-        )
+        return _trainer(base_model, experiment_dir or tmp_path / "runs", pair or ("3SG", "3PL"), **options)
 
     return make
 
@@ -95,35 +96,8 @@ def _forget_mlflow_state() -> None:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URI of a real `mlflow server`."""
-    folder = tmp_path_factory.mktemp("server")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    uri = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
-    command += ["--artifacts-destination", str(folder / "artifacts")]
-    with (folder / "log").open("wb") as log:
-        # A group of its own: the server's workers outlive it otherwise.
-        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, start_new_session=True)
-    try:
-        _wait_for(f"{uri}/health", process, folder / "log")
+    with mlflow_server(tmp_path_factory.mktemp("server")) as uri:
         yield uri
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(30)
-
-
-def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    for _ in range(300):
-        try:
-            with urllib.request.urlopen(url, timeout=1):
-                return
-        except OSError:
-            if process.poll() is not None:
-                break
-            time.sleep(0.2)
-    pytest.fail(f"the MLflow server did not start:\n{log.read_text()}")
 
 
 @pytest.fixture
@@ -131,8 +105,26 @@ def run_python(tmp_path: Path) -> Callable[[str], str]:
     """Run a script in a fresh interpreter; returns what it prints."""
 
     def run(script: str) -> str:
-        done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout
 
     return run
+
+
+@pytest.fixture(scope="session")
+def logged(server: str, base_model: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Three real trainings, tracked by autolog on the real server: checkpoint directories by gradiend's run_id."""
+    folder = tmp_path_factory.mktemp("logged")
+    gradiend_mlflow.autolog(topk=2000, experiment_name="pronouns", tracking_uri=server)
+    try:
+        models = {}
+        for pair in (("3SG", "3PL"), ("1SG", "1PL"), ("1SG", "3SG")):
+            trainer = _trainer(base_model, folder, pair)
+            trainer.train()
+            models[trainer.run_id] = Path(trainer.model_path)
+        return models
+    finally:
+        gradiend_mlflow.autolog(disable=True)

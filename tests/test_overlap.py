@@ -93,7 +93,9 @@ def test_equals_gradiends_similarity_matrix(candidates: list[Kind], data: st.Dat
         model = model_of(kind)
         prune_to = data.draw(st.integers(1, model.input_dim))
         models[label] = model.prune(topk=prune_to, part="decoder-weight")
-    overlap = compute_overlap({label: TopKSet.from_model(model, part=part, topk=topk) for label, model in models.items()})
+    overlap = compute_overlap(
+        {label: TopKSet.from_model(model, part=part, topk=topk) for label, model in models.items()}
+    )
     for value in ("intersection", "intersection_frac"):
         theirs = compute_similarity_matrix(models, measure="topk_overlap", part=part, topk=topk, value=value)
         np.testing.assert_array_equal(overlap.values(value), np.array(theirs["matrix"]))

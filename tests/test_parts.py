@@ -38,7 +38,9 @@ def test_numpy_numbers_are_numbers() -> None:
 
 def test_unknown_part_names_the_four() -> None:
     """A wrong part is answered with the right ones."""
-    with pytest.raises(InvalidInputError, match=r"encoder-weight, decoder-weight, decoder-bias, decoder-sum.*'decoder'"):
+    with pytest.raises(
+        InvalidInputError, match=r"encoder-weight, decoder-weight, decoder-bias, decoder-sum.*'decoder'"
+    ):
         check_part("decoder")
 
 

@@ -95,7 +95,9 @@ def test_frame_has_one_row_per_weight() -> None:
     frame = TopKSet.from_model(model, topk=3).to_frame()
     assert frame["rank"].tolist() == [1, 2, 3]
     assert list(frame.columns) == ["rank", "param", "offset", "coordinates", "importance", "weight"]
-    assert frame["weight"].map(lambda pair: sum(map(abs, pair))).tolist() == pytest.approx(frame["importance"].tolist())
+    assert frame["weight"].map(lambda pair: sum(map(abs, pair))).tolist() == pytest.approx(
+        frame["importance"].tolist()
+    )
     flat = TopKSet.from_model(model, part="decoder-bias", topk=3).to_frame()
     assert flat["weight"].abs().tolist() == flat["importance"].tolist()
 
