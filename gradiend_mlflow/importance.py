@@ -135,6 +135,8 @@ def _topk(values: _SignedValues, k: int) -> tuple[IntArray, FloatArray]:
 
     segment = max(values.step, -(-values.length // _THREADS))
     starts = range(0, values.length, segment)
+    if len(starts) == 1:
+        return of_segment(0, values.length)
     with ThreadPoolExecutor(_THREADS) as pool:
         found = list(pool.map(lambda start: of_segment(start, min(start + segment, values.length)), starts))
     return _largest(np.concatenate([inputs for inputs, _ in found]), np.concatenate([best for _, best in found]), k)
