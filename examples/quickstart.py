@@ -105,8 +105,10 @@ def main() -> None:
     print(comparison.matrix.map("{:.0%}".format).to_string())
     print(f"\nThe comparison, with its heatmap and Venn diagram, is the MLflow run {comparison.run_id}.")
     ui = [Path(sys.executable).with_name("mlflow"), "ui", "--backend-store-uri", f"sqlite:///{Path.cwd()}/mlflow.db"]
-    print("Open the MLflow UI at http://127.0.0.1:5000 with\n")
-    print(f"    {shlex.join(map(str, ui))}\n")
+    experiment_id = comparison.runs["experiment_id"].iloc[0]
+    print('To look at it, start the MLflow UI and open the page (its runs are under "Model training"):\n')
+    print(f"    {shlex.join(map(str, ui))}")
+    print(f"    http://127.0.0.1:5000/#/experiments/{experiment_id}/runs?workflowType=machine_learning\n")
 
 
 if __name__ == "__main__":

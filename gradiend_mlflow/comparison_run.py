@@ -13,7 +13,7 @@ import numpy as np
 
 from gradiend_mlflow import tags
 from gradiend_mlflow.artifact import installed_version
-from gradiend_mlflow.figures import heatmap_size
+from gradiend_mlflow.figures import VENN_SIZES, heatmap_size
 from gradiend_mlflow.overlap import Value
 from gradiend_mlflow.store import MetricPoint, Store
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 SHARED_EXPERIMENT = "gradiend-comparisons"
 
-_VENN_SETS = range(2, 7)
 _LISTED_RUNS = 200  # ids that fit into one tag
 _LISTED_PAIRS = 10
 
@@ -80,9 +79,8 @@ def _written(comparison: Comparison, folder: Path) -> list[Path]:
     title = f"{comparison.part}, top {comparison.topk}"
     size = heatmap_size(n, max(map(len, comparison.overlap.labels)))
     _draw(lambda ax: comparison.plot_heatmap(ax, title=title), size, folder / "overlap_heatmap")
-    if n in _VENN_SETS:
-        size = (5.5, 5.0) if n <= 3 else (8.0, 7.0)  # noqa: PLR2004
-        _draw(lambda ax: comparison.plot_venn(ax, title=title), size, folder / "venn")
+    if n in VENN_SIZES:
+        _draw(lambda ax: comparison.plot_venn(ax, title=title), VENN_SIZES[n], folder / "venn")
     return sorted(folder.iterdir())
 
 

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 _ANNOTATED_UP_TO = 25
 _LABELLED_UP_TO = 80
-_VENN_LIMIT = 6
+# Width and height in inches at which the diagram of so many sets is readable.
+VENN_SIZES = {2: (5.5, 4.2), 3: (5.5, 5.0), 4: (7.5, 6.0), 5: (8.0, 8.0), 6: (11.0, 10.0)}
 _TITLES = {
     "intersection": "shared weights",
     "intersection_frac": "shared weights / smaller set",
@@ -25,9 +26,11 @@ _TITLES = {
 
 def heatmap_size(n: int, longest_label: int = 8) -> tuple[float, float]:
     """Width and height in inches at which a heatmap of `n` sets is readable."""
-    cell = 0.62 if n <= _ANNOTATED_UP_TO else 0.22 if n <= _LABELLED_UP_TO else 0.06
+    if n > _LABELLED_UP_TO:
+        return 8.0, 7.0
+    cell = 0.62 if n <= _ANNOTATED_UP_TO else 0.22
     side = max(2.2, cell * n) + 0.075 * min(longest_label, 40)
-    return min(side + 1.4, 26.0), min(side + 0.7, 25.0)
+    return side + 1.4, side + 0.7
 
 
 def plot_heatmap(
@@ -79,6 +82,7 @@ def plot_heatmap(
         cbar_kws={"label": _TITLES[value] + ("" if counts else " (%)"), "shrink": 0.8},
     )
     axes.tick_params(axis="both", length=0)
+    axes.collections[0].set_rasterized(n > _LABELLED_UP_TO)  # else a PDF of 200 runs draws 40,000 squares
     for label in axes.get_xticklabels():
         label.set(rotation=45, ha="right", rotation_mode="anchor")
     for label in axes.get_yticklabels():
@@ -108,11 +112,11 @@ def plot_venn(overlap: Overlap, *, ax: Axes | None = None, title: str | None = N
         InvalidInputError: If there are fewer than 2 or more than 6 sets.
     """
     n = len(overlap.labels)
-    if not 2 <= n <= _VENN_LIMIT:  # noqa: PLR2004
+    if n not in VENN_SIZES:
         raise InvalidInputError(
-            f"a Venn diagram shows 2 to {_VENN_LIMIT} sets; got {n}. The heatmap shows any number: plot_heatmap()"
+            f"a Venn diagram shows 2 to 6 sets; got {n}. The heatmap shows any number: plot_heatmap()"
         )
-    axes = _axes(ax, (5.5, 5.0) if n <= 3 else (8.0, 7.0))  # noqa: PLR2004
+    axes = _axes(ax, VENN_SIZES[n])
     sizes = _region_sizes(overlap)
     labels = [f"{label}\n({size:,})" for label, size in zip(overlap.labels, overlap.sizes, strict=True)]
     if n <= 3:  # noqa: PLR2004
@@ -160,10 +164,13 @@ def _venn_of_shapes(axes: Axes, sizes: dict[str, int], labels: list[str]) -> Non
         hint_hidden=False,
         colors=generate_colors(cmap=_colors(len(labels)), n_colors=len(labels), alpha=0.35),
         figsize=None,
-        fontsize=9,
+        fontsize=9 if len(labels) < 6 else 7,  # noqa: PLR2004
         legend_loc=None,
         ax=axes,
     )
+    # The package draws every number of shapes into the same frame; four ellipses fill the upper part of it.
+    drawn = axes.dataLim.padded(0.02)
+    axes.set(xlim=drawn.intervalx, ylim=drawn.intervaly)
     axes.legend(
         axes.patches,
         [label.replace("\n", " ") for label in labels],
@@ -171,7 +178,7 @@ def _venn_of_shapes(axes: Axes, sizes: dict[str, int], labels: list[str]) -> Non
         bbox_to_anchor=(0.5, 0.0),
         ncols=2 if len(labels) == 4 else 3,  # noqa: PLR2004
         frameon=False,
-        fontsize=9,
+        fontsize=9 if len(labels) < 6 else 13,  # noqa: PLR2004
     )
 
 

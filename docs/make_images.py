@@ -1,0 +1,27 @@
+"""Draw the README's picture from what `make demo` has logged: `python docs/make_images.py`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+import gradiend_mlflow
+
+ROOT = Path(__file__).parents[1]
+
+
+def main() -> None:
+    """The heatmap of the demo's six runs, and the Venn diagram of three of them."""
+    runs = gradiend_mlflow.search_runs("pronouns", tracking_uri=f"sqlite:///{ROOT}/demo/mlflow.db").tail(6)
+    figure = Figure(figsize=(10.6, 4.7), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
+    asked = {"topk": 1000, "log": False, "tracking_uri": f"sqlite:///{ROOT}/demo/mlflow.db"}
+    gradiend_mlflow.compare(runs, **asked).plot_heatmap(left, title="six pronoun GRADIENDs, decoder-weight, top 1000")
+    three = runs[runs["gradiend_run_id"].str.startswith("1SG")]
+    gradiend_mlflow.compare(three, **asked).plot_venn(right, title="three of them")
+    figure.savefig(ROOT / "docs" / "images" / "overlap.png", dpi=110)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""What the documents say, held to the code."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import gradiend_mlflow
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_linked_files_exist(document: Path) -> None:
+    """Relative links and pictures lead somewhere."""
+    for target in re.findall(r"\]\(([^)#]+)\)", document.read_text(encoding="utf-8")):
+        if "://" not in target:
+            assert (document.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_code_in_documents_is_code_that_is_there(document: Path) -> None:
+    """Every block parses, and every public name in it exists."""
+    text = document.read_text(encoding="utf-8")
+    for block in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL):
+        compile(block, str(document), "exec")
+        for name in re.findall(r"gradiend_mlflow\.(\w+)", block):
+            assert hasattr(gradiend_mlflow, name), name
+
+
+def test_design_names_every_module() -> None:
+    """No module without a place, no place without a module."""
+    named = set(re.findall(r"`(\w+\.py)`", (ROOT / "docs" / "design.md").read_text(encoding="utf-8")))
+    assert named == {path.name for path in (ROOT / "gradiend_mlflow").glob("*.py")}
+
+
+def test_quickstart_explains_itself(run_python: Callable[[str], str]) -> None:
+    """`--help` names its options."""
+    script = f"import sys, runpy; sys.argv = ['quickstart.py', '--help']; runpy.run_path({str(ROOT / 'examples/quickstart.py')!r}, run_name='__main__')"  # noqa: E501
+    assert "--model MODEL" in run_python(script)
