@@ -24,11 +24,11 @@ from gradiend_mlflow.space import IntArray
 from gradiend_mlflow.topk import FloatArray, TopKSet
 from gradiend_mlflow.weights import DECODER_WEIGHT, ENCODER_WEIGHT, GradiendWeights
 
-# Values per step. Values that are ranked as they are stored go through NumPy, in steps whose temporaries stay in the
-# processor's caches. Where torch has to add first, the steps are below the size from which torch spreads an
-# operation over its own threads: waiting for those costs far more than they bring when the machine is busy.
+# Values per step. Most go through NumPy alone, in steps whose temporaries stay in the processor's caches. Where torch
+# has to add first, the steps are below the size from which it spreads an operation over its own threads: waiting for
+# those costs far more than they bring when the machine is busy.
 _STEP_AS_STORED = 1 << 19
-_STEP_ADDED = 1 << 14
+_STEP_ADDED = (1 << 15) - 1
 _THREADS = min(8, os.cpu_count() or 1)
 
 
@@ -71,7 +71,7 @@ class _SignedValues:
     length: int
     width: int
     take: Callable[[_Index], torch.Tensor]
-    as_stored: bool = True  # `take` computes nothing
+    as_stored: bool = True  # `take` makes torch compute nothing
 
     @property
     def step(self) -> int:
@@ -114,10 +114,19 @@ def _signed_values(weights: GradiendWeights, part: Part) -> _SignedValues:
         return _SignedValues(weights.input_dim, weights.latent_dim, lambda index: weight[index])
 
     def summed(index: _Index) -> torch.Tensor:
-        total = weight[index].sum(dim=1)
-        return (total if bias is None else total + bias[index])[:, None]
+        # Summing over a single neuron is a slow way to copy.
+        total = weight[index][:, 0] if weights.latent_dim == 1 else weight[index].sum(dim=1)
+        return (total if bias is None else _added(total, bias[index]))[:, None]
 
-    return _SignedValues(weights.input_dim, weights.latent_dim, summed, as_stored=False)
+    plain = weights.latent_dim == 1 and weight.dtype != torch.bfloat16
+    return _SignedValues(weights.input_dim, weights.latent_dim, summed, as_stored=plain)
+
+
+def _added(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """The sum in the tensors' own type; by NumPy, which starts no threads, where it has the type."""
+    if left.dtype == torch.bfloat16:
+        return left + right
+    return torch.from_numpy(left.detach().cpu().numpy() + right.detach().cpu().numpy())
 
 
 class _NotFiniteError(Exception):
