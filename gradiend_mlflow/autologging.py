@@ -147,7 +147,7 @@ def _log_selected(session: Session, trainer: Any) -> None:
     report = trainer.get_seed_report() if multi_seed else None
     if report:
         _log_seed_report(session, report)
-    session.log_record(session.run, directory, with_history=multi_seed)
+    session.log_record(directory)
     files = [directory / "training.json", directory / "config.json"]
     if multi_seed and trainer.get_seed_report_path():
         files.append(Path(trainer.get_seed_report_path()))

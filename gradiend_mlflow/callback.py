@@ -137,6 +137,7 @@ class MLflowCallback(_Configured, metaclass=ExceptionSafeAbstractClass):
             run = session.seed_run(seed, params_of(config))
         else:
             run = session.run
+            session.was_live = True
             run.tags({} if seed is None else {tags.SEED: str(seed)})
             run.params(params_of(config))
         self._last = session

@@ -145,7 +145,7 @@ def _labels(frame: pd.DataFrame, labels: Labels) -> list[str]:
     chosen = [_label(row, labels) for row in rows]
     for clue in (
         lambda row: row.get("experiment"),
-        lambda row: None if row.get("seed") is None else f"seed {row['seed']}",
+        lambda row: f"seed {row.get('seed')}",
         lambda row: row.get("run_name"),
         lambda row: str(row["run_id"])[:8],
         lambda row: row["run_id"],

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from gradiend_mlflow import tags
 from gradiend_mlflow.artifact import installed_version
@@ -74,7 +75,7 @@ def _written(comparison: Comparison, folder: Path) -> list[Path]:
     """The comparison's files, in `folder`."""
     comparison.matrix.to_csv(folder / "matrix.csv")
     comparison.runs.drop(columns="sets").to_csv(folder / "runs.csv", index=False)
-    (folder / "comparison.json").write_text(json.dumps(_facts(comparison), indent=1, default=str), encoding="utf-8")
+    (folder / "comparison.json").write_text(json.dumps(_facts(comparison), indent=1), encoding="utf-8")
     n = len(comparison.runs)
     title = f"{comparison.part}, top {comparison.topk}"
     size = heatmap_size(n, max(map(len, comparison.overlap.labels)))
@@ -99,6 +100,7 @@ def _facts(comparison: Comparison) -> dict[str, Any]:
     columns = ["label", "run_id", "run_name", "experiment", "experiment_id", "base_model", "seed", "converged"]
     sources = comparison.runs[columns].to_dict("records")
     for source, sets in zip(sources, comparison.runs["sets"], strict=True):
+        source["seed"] = None if pd.isna(source["seed"]) else int(source["seed"])
         source["sha256"] = sets[comparison.part]["sha256"]
     return {
         "part": comparison.part,

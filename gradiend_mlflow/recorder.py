@@ -148,7 +148,8 @@ class Recorder:
                 batch = self._next_batch()
                 for record in _joined(record for record in batch if record is not None):
                     self._delivery.deliver(record)
-                if batch[-1] is None:
+                # Without the None: the queue was too full to take it.
+                if batch[-1] is None or (self._closing.is_set() and self._queue.empty()):
                     return
         finally:
             self._temporary.cleanup()

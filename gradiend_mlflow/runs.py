@@ -7,7 +7,7 @@ import json
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -79,9 +79,9 @@ def search_runs(
 
     Returns:
         One row per run: run_id, run_name, gradiend_run_id (the trainer's `run_id`), experiment, base_model,
-        target_classes (tuple), seed, converged (True, False or None if unknown), correlation (of the logged
-        model), parts (tuple), k (the smallest of its sets), start_time (UTC), and for `load_topk` also status,
-        experiment_id, artifact_uri and sets (path, sha256 and k per part).
+        target_classes (tuple), seed (int, or NA), converged (True, False or None if unknown), correlation (of the
+        logged model), parts (tuple), k (the smallest of its sets), start_time (UTC), and for `load_topk` also
+        status, experiment_id, artifact_uri and sets (path, sha256 and k per part).
 
     Raises:
         StoreError: If an experiment does not exist, the filter is refused, or MLflow cannot be reached.
@@ -93,8 +93,7 @@ def search_runs(
     store = Store(tracking_uri)
     experiments = _experiments(store, experiment_names, experiment_ids, everywhere=search_all_experiments)
     found = store.search(list(experiments), _filter(kinds, filter_string), order_by=order_by, max_results=max_results)
-    rows = [_row(run, experiments[run.info.experiment_id]) for run in found if run.data.tags.get(tags.KIND) in kinds]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    return _frame((run for run in found if run.data.tags.get(tags.KIND) in kinds), experiments)
 
 
 def get_runs(run_ids: Sequence[str], *, tracking_uri: str | None = None) -> pd.DataFrame:
@@ -110,8 +109,7 @@ def get_runs(run_ids: Sequence[str], *, tracking_uri: str | None = None) -> pd.D
         found = list(pool.map(lambda run_id: _attempt(lambda: store.run(run_id)), run_ids))
     runs = _successes(run_ids, found, "could not be found")
     experiments = store.find_experiments([], sorted({run.info.experiment_id for run in runs.values()}))
-    rows = [_row(run, experiments[run.info.experiment_id]) for run in runs.values()]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    return _frame(runs.values(), experiments)
 
 
 def load_topk(
@@ -183,6 +181,11 @@ def _filter(kinds: Sequence[str], filter_string: str) -> str:
     return " AND ".join(clauses)
 
 
+def _frame(runs: Iterable[Run], experiments: Mapping[str, Experiment]) -> pd.DataFrame:
+    rows = [_row(run, experiments[run.info.experiment_id]) for run in runs]
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"seed": "Int64"})  # ints, of which some may be missing
+
+
 def _row(run: Run, experiment: Experiment) -> dict[str, Any]:
     sets = _sets_of(run.data.tags)
     converged = run.data.tags.get(tags.CONVERGED)
@@ -193,7 +196,7 @@ def _row(run: Run, experiment: Experiment) -> dict[str, Any]:
         "experiment": experiment.name,
         "base_model": run.data.tags.get(tags.BASE_MODEL),
         "target_classes": tuple(json.loads(run.data.tags.get(tags.TARGET_CLASSES, "[]"))),
-        "seed": run.data.tags.get(tags.SEED),
+        "seed": _int_or_none(run.data.tags.get(tags.SEED)),
         "converged": None if converged is None else converged == "true",
         "correlation": run.data.metrics.get(tags.BEST_CORRELATION),
         "parts": tuple(sets),
@@ -204,6 +207,13 @@ def _row(run: Run, experiment: Experiment) -> dict[str, Any]:
         "artifact_uri": run.info.artifact_uri,
         "sets": sets,
     }
+
+
+def _int_or_none(text: str | None) -> int | None:
+    try:
+        return None if text is None else int(text)
+    except ValueError:
+        return None
 
 
 def _sets_of(run_tags: Mapping[str, str]) -> dict[str, dict[str, Any]]:

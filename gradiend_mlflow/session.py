@@ -17,7 +17,7 @@ from gradiend_mlflow.publish import stage_topk
 from gradiend_mlflow.recorder import Recorder, RunWriter
 from gradiend_mlflow.records import Destination
 from gradiend_mlflow.store import Store, active_run_id, chosen_experiment_id
-from gradiend_mlflow.training import Outcome, history, outcome_of, read_record, version_tags
+from gradiend_mlflow.training import Outcome, history, outcome_of, params_of, read_record, version_tags
 
 logger = logging.getLogger("gradiend_mlflow")
 
@@ -70,6 +70,7 @@ class Session:
     def __init__(self, options: LogOptions, *, name: str, run_tags: Mapping[str, str]) -> None:
         self.options = options
         self.seeds: dict[int, RunWriter] = {}
+        self.was_live = False  # whether a training loop has logged to the run itself
         self._name = options.run_name or name
         self._about = dict(run_tags)
         self._destination = options.destination()
@@ -124,14 +125,17 @@ class Session:
         run.upload(staged.files, tags.TOPK_FOLDER)
         run.tags(staged.run_tags)
 
-    def log_record(self, run: RunWriter, directory: Path, *, with_history: bool) -> None:
-        """Queue what the training.json of a model directory says: its outcome and, if wanted, every step."""
+    def log_record(self, directory: Path) -> None:
+        """Queue what the training.json of the selected model says, as far as it is not logged already."""
         record = read_record(directory)
         if record is None:
             return
-        for step, values in history(record) if with_history else ():
-            run.metrics(step, values)
-        self.log_outcome(run, outcome_of(record))
+        if not self.was_live:
+            for step, values in history(record):
+                self.run.metrics(step, values)
+        if not (self.was_live or self.seeds):  # nothing was trained: the model comes from gradiend's cache
+            self.run.params(params_of(record.get("training_args") or {}))
+        self.log_outcome(self.run, outcome_of(record))
 
     def log_outcome(self, run: RunWriter, outcome: Outcome) -> None:
         """Queue what a training came to."""

@@ -72,7 +72,7 @@ class TestStartRun:
             run = tracking.get_run(child["run_id"])
             assert run.data.tags["mlflow.parentRunId"] == callback.run_id
             assert run.info.status == "FINISHED"
-            assert child["seed"] == str(entry["seed"])
+            assert child["seed"] == entry["seed"]
             assert child["converged"] is entry["converged"]
             assert child["correlation"] == pytest.approx(entry["training_score"])
             assert sets[child["run_id"]] == TopKSet.from_checkpoint(entry["output_dir"], topk=100)
@@ -119,6 +119,18 @@ class TestStartRun:
         assert seed.info.status == "FAILED"
         assert set(history(tracking, seed, "train/loss")) == {1, 2}
         assert search_runs().empty
+
+    def test_a_cached_model_is_recorded_from_disk(self, make_trainer: MakeTrainer, tracking: MlflowClient) -> None:
+        """The block asks for a run: what training.json says of the cached model goes into it."""
+        make_trainer().train()
+        trainer = make_trainer(use_cache="always")
+        with start_run(trainer, topk=50) as callback:
+            trainer.train(callbacks=[callback])
+        run = tracking.get_run(callback.run_id)
+        record = json.loads((Path(trainer.model_path) / "training.json").read_text())
+        assert history(tracking, run, "train/loss") == dict(enumerate(record["losses"], start=1))
+        assert run.data.params["max_steps"] == "4"
+        assert search_runs()["k"].tolist() == [50]
 
     def test_what_is_no_trainer_is_refused(self, make_trainer: MakeTrainer) -> None:
         """As is a trainer that is being logged."""

@@ -118,7 +118,7 @@ def test_every_seed_is_a_run(make_trainer: MakeTrainer, tracking: MlflowClient) 
     trainer.train(callbacks=[MLflowCallback(topk=50)])
     frame = search_runs()
     assert frame["run_name"].tolist() == ["3SG_3PL/seed_0", "3SG_3PL/seed_1"]
-    assert frame["seed"].tolist() == ["0", "1"]
+    assert frame["seed"].tolist() == [0, 1]
     assert frame["status"].tolist() == ["FINISHED", "FINISHED"]
     sets = load_topk(frame, topk=50)
     for run_id, seed in zip(frame["run_id"], (0, 1), strict=True):

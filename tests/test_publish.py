@@ -44,7 +44,7 @@ def test_a_checkpoint_into_a_run(logged: dict[str, Path], run_id: str, tracking:
     assert row["k"] == 50
     assert row["correlation"] == record["best_score_checkpoint"]["correlation"]
     assert row["converged"] is record["convergence_info"]["converged"]
-    assert row["seed"] == "0"
+    assert row["seed"] == 0
     assert row["base_model"] == sets["decoder-weight"].space.base_model
     for part in PARTS:
         assert load_topk([run_id], part=part, topk=50)[run_id] == sets[part]

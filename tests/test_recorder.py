@@ -152,6 +152,20 @@ def test_a_full_queue_drops_and_counts(caplog: pytest.LogCaptureFixture, monkeyp
     assert "records could not be logged" in caplog.text
 
 
+def test_the_worker_ends_even_if_the_queue_was_full_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There was no room to tell it; it notices when it is through."""
+    monkeypatch.setattr("gradiend_mlflow.recorder._QUEUE_SIZE", 2)
+    store = HangingStore()
+    recorder = Recorder(store)
+    run = recorder.start("run", {}, Destination())
+    for step in range(5):
+        run.tags({"step": str(step)})
+    recorder.close(0.05)
+    store.answer.set()
+    recorder._worker.join(20)
+    assert not recorder._worker.is_alive()
+
+
 def test_a_run_that_cannot_start_is_told_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -50,7 +50,7 @@ class TestSearchRuns:
         assert set(frame["experiment"]) == {"pronouns"}
         assert set(frame["parts"]) == {PARTS}
         assert set(frame["k"]) == {2000}
-        assert set(frame["seed"]) == {"0"}
+        assert set(frame["seed"]) == {0}
         assert set(frame["status"]) == {"FINISHED"}
         assert frame["correlation"].between(-1, 1).all()
         assert frame["converged"].isin([True, False]).all()
