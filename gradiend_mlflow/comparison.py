@@ -12,7 +12,7 @@ from gradiend_mlflow.comparison_run import log_comparison
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.figures import plot_heatmap, plot_venn
 from gradiend_mlflow.overlap import Overlap, Value, check_value, compute_overlap
-from gradiend_mlflow.runs import get_runs, load_topk, search_runs
+from gradiend_mlflow.runs import complete_frame, load_topk, search_runs
 from gradiend_mlflow.store import Store
 from gradiend_mlflow.topk import TopKSet
 
@@ -66,7 +66,7 @@ def compare(
     runs: Sequence[str] | pd.DataFrame | None = None,
     *,
     experiment_names: Sequence[str] | str | None = None,
-    experiment_ids: Sequence[str] | None = None,
+    experiment_ids: Sequence[str] | str | None = None,
     filter_string: str = "",
     search_all_experiments: bool = False,
     part: str = "decoder-weight",
@@ -110,6 +110,7 @@ def compare(
         SpaceConflictError: If two runs have the same parameter with different shapes.
     """
     check_value(value)
+    searched = runs is None
     if runs is None:
         runs = search_runs(
             experiment_names,
@@ -120,10 +121,14 @@ def compare(
         )
     elif experiment_names is not None or experiment_ids is not None or filter_string or search_all_experiments:
         raise InvalidInputError("give runs, or what to search for; not both")
-    frame = runs if isinstance(runs, pd.DataFrame) else get_runs(runs, tracking_uri=tracking_uri)
+    frame = complete_frame(runs, tracking_uri=tracking_uri)
     if len(frame) < 2:  # noqa: PLR2004
         found = ", ".join(map(str, frame["run_id"])) or "none"
-        raise InvalidInputError(f"compare needs at least two runs with top-k sets; found {len(frame)}: {found}")
+        where = "all experiments" if search_all_experiments else experiment_names or experiment_ids or "the active one"
+        raise InvalidInputError(
+            f"compare needs at least two runs with top-k sets; found {len(frame)}: {found}"
+            + (f" (experiments: {where}; filter: {filter_string or 'none'})" if searched else "")
+        )
     names = _labels(frame, labels)
     pulled = load_topk(frame, part=part, topk=topk, tracking_uri=tracking_uri)
     sets = dict(zip(names, pulled.values(), strict=True))
@@ -162,7 +167,8 @@ def _label(row: pd.Series[Any], labels: Labels) -> str:
     if isinstance(labels, str):
         if labels not in row.index:
             raise InvalidInputError(f"labels names the column {labels!r}; there are: {', '.join(map(str, row.index))}")
-        return str(row[labels])
+        value = row[labels]
+        return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
     if isinstance(labels, Mapping):
         if row["run_id"] not in labels:
             raise InvalidInputError(f"labels has no entry for the run {row['run_id']}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import tempfile
@@ -10,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from gradiend_mlflow import tags
 from gradiend_mlflow.artifact import installed_version
+from gradiend_mlflow.errors import StoreError
 from gradiend_mlflow.figures import VENN_SIZES, heatmap_size
 from gradiend_mlflow.overlap import Value
-from gradiend_mlflow.store import MetricPoint, Store
+from gradiend_mlflow.store import MetricPoint, Store, now_ms
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,7 +51,6 @@ def log_comparison(comparison: Comparison, store: Store, *, log_to: str | None, 
         run_tags[tags.SOURCE_RUNS] = json.dumps(list(runs["run_id"]))
     name = run_name or f"overlap of {len(runs)} runs, {comparison.part}, top {comparison.topk}"
     run_id = store.create_run(experiment_id, name=name, run_tags=run_tags)
-    status = "FAILED"
     try:
         store.log_params(
             run_id,
@@ -61,13 +61,16 @@ def log_comparison(comparison: Comparison, store: Store, *, log_to: str | None, 
                 "n_runs": str(len(runs)),
             },
         )
-        store.log_metrics(run_id, [MetricPoint(key, number, 0, 0) for key, number in _summary(comparison).items()])
+        now = now_ms()
+        store.log_metrics(run_id, [MetricPoint(key, number, now, 0) for key, number in _summary(comparison).items()])
         with tempfile.TemporaryDirectory(prefix="gradiend-mlflow-") as folder:
             for file in _written(comparison, Path(folder)):
                 store.upload(run_id, file, None)
-        status = "FINISHED"
-    finally:
-        store.end_run(run_id, status)
+    except BaseException:
+        with contextlib.suppress(StoreError):  # the first error is the one to tell
+            store.end_run(run_id, "FAILED")
+        raise
+    store.end_run(run_id, "FINISHED")
     return run_id
 
 
@@ -75,7 +78,9 @@ def _written(comparison: Comparison, folder: Path) -> list[Path]:
     """The comparison's files, in `folder`."""
     comparison.matrix.to_csv(folder / "matrix.csv")
     comparison.runs.drop(columns="sets").to_csv(folder / "runs.csv", index=False)
-    (folder / "comparison.json").write_text(json.dumps(_facts(comparison), indent=1), encoding="utf-8")
+    (folder / "comparison.json").write_text(
+        json.dumps(_facts(comparison), indent=1, allow_nan=False), encoding="utf-8"
+    )
     n = len(comparison.runs)
     title = f"{comparison.part}, top {comparison.topk}"
     size = heatmap_size(n, max(map(len, comparison.overlap.labels)))
@@ -98,9 +103,9 @@ def _draw(plot: Callable[[Axes], Axes], size: tuple[float, float], path: Path) -
 def _facts(comparison: Comparison) -> dict[str, Any]:
     overlap = comparison.overlap
     columns = ["label", "run_id", "run_name", "experiment", "experiment_id", "base_model", "seed", "converged"]
-    sources = comparison.runs[columns].to_dict("records")
+    known = comparison.runs[columns].astype(object)
+    sources = known.where(known.notna(), None).to_dict("records")
     for source, sets in zip(sources, comparison.runs["sets"], strict=True):
-        source["seed"] = None if pd.isna(source["seed"]) else int(source["seed"])
         source["sha256"] = sets[comparison.part]["sha256"]
     return {
         "part": comparison.part,
@@ -141,9 +146,9 @@ def _note(comparison: Comparison) -> str:
         row["label"]: f"[{_escaped(row['label'])}](#/experiments/{row['experiment_id']}/runs/{row['run_id']})"
         for _, row in comparison.runs.iterrows()
     }
-    answer = f"**{len(links)} runs share {mean} of their top {comparison.topk} weights on average**"
+    answer = f"**Two runs share {mean} of their top {comparison.topk} weights on average**"
     lines = [
-        f"{answer} ({comparison.part}; {comparison.value}, from {low} to {high}).",
+        f"{answer} (of {len(links)} runs; {comparison.part}; {comparison.value}, from {low} to {high}).",
         "",
         f"| run | run | shared weights | {comparison.value} |",
         "|---|---|---:|---:|",
@@ -152,6 +157,9 @@ def _note(comparison: Comparison) -> str:
         lines.append(f"| {links[a]} | {links[b]} | {count:,} | {_shown(comparison.value, number)} |")
     if len(pairs) > _LISTED_PAIRS:
         lines += ["", f"The {_LISTED_PAIRS} most overlapping of {len(pairs)} pairs; all are in comparison.json."]
+    sizes = comparison.overlap.sizes
+    if sizes.min() != sizes.max():
+        lines += ["", f"The sets differ in size: they hold {sizes.min():,} to {sizes.max():,} weights."]
     return "\n".join(lines)
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import tempfile
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -55,11 +56,11 @@ _SET_PATH = re.compile(rf"{tags.TOPK_FOLDER}/[A-Za-z0-9._-]+\.parquet")
 def search_runs(
     experiment_names: Sequence[str] | str | None = None,
     *,
-    experiment_ids: Sequence[str] | None = None,
+    experiment_ids: Sequence[str] | str | None = None,
     filter_string: str = "",
     search_all_experiments: bool = False,
-    kinds: Sequence[str] = (tags.TRAINING,),
-    order_by: Sequence[str] = ("attributes.start_time ASC",),
+    kinds: Sequence[str] | str = (tags.TRAINING,),
+    order_by: Sequence[str] | str = ("attributes.start_time ASC",),
     max_results: int | None = None,
     tracking_uri: str | None = None,
 ) -> pd.DataFrame:
@@ -72,7 +73,7 @@ def search_runs(
             backticks: ``"tags.`gradiend.base_model` = 'bert-base-cased'"``.
         search_all_experiments: Search every experiment of the server instead.
         kinds: Which runs: "training" (one per trained model), "seed" (one per seed that was tried for one) and
-            "comparison" (which have no sets of their own).
+    "comparison" (which have no sets of their own).
         order_by: MLflow's order clauses.
         max_results: Return no more rows than this; default all.
         tracking_uri: The MLflow server or database; default MLflow's current one.
@@ -87,13 +88,22 @@ def search_runs(
         StoreError: If an experiment does not exist, the filter is refused, or MLflow cannot be reached.
         InvalidInputError: If `kinds` names an unknown kind.
     """
+    kinds = [kinds] if isinstance(kinds, str) else list(kinds)
+    order_by = [order_by] if isinstance(order_by, str) else list(order_by)
     unknown = [kind for kind in kinds if kind not in _KINDS]
     if unknown or not kinds:
-        raise InvalidInputError(f"kinds must name some of {', '.join(_KINDS)}; got {list(kinds)}")
+        raise InvalidInputError(f"kinds must name some of {', '.join(_KINDS)}; got {kinds}")
     store = Store(tracking_uri)
     experiments = _experiments(store, experiment_names, experiment_ids, everywhere=search_all_experiments)
-    found = store.search(list(experiments), _filter(kinds, filter_string), order_by=order_by, max_results=max_results)
-    return _frame((run for run in found if run.data.tags.get(tags.KIND) in kinds), experiments)
+    found = [
+        run
+        # MLflow's filters know no OR, so each kind is a search; one search keeps MLflow's own order and limit.
+        for kind in dict.fromkeys(kinds)
+        for run in store.search(
+            list(experiments), _filter(kind, filter_string), order_by=order_by, max_results=max_results
+        )
+    ]
+    return _frame(found[:max_results], experiments)
 
 
 def get_runs(run_ids: Sequence[str], *, tracking_uri: str | None = None) -> pd.DataFrame:
@@ -110,6 +120,21 @@ def get_runs(run_ids: Sequence[str], *, tracking_uri: str | None = None) -> pd.D
     runs = _successes(run_ids, found, "could not be found")
     experiments = store.find_experiments([], sorted({run.info.experiment_id for run in runs.values()}))
     return _frame(runs.values(), experiments)
+
+
+def complete_frame(runs: Sequence[str] | pd.DataFrame, *, tracking_uri: str | None = None) -> pd.DataFrame:
+    """The runs with all the columns of `search_runs`; those that lack some are looked up.
+
+    Raises:
+        InvalidInputError: If `runs` is neither ids nor a frame with the column run_id, or names a run twice.
+        StoreError: As for `get_runs`.
+    """
+    _check_runs(runs)
+    if not isinstance(runs, pd.DataFrame):
+        return get_runs(runs, tracking_uri=tracking_uri)
+    if set(COLUMNS) <= set(runs.columns):
+        return runs
+    return get_runs(list(runs["run_id"]), tracking_uri=tracking_uri)
 
 
 def load_topk(
@@ -138,9 +163,7 @@ def load_topk(
     """
     part, topk = check_part(part), check_topk(topk)
     store = Store(tracking_uri)
-    _check_runs(runs)
-    if not (isinstance(runs, pd.DataFrame) and {"artifact_uri", "sets"} <= set(runs.columns)):
-        runs = get_runs(list(runs["run_id"] if isinstance(runs, pd.DataFrame) else runs), tracking_uri=store.uri)
+    runs = complete_frame(runs, tracking_uri=store.uri)
     sources = [
         _Source(run_id, artifact_uri, sets.get(part), tuple(sets))
         for run_id, artifact_uri, sets in zip(runs["run_id"], runs["artifact_uri"], runs["sets"], strict=True)
@@ -159,7 +182,7 @@ def load_topk(
 
 
 def _experiments(
-    store: Store, names: Sequence[str] | str | None, ids: Sequence[str] | None, *, everywhere: bool
+    store: Store, names: Sequence[str] | str | None, ids: Sequence[str] | str | None, *, everywhere: bool
 ) -> dict[str, Experiment]:
     if everywhere:
         if names or ids:
@@ -168,13 +191,13 @@ def _experiments(
     if names is None and ids is None:
         ids = [store.active_experiment_id()]
     names = [names] if isinstance(names, str) else list(names or ())
-    return store.find_experiments(names, list(ids or ()))
+    ids = [ids] if isinstance(ids, str) else list(map(str, ids or ()))
+    return store.find_experiments(names, ids)
 
 
-def _filter(kinds: Sequence[str], filter_string: str) -> str:
-    # MLflow's filters know no OR: several kinds are told apart in the rows.
-    clauses = [f"tags.`{tags.KIND}` = '{kinds[0]}'" if len(kinds) == 1 else f"tags.`{tags.KIND}` LIKE '%'"]
-    if tags.COMPARISON not in kinds:
+def _filter(kind: str, filter_string: str) -> str:
+    clauses = [f"tags.`{tags.KIND}` = '{kind}'"]
+    if kind != tags.COMPARISON:
         clauses.append(f"tags.`{tags.TOPK}` LIKE '{{%'")
     if filter_string.strip():
         clauses.append(filter_string)
@@ -182,12 +205,16 @@ def _filter(kinds: Sequence[str], filter_string: str) -> str:
 
 
 def _frame(runs: Iterable[Run], experiments: Mapping[str, Experiment]) -> pd.DataFrame:
-    rows = [_row(run, experiments[run.info.experiment_id]) for run in runs]
-    return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"seed": "Int64"})  # ints, of which some may be missing
+    frame = pd.DataFrame(
+        [_row(run, experiments[run.info.experiment_id]) for run in runs], columns=list(COLUMNS), dtype=object
+    )
+    # Columns of objects, so that what is missing is None; these have a type of their own for what is missing.
+    types = {"seed": "Int64", "correlation": "float64", "k": "int64", "start_time": "datetime64[ms, UTC]"}
+    return frame.astype(types)
 
 
 def _row(run: Run, experiment: Experiment) -> dict[str, Any]:
-    sets = _sets_of(run.data.tags)
+    sets = sets_of(run.data.tags)
     converged = run.data.tags.get(tags.CONVERGED)
     return {
         "run_id": run.info.run_id,
@@ -195,7 +222,7 @@ def _row(run: Run, experiment: Experiment) -> dict[str, Any]:
         "gradiend_run_id": run.data.tags.get(tags.RUN_ID),
         "experiment": experiment.name,
         "base_model": run.data.tags.get(tags.BASE_MODEL),
-        "target_classes": tuple(json.loads(run.data.tags.get(tags.TARGET_CLASSES, "[]"))),
+        "target_classes": _classes_of(run.data.tags),
         "seed": _int_or_none(run.data.tags.get(tags.SEED)),
         "converged": None if converged is None else converged == "true",
         "correlation": run.data.metrics.get(tags.BEST_CORRELATION),
@@ -216,10 +243,23 @@ def _int_or_none(text: str | None) -> int | None:
         return None
 
 
-def _sets_of(run_tags: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+def _classes_of(run_tags: Mapping[str, str]) -> tuple[str, ...]:
+    text = run_tags.get(tags.TARGET_CLASSES, "[]")
     try:
-        sets: dict[str, dict[str, Any]] = json.loads(run_tags.get(tags.TOPK, "{}"))
-        return {str(part): {key: entry[key] for key in ("path", "sha256", "k")} for part, entry in sets.items()}
+        classes = json.loads(text)
+    except ValueError:  # somebody has edited it by hand
+        return (text,)
+    return tuple(map(str, classes)) if isinstance(classes, list) else (str(classes),)
+
+
+def sets_of(run_tags: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """The sets that a run's tag lists: path, sha256 and k by part; none if the tag is missing or damaged."""
+    try:
+        sets = json.loads(run_tags.get(tags.TOPK, "{}"))
+        return {
+            str(part): {"path": str(entry["path"]), "sha256": str(entry["sha256"]), "k": int(entry["k"])}
+            for part, entry in sets.items()
+        }
     except (ValueError, TypeError, KeyError, AttributeError):
         return {}
 
@@ -255,11 +295,12 @@ def _pull(store: Store, source: _Source, part: str, topk: float, folder: Path) -
     if entry is None:
         parts = ", ".join(source.parts) or "none"
         raise StoreError(
-            f"it has no set of the part {part!r} (it has: {parts}); log one with log_topk(..., run_id=...)"
+            f"it has no set of the part {part!r} (it has: {parts}). Compare another part, leave this run out, or, if "
+            "its GRADIEND has that part, log it: log_topk(checkpoint, run_id=...)"
         )
     if not _SET_PATH.fullmatch(entry["path"]):
         raise ArtifactError(f"its tag {tags.TOPK} names a path that is not a set's: {entry['path']!r}")
-    file = folder / f"{source.run_id}.parquet"
+    file = folder / f"{uuid.uuid4().hex}.parquet"  # not named after anything that the server says
     store.download(source.artifact_uri, entry["path"], file)
     data = file.read_bytes()
     digest = hashlib.sha256(data).hexdigest()

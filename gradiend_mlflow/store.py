@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,11 +36,20 @@ _RUNS_PER_PAGE = 1000
 T = TypeVar("T")
 
 
+def now_ms() -> int:
+    """The time in milliseconds since the epoch, as MLflow counts it."""
+    return int(time.time() * 1000)
+
+
+def _is_current(tracking_uri: str | None) -> bool:
+    """Whether that is MLflow's current server; None is."""
+    return tracking_uri is None or tracking_uri.rstrip("/") == mlflow.get_tracking_uri().rstrip("/")
+
+
 def active_run_id(tracking_uri: str | None = None) -> str | None:
     """The id of this thread's active run, if it is on that server (default: MLflow's current one)."""
     active = mlflow.active_run()
-    elsewhere = tracking_uri is not None and tracking_uri != mlflow.get_tracking_uri()
-    return None if active is None or elsewhere else str(active.info.run_id)
+    return None if active is None or not _is_current(tracking_uri) else str(active.info.run_id)
 
 
 def chosen_experiment_id(tracking_uri: str | None = None) -> str | None:
@@ -98,7 +108,7 @@ class Store:
     def active_experiment_id(self) -> str:
         """The experiment that MLflow's own calls would log to now, or the default one of another server."""
         with self._asking("find the active experiment"):
-            if self.uri != mlflow.get_tracking_uri():
+            if not _is_current(self.uri):
                 return "0"
             return str(fluent._get_experiment_id())  # noqa: SLF001  # what MLflow's own flavors ask
 
@@ -120,18 +130,30 @@ class Store:
         Raises:
             StoreError: If one does not exist; it names the nearest that do.
         """
-        known = self.experiments()
-        by_name = {experiment.name: experiment for experiment in known.values()}
-        for wanted, existing, what in ((names, by_name, "name"), (ids, known, "id")):
-            missing = [key for key in wanted if key not in existing]
-            if missing:
-                near = difflib.get_close_matches(missing[0], existing, n=3, cutoff=0.5) or sorted(existing)[:10]
-                raise StoreError(
-                    f"MLflow at {self.shown_uri} has no experiment of the {what} {missing[0]!r}. It has: "
-                    f"{', '.join(repr(key) for key in near) or 'none'}"
-                )
-        chosen = [by_name[name] for name in names] + [known[experiment_id] for experiment_id in ids]
+        chosen = [
+            *(self._experiment("name", name) for name in names),
+            *(self._experiment("id", experiment_id) for experiment_id in ids),
+        ]
         return {experiment.experiment_id: experiment for experiment in chosen}
+
+    def _experiment(self, what: str, key: str) -> Experiment:
+        get = self._client.get_experiment_by_name if what == "name" else self._client.get_experiment
+        with self._asking(f"find the experiment of the {what} {key!r}"):
+            try:
+                found = get(key)
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                    raise
+                found = None
+        if found is not None:
+            return found
+        known = self.experiments().values()
+        existing = [experiment.name if what == "name" else experiment.experiment_id for experiment in known]
+        near = difflib.get_close_matches(key, existing, n=3, cutoff=0.5) or sorted(existing)[:10]
+        raise StoreError(
+            f"MLflow at {self.shown_uri} has no experiment of the {what} {key!r}. It has: "
+            f"{', '.join(map(repr, near)) or 'none'}"
+        )
 
     # ----------------------------------------------------------------------------------------------------- writing
 
@@ -145,13 +167,32 @@ class Store:
             )
             return str(run.info.run_id)
 
-    def log_metrics(self, run_id: str, points: Iterable[MetricPoint]) -> None:
-        """Log metric values, in as few requests as the server takes."""
+    def log_metrics(self, run_id: str, points: Iterable[MetricPoint]) -> list[MetricPoint]:
+        """Log metric values, in as few requests as the server takes.
+
+        Returns:
+            The points that the server refused.
+        """
         with self._asking(f"log metrics to the run {run_id}"):
-            for batch in _batches(points, _METRICS_PER_BATCH):
-                self._client.log_batch(
-                    run_id, metrics=[Metric(point.key, point.value, point.timestamp, point.step) for point in batch]
-                )
+            return [
+                refused
+                for batch in _batches(points, _METRICS_PER_BATCH)
+                for refused in self._log_metrics(run_id, batch)
+            ]
+
+    def _log_metrics(self, run_id: str, points: list[MetricPoint]) -> list[MetricPoint]:
+        metrics = [Metric(point.key, point.value, point.timestamp, point.step) for point in points]
+        try:
+            self._client.log_batch(run_id, metrics=metrics)
+        except MlflowException as error:
+            if error.error_code != "INVALID_PARAMETER_VALUE":
+                raise
+            if len(points) == 1:
+                return points
+            # One bad point rejects its whole batch: find it in ever smaller halves.
+            half = len(points) // 2
+            return self._log_metrics(run_id, points[:half]) + self._log_metrics(run_id, points[half:])
+        return []
 
     def log_params(self, run_id: str, params: Mapping[str, str]) -> dict[str, str]:
         """Log params; over-long values are cut.

@@ -120,7 +120,8 @@ class TestLoggedComparison:
     def test_its_description_gives_the_answer(self, comparison: Comparison, server: str) -> None:
         """A sentence, a table, links to the runs."""
         note = MlflowClient(tracking_uri=server).get_run(comparison.run_id).data.tags["mlflow.note.content"]
-        assert note.startswith("**3 runs share ")
+        assert note.startswith("**Two runs share ")
+        assert " (of 3 runs; decoder-weight; intersection_frac, " in note
         for row in comparison.runs.to_dict("records"):
             assert f"[{row['label'].replace('_', chr(92) + '_')}](#/experiments/{row['experiment_id']}/runs/" in note
 
@@ -145,6 +146,20 @@ class TestLoggedComparison:
         assert _experiment_of(client, chosen) == "papers"
         assert client.get_run(chosen.run_id).info.run_name == "fig 1"
         assert compare(experiment_names="pronouns", topk=500, log=False, tracking_uri=server).run_id is None
+
+    def test_what_is_unknown_of_a_run_is_null(self, tracking: MlflowClient) -> None:
+        """Also in the JSON, which knows no NaN."""
+        for name in ("a", "b"):
+            model = make_model([("w", (50,), "all")])
+            log_topk(model, run_id=tracking.create_run("0", run_name=name).info.run_id, topk=5)
+        tracking.delete_tag(search_runs()["run_id"][0], "gradiend.base_model")
+        run_id = compare(topk=5).run_id
+        file = mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path="comparison.json")
+        runs = json.loads(Path(file).read_text(), parse_constant=pytest.fail)["runs"]
+        assert [(run["base_model"], run["seed"], run["converged"]) for run in runs] == [
+            (None, None, None),
+            ("tiny-bert", None, None),
+        ]
 
     def test_a_failure_while_logging_is_raised_and_the_run_failed(
         self, logged: dict[str, Path], server: str, monkeypatch: pytest.MonkeyPatch

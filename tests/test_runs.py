@@ -18,6 +18,7 @@ from gradiend_mlflow import (
     InvalidInputError,
     StoreError,
     TopKSet,
+    compare,
     load_topk,
     save_topk,
     search_runs,
@@ -76,7 +77,9 @@ class TestSearchRuns:
         complete = log_set(tracking, tmp_path)
         tag_set(tracking, complete)
         assert search_runs()["run_id"].tolist() == [complete]
-        assert len(search_runs(kinds=["training", "comparison"])) == 2 + 1
+        both = search_runs(kinds=["training", "comparison"])
+        assert both["k"].tolist() == [20, 0]
+        assert len(search_runs(kinds=["training", "comparison"], max_results=1)) == 1
 
     def test_by_id_and_everywhere(self, tracking: MlflowClient, tmp_path: Path) -> None:
         """Experiment ids, and all experiments at once."""
@@ -157,7 +160,7 @@ class TestLoadTopk:
             load_topk([changed, without, gone], topk=3)
         message = str(caught.value)
         assert f"run {changed}: gradiend/topk/decoder-weight.parquet is not the file that was logged" in message
-        assert f"run {without}: it has no set of the part 'decoder-weight' (it has: none); log one with" in message
+        assert f"run {without}: it has no set of the part 'decoder-weight' (it has: none). Compare another" in message
         assert f"run {gone}: could not download gradiend/topk/other.parquet" in message
 
     def test_more_than_was_logged(self, logged: dict[str, Path], server: str) -> None:
@@ -180,7 +183,10 @@ class TestLoadTopk:
 
     def test_damaged_tags_are_no_sets(self, tracking: MlflowClient, tmp_path: Path) -> None:
         """Whatever somebody wrote there."""
-        run_id = log_set(tracking, tmp_path, **{"gradiend.topk": '{"decoder-weight": 5}'})
+        run_id = log_set(
+            tracking, tmp_path, **{"gradiend.topk": '{"decoder-weight": 5}', "gradiend.target_classes": "he, she"}
+        )
+        assert search_runs()["target_classes"].tolist() == [("he, she",)]
         assert search_runs()["parts"].tolist() == [()]
         with pytest.raises(StoreError, match="it has: none"):
             load_topk([run_id], topk=3)
@@ -200,6 +206,8 @@ class TestLoadTopk:
         """Somebody may have made it by hand."""
         frame = search_runs(["pronouns"], tracking_uri=server)
         assert load_topk(frame[["run_id"]], tracking_uri=server) == load_topk(frame, tracking_uri=server)
+        compared = compare(frame[["run_id"]], log=False, tracking_uri=server)
+        assert list(compared.matrix.index) == frame["run_name"].tolist()
 
 
 def test_passwords_are_not_shown() -> None:
