@@ -12,7 +12,6 @@ import logging
 import queue
 import tempfile
 import threading
-import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -29,18 +28,13 @@ from gradiend_mlflow.records import (
     StartRun,
     Upload,
 )
-from gradiend_mlflow.store import MetricPoint, Store
+from gradiend_mlflow.store import MetricPoint, Store, now_ms
 
 logger = logging.getLogger("gradiend_mlflow")
 
 _QUEUE_SIZE = 100_000
 # How long the worker waits for more metrics before it sends those that it has: one request a second, not one a step.
 _GATHER_SECONDS = 1.0
-
-
-def now_ms() -> int:
-    """The time in milliseconds since the epoch, as MLflow counts it."""
-    return int(time.time() * 1000)
 
 
 class RunWriter:
@@ -93,7 +87,7 @@ class Recorder:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._temporary = tempfile.TemporaryDirectory(prefix="gradiend-mlflow-", ignore_cleanup_errors=True)
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._queue: queue.Queue[Record | None] = queue.Queue(_QUEUE_SIZE)
         self._delivery = _Delivery(store)
         self._closing = threading.Event()
@@ -103,6 +97,8 @@ class Recorder:
 
     def new_folder(self) -> Path:
         """A new, empty folder whose files live until all is delivered."""
+        if self._temporary is None:
+            self._temporary = tempfile.TemporaryDirectory(prefix="gradiend-mlflow-", ignore_cleanup_errors=True)
         return Path(tempfile.mkdtemp(dir=self._temporary.name))
 
     def start(
@@ -127,8 +123,8 @@ class Recorder:
     def close(self, deadline: float) -> None:
         """Deliver what is queued and stop; after `deadline` seconds leave the rest to the worker and say so."""
         self._closing.set()
-        with contextlib.suppress(queue.Full):
-            self._queue.put(None, timeout=deadline)
+        with contextlib.suppress(queue.Full):  # then the worker notices the event when it is through
+            self._queue.put_nowait(None)
         self._worker.join(deadline)
         if self._worker.is_alive():
             logger.warning(
@@ -140,7 +136,7 @@ class Recorder:
             )
         lost = self._dropped + self._delivery.lost
         if lost:
-            logger.warning("%d records could not be logged to MLflow on %s", lost, self._store.shown_uri)
+            logger.warning("%d values could not be logged to MLflow on %s", lost, self._store.shown_uri)
 
     def _work(self) -> None:
         try:
@@ -148,11 +144,12 @@ class Recorder:
                 batch = self._next_batch()
                 for record in _joined(record for record in batch if record is not None):
                     self._delivery.deliver(record)
-                # Without the None: the queue was too full to take it.
+                # Closing without a None: the queue was too full to take it.
                 if batch[-1] is None or (self._closing.is_set() and self._queue.empty()):
                     return
         finally:
-            self._temporary.cleanup()
+            if self._temporary is not None:
+                self._temporary.cleanup()
 
     def _next_batch(self) -> list[Record | None]:
         """At least one record, and all that came meanwhile; None, if it is there, is the last."""
@@ -199,10 +196,13 @@ class _Delivery:
         try:
             self._carry_out(record)
         except Exception as error:
-            self.lost += 1
-            if not self._warned:
-                self._warned = True
-                logger.warning("Logging to MLflow failed; the training goes on. %s", error)
+            self._lose(len(record.points) if isinstance(record, LogMetrics) else 1, error)
+
+    def _lose(self, count: int, reason: object) -> None:
+        self.lost += count
+        if not self._warned:
+            self._warned = True
+            logger.warning("Logging to MLflow failed; the training goes on. %s", reason)
 
     def _carry_out(self, record: Record) -> None:
         if isinstance(record, StartRun):
@@ -212,7 +212,9 @@ class _Delivery:
         if run_id is None:
             raise StoreError(f"the run of this record was never started: {record}")
         if isinstance(record, LogMetrics):
-            self._store.log_metrics(run_id, record.points)
+            refused_points = self._store.log_metrics(run_id, record.points)
+            if refused_points:
+                self._lose(len(refused_points), f"MLflow refuses the metric {refused_points[0]}")
         elif isinstance(record, LogParams):
             refused = self._store.log_params(run_id, record.params)
             if refused:

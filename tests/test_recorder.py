@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 from gradiend_mlflow import StoreError
 from gradiend_mlflow.recorder import Recorder
 from gradiend_mlflow.records import Destination
-from gradiend_mlflow.store import Store
+from gradiend_mlflow.store import MetricPoint, Store
 
 
 class CountingStore(Store):
@@ -21,9 +21,9 @@ class CountingStore(Store):
 
     batches = 0
 
-    def log_metrics(self, run_id: str, points: object) -> None:
+    def log_metrics(self, run_id: str, points: object) -> list[MetricPoint]:
         self.batches += 1
-        super().log_metrics(run_id, points)
+        return super().log_metrics(run_id, points)
 
 
 def test_everything_arrives_in_order(tracking: MlflowClient, tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_experiments_made_show_as_model_training(tracking: MlflowClient) -> None
 class RefusingStore(Store):
     """A store whose server refuses metrics."""
 
-    def log_metrics(self, run_id: str, points: object) -> None:
+    def log_metrics(self, run_id: str, points: object) -> list[MetricPoint]:
         raise StoreError("no metrics today")
 
 
@@ -100,9 +100,22 @@ def test_failures_are_told_once_and_the_rest_arrives(tracking: MlflowClient, cap
     assert len(warnings) == 2
     assert "no metrics today" in warnings[0]
     assert "the training goes on" in warnings[0]
-    assert "3 records could not be logged" in warnings[1]
+    assert "3 values could not be logged" in warnings[1]
     assert tracking.get_run(run.run_id(0)).info.status == "FINISHED"
     assert tracking.get_run(run.run_id(0)).data.tags["step"] == "2"
+
+
+def test_one_refused_point_costs_no_other(tracking: MlflowClient, caplog: pytest.LogCaptureFixture) -> None:
+    """MLflow rejects a whole batch for one bad name; all but that one arrive."""
+    recorder = Recorder(Store())
+    run = recorder.start("run", {}, Destination())
+    for step in range(100):
+        run.metrics(step, {"good" if step != 37 else "bad>name": 1.0})
+    with caplog.at_level(logging.WARNING):
+        recorder.close(30)
+    assert len(tracking.get_metric_history(run.run_id(0), "good")) == 99
+    assert "MLflow refuses the metric MetricPoint(key='bad>name'" in caplog.text
+    assert "1 values could not be logged" in caplog.text
 
 
 class HangingStore(Store):
@@ -149,7 +162,7 @@ def test_a_full_queue_drops_and_counts(caplog: pytest.LogCaptureFixture, monkeyp
     store.answer.set()
     with caplog.at_level(logging.WARNING):
         recorder.close(30)
-    assert "records could not be logged" in caplog.text
+    assert "values could not be logged" in caplog.text
 
 
 def test_the_worker_ends_even_if_the_queue_was_full_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,7 +173,9 @@ def test_the_worker_ends_even_if_the_queue_was_full_at_the_end(monkeypatch: pyte
     run = recorder.start("run", {}, Destination())
     for step in range(5):
         run.tags({"step": str(step)})
+    begin = time.monotonic()
     recorder.close(0.05)
+    assert time.monotonic() - begin < 5
     store.answer.set()
     recorder._worker.join(20)
     assert not recorder._worker.is_alive()
@@ -181,4 +196,4 @@ def test_a_run_that_cannot_start_is_told_once(
     warnings = [record.getMessage() for record in caplog.records if record.name == "gradiend_mlflow"]
     assert len(warnings) == 2
     assert "file/mlflow.db" in warnings[0]
-    assert "3 records" in warnings[1]
+    assert "3 values" in warnings[1]
