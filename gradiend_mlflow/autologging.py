@@ -16,7 +16,7 @@ from mlflow.utils.autologging_utils import autologging_integration, is_testing, 
 
 from gradiend_mlflow import tags
 from gradiend_mlflow.callback import MLflowCallback
-from gradiend_mlflow.errors import InvalidInputError
+from gradiend_mlflow.errors import CheckpointError, InvalidInputError
 from gradiend_mlflow.parts import DEFAULT_TOPK, PARTS
 from gradiend_mlflow.session import DEFAULT_DEADLINE, Session, describe
 from gradiend_mlflow.training import Outcome, trainer_tags
@@ -115,7 +115,8 @@ def start_run(
 def _session(trainer: Any, callback: MLflowCallback) -> Iterator[Session]:
     """The block itself: `callback` logs to one session, which ends as the block does."""
     session = Session(callback.options, name=_name_of(trainer), run_tags=trainer_tags(trainer))
-    callback._last = callback._session = session  # noqa: SLF001  # the two are one mechanism
+    before = callback._session  # noqa: SLF001  # callback and block are one mechanism
+    callback._last = callback._session = session  # noqa: SLF001
     try:
         yield session
     except BaseException as error:
@@ -125,9 +126,15 @@ def _session(trainer: Any, callback: MLflowCallback) -> Iterator[Session]:
     else:
         if session.started:
             _safely("log the selected model", lambda: _log_selected(session, trainer))
+        elif getattr(trainer, "_last_train_used_cache", False):
+            logger.warning(
+                "train() of %s was served from gradiend's cache: nothing was trained, so no run was made. "
+                "log_topk(trainer, run_id=...) records the model.",
+                session.name,
+            )
         _safely("end the run", lambda: session.close("FINISHED"))
     finally:
-        callback._session = callback._loop = None  # noqa: SLF001
+        callback._session, callback._loop = before, None  # noqa: SLF001
 
 
 def _safely(what: str, action: Callable[[], None]) -> None:
@@ -142,11 +149,21 @@ def _safely(what: str, action: Callable[[], None]) -> None:
 def _log_selected(session: Session, trainer: Any) -> None:
     """What is known once `train()` has returned: the selected model and, for several seeds, their report."""
     directory = Path(trainer.model_path)
+    if directory == Path(trainer.base_model_path):
+        return  # nothing was trained
     experiment_dir = Path(trainer.experiment_dir) if trainer.experiment_dir else directory
     multi_seed = bool(session.seeds)
     report = trainer.get_seed_report() if multi_seed else None
     if report:
         _log_seed_report(session, report)
+    if multi_seed:
+        session.run.params({"experiment_dir": str(experiment_dir), "output_dir": str(directory)})
+    elif not (session.was_live or getattr(trainer, "_last_train_used_cache", False)):
+        logger.warning(
+            "train() was not given the block's callback: train(callbacks=[callback]). The run %s has what gradiend's "
+            "training.json says, at the time of its end.",
+            session.name,
+        )
     session.log_record(directory)
     files = [directory / "training.json", directory / "config.json"]
     if multi_seed and trainer.get_seed_report_path():
@@ -163,8 +180,14 @@ def _log_seed_report(session: Session, report: Mapping[str, Any]) -> None:
         session.run.tags({tags.SEED: str(best)})
     for entry in report.get("runs") or []:
         run = session.seeds.get(entry.get("seed"))
-        if run is not None:
-            run.tags(Outcome(converged=entry.get("converged")).run_tags())
+        if run is None:
+            continue
+        run.tags(Outcome(converged=entry.get("converged")).run_tags())
+        if session.seeds_change_later:
+            try:
+                session.log_sets(run, Path(entry["output_dir"]))
+            except CheckpointError as error:  # gradiend keeps the models of some seeds only
+                logger.info("The sets of seed %s are those before pruning: %s", entry.get("seed"), error)
 
 
 @autologging_integration(FLAVOR)
@@ -240,11 +263,12 @@ def _with_callback(
     position = list(signature.parameters).index("callbacks") - 1  # self is not among the arguments
     positional = len(args) > position
     callbacks = list((args[position] if positional else kwargs.get("callbacks")) or [])
-    given = [callback for callback in callbacks if isinstance(callback, MLflowCallback)]
+    # One that serves another trainer's block at the moment cannot serve this training too.
+    given = [c for c in callbacks if isinstance(c, MLflowCallback) and c._session is None]  # noqa: SLF001
     if given:
         return args, kwargs, given[0]
     callback = new_callback()
-    callbacks.append(callback)
+    callbacks = [c for c in callbacks if not isinstance(c, MLflowCallback)] + [callback]
     if positional:
         return (*args[:position], callbacks, *args[position + 1 :]), kwargs, callback
     return args, {**kwargs, "callbacks": callbacks}, callback

@@ -16,7 +16,7 @@ from gradiend_mlflow import tags
 from gradiend_mlflow.parts import DEFAULT_TOPK, PARTS
 from gradiend_mlflow.recorder import RunWriter
 from gradiend_mlflow.session import DEFAULT_DEADLINE, LogOptions, Session, run_id_of
-from gradiend_mlflow.training import is_multi_seed, outcome_of_scores, params_of, seed_of, step_metrics
+from gradiend_mlflow.training import Outcome, is_multi_seed, params_of, seed_of, step_metrics
 
 logger = logging.getLogger("gradiend_mlflow")
 
@@ -51,18 +51,45 @@ class _Loop:
 
     session: Session
     run: RunWriter
-    output_dir: str
+    config: Mapping[str, Any]
     best_before: int | None
-    last_loss_step: int = 0
+    last_step: int = 0
+    best_step: int | None = None
+    best_score: float | None = None
 
-    def best_checkpoint(self) -> Path:
-        """The best checkpoint at the loop's end, which gradiend has not yet moved to `output_dir`.
+    @property
+    def output_dir(self) -> str:
+        """Where gradiend puts the model."""
+        return str(self.config.get("output_dir") or "")
 
-        `<output_dir>_best` holds it if a step after 0 improved in this loop; one that lay there before does not.
+    def note(self, step: int, loss: float, training_stats: Mapping[str, Any]) -> None:
+        """Follow which step gradiend takes for the best, by the rule of its `CheckpointCallback`."""
+        self.last_step = max(step, self.last_step)
+        by_loss = self.config.get("supervised_decoder")
+        score = loss if by_loss else training_stats.get("correlation")
+        if score is None:
+            return
+        best = self.best_score
+        if best is None or (score < best if by_loss else abs(score) > abs(best)):
+            self.best_step, self.best_score = step, float(score)
+
+    def best_checkpoint(self) -> tuple[Path, bool]:
+        """The best checkpoint at the loop's end, which gradiend has not yet moved; and whether it is the best step's.
+
+        `<output_dir>_best` holds it if a step after 0 was the best of this loop; one that lay there before does not.
+        Else the model is the last step's.
         """
         best = Path(f"{self.output_dir}_best")
         fresh = _stamp(best) not in (None, self.best_before)
-        return best if fresh else Path(self.output_dir)
+        return (best, True) if fresh else (Path(self.output_dir), False)
+
+    def outcome(self, *, of_best: bool, training_stats: Mapping[str, Any]) -> Outcome:
+        """The figures of the best step, or else of the last."""
+        step = self.best_step if of_best else self.last_step
+        if self.config.get("supervised_decoder"):
+            return Outcome(loss=self.best_score if of_best else None, step=step)
+        # Not gradiend's running correlation: it begins at -1 and stays there if nothing is evaluated.
+        return Outcome(correlation=(training_stats.get("scores") or {}).get(step), step=step)
 
 
 class _Configured(TrainingCallback):
@@ -101,7 +128,7 @@ class MLflowCallback(_Configured, metaclass=ExceptionSafeAbstractClass):
     seed where gradiend tries several. A callback sees neither an exception that ends the training nor which seed is
     selected nor pruning afterwards; `start_run` and `autolog` do, with this callback inside.
 
-    It never raises into the training and never waits for the network during it.
+    It never raises into the training, and waits for the network only at the end of a loop, up to `deadline` seconds.
 
     Args:
         topk: How many weights per part to log, or which fraction of the GRADIEND's inputs. Any smaller number can
@@ -135,13 +162,14 @@ class MLflowCallback(_Configured, metaclass=ExceptionSafeAbstractClass):
         seed = seed_of(config)
         if is_multi_seed(config) and not alone and seed is not None:
             run = session.seed_run(seed, params_of(config))
+            session.seeds_change_later = bool(config.get("post_prune_config") or config.get("delete_models"))
         else:
             run = session.run
             session.was_live = True
             run.tags({} if seed is None else {tags.SEED: str(seed)})
             run.params(params_of(config))
         self._last = session
-        self._loop = _Loop(session, run, output_dir, _stamp(Path(f"{output_dir}_best")))
+        self._loop = _Loop(session, run, dict(config), _stamp(Path(f"{output_dir}_best")))
 
     @_guarded
     def on_step_end(
@@ -157,26 +185,36 @@ class MLflowCallback(_Configured, metaclass=ExceptionSafeAbstractClass):
         if self._loop is None:
             return
         # Step 0 is the evaluation before training, and the last step may come twice; neither has a loss of its own.
-        fresh = step > self._loop.last_loss_step
-        self._loop.last_loss_step = max(step, self._loop.last_loss_step)
-        self._loop.run.metrics(step, step_metrics(step, loss if fresh else None, training_stats))
+        has_loss = step > self._loop.last_step
+        self._loop.note(step, loss, training_stats)
+        self._loop.run.metrics(step, step_metrics(step, loss if has_loss else None, training_stats))
 
     @_guarded
-    def on_train_end(self, config: Mapping[str, Any], training_stats: Mapping[str, Any], **_: Any) -> None:
+    def on_train_end(
+        self,
+        config: Mapping[str, Any],  # noqa: ARG002  # gradiend passes it
+        training_stats: Mapping[str, Any],
+        **_: Any,
+    ) -> None:
         """Log the best checkpoint's sets where nobody else will, and end the loop's run."""
         if self._loop is None:
             return
         loop, self._loop = self._loop, None
-        alone, selected_later = self._session is None, loop.run is loop.session.run
+        alone, is_seed = self._session is None, loop.run is not loop.session.run
         try:
-            # The selected model is read after train(), except that its weights may be deleted before that.
-            if alone or not selected_later or config.get("delete_models"):
-                loop.session.log_outcome(loop.run, outcome_of_scores(training_stats.get("scores") or {}))
-                loop.session.log_sets(loop.run, loop.best_checkpoint())
+            # The block reads the model that is selected in the end; what nobody else will log is logged here.
+            checkpoint, of_best = loop.best_checkpoint()
+            if alone or is_seed:
+                loop.session.log_outcome(loop.run, loop.outcome(of_best=of_best, training_stats=training_stats))
+                loop.session.log_sets(loop.run, checkpoint)
+            else:
+                # With delete_models gradiend deletes the best model and then saves the last step's.
+                of_best = of_best and not loop.config.get("delete_models")
+                loop.session.live_outcome = loop.outcome(of_best=of_best, training_stats=training_stats)
         finally:
             if alone:
                 loop.session.close("FINISHED")
-            elif not selected_later:
+            elif is_seed:
                 loop.session.end(loop.run, "FINISHED")
 
 

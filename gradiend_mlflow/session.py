@@ -5,8 +5,9 @@ from __future__ import annotations
 import atexit
 import logging
 import shutil
+import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +47,17 @@ class LogOptions:
         object.__setattr__(self, "topk", check_topk(self.topk))
         object.__setattr__(self, "parts", check_parts(self.parts))
         object.__setattr__(self, "extra_tags", dict(self.extra_tags))
-        if isinstance(self.deadline, bool) or not isinstance(self.deadline, (int, float)) or self.deadline < 0:
-            raise InvalidInputError(f"deadline must be a number of seconds, 0 or more; got {self.deadline!r}")
+        reserved = [name for name in self.extra_tags if str(name).startswith("gradiend.")]
+        if reserved:
+            raise InvalidInputError(
+                f"extra_tags may not begin with 'gradiend.', which the plugin sets; got {reserved}"
+            )
+        if (
+            isinstance(self.deadline, bool)
+            or not isinstance(self.deadline, (int, float))
+            or not 0 <= self.deadline <= threading.TIMEOUT_MAX
+        ):
+            raise InvalidInputError(f"deadline must be a finite number of seconds, 0 or more; got {self.deadline!r}")
 
     def destination(self) -> Destination:
         """Where a run that starts now, in this thread, goes."""
@@ -71,7 +81,9 @@ class Session:
         self.options = options
         self.seeds: dict[int, RunWriter] = {}
         self.was_live = False  # whether a training loop has logged to the run itself
-        self._name = options.run_name or name
+        self.seeds_change_later = False  # whether gradiend prunes or rewrites a seed's model after its loop
+        self.live_outcome: Outcome | None = None  # what that loop came to, where gradiend's file may not say it
+        self.name = options.run_name or name
         self._about = dict(run_tags)
         self._destination = options.destination()
         self._recorder = Recorder(Store(options.tracking_uri))
@@ -89,9 +101,7 @@ class Session:
     def run(self) -> RunWriter:
         """The training's run; started when first asked for."""
         if self._run is None:
-            self._run = self._recorder.start(
-                self._name, {**self._tags_of(tags.TRAINING), **self.options.extra_tags}, self._destination
-            )
+            self._run = self._recorder.start(self.name, self._tags_of(tags.TRAINING), self._destination)
             self._open.append(self._run)
         return self._run
 
@@ -99,14 +109,14 @@ class Session:
         """Start the run of one seed that is tried, below the training's, which shares its params."""
         if not self.seeds:
             self.run.params({key: value for key, value in params.items() if key not in _OF_ONE_SEED})
-        run = self.run.child(f"{self._name}/seed_{seed}", {**self._tags_of(tags.SEED_RUN), tags.SEED: str(seed)})
-        run.params(params)
+        run = self.run.child(f"{self.name}/seed_{seed}", {**self._tags_of(tags.SEED_RUN), tags.SEED: str(seed)})
+        run.params({**params, "seed": str(seed)})  # gradiend's config keeps the first seed
         self.seeds[seed] = run
         self._open.append(run)
         return run
 
     def _tags_of(self, kind: str) -> dict[str, str]:
-        return {tags.KIND: kind, **version_tags(), **self._about}
+        return {tags.KIND: kind, **version_tags(), **self._about, **self.options.extra_tags}
 
     def log_sets(self, run: RunWriter, directory: Path) -> None:
         """Rank the weights of a checkpoint now, and queue its sets; the tag that lists them comes last.
@@ -130,12 +140,18 @@ class Session:
         record = read_record(directory)
         if record is None:
             return
+        seed = (record.get("training_args") or {}).get("seed")
+        if not (self.was_live or self.seeds) and seed is not None:
+            self.run.tags({tags.SEED: str(seed)})
         if not self.was_live:
             for step, values in history(record):
                 self.run.metrics(step, values)
         if not (self.was_live or self.seeds):  # nothing was trained: the model comes from gradiend's cache
             self.run.params(params_of(record.get("training_args") or {}))
-        self.log_outcome(self.run, outcome_of(record))
+        outcome = outcome_of(record)
+        if self.live_outcome is not None:
+            outcome = replace(self.live_outcome, converged=outcome.converged)
+        self.log_outcome(self.run, outcome)
 
     def log_outcome(self, run: RunWriter, outcome: Outcome) -> None:
         """Queue what a training came to."""
@@ -169,7 +185,9 @@ class Session:
     def _abandon(self) -> None:
         """The interpreter ends and nobody closed: a training that never came to its end."""
         if self.started:
-            self.close("FAILED", "the process ended before the training did", deadline=_EXIT_DEADLINE)
+            self.close(
+                "FAILED", "the training did not come to its end before the process ended", deadline=_EXIT_DEADLINE
+            )
 
 
 def run_id_of(session: Session | None) -> str | None:

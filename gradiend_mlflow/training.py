@@ -38,7 +38,7 @@ class Outcome:
     def metrics(self) -> dict[str, float]:
         """The logged model's own figures, by metric key."""
         values = {tags.BEST_CORRELATION: self.correlation, tags.BEST_LOSS: self.loss, tags.BEST_STEP: self.step}
-        return {key: float(value) for key, value in values.items() if value is not None}
+        return {key: float(value) for key, value in values.items() if value is not None and _is_number(value)}
 
     def run_tags(self) -> dict[str, str]:
         """The convergence tag, if convergence is known."""
@@ -108,25 +108,15 @@ def outcome_of(record: Mapping[str, Any]) -> Outcome:
     best = record.get("best_score_checkpoint") or {}
     convergence = record.get("convergence_info") or {}
     step = best.get("global_step")
+    # Without evaluations gradiend writes the value that its running correlation begins with.
+    evaluated = bool((record.get("training_stats") or {}).get("scores"))
     return Outcome(
         converged=convergence.get("converged"),
-        correlation=best.get("correlation") if _is_number(best.get("correlation")) else None,
-        loss=best.get("loss") if _is_number(best.get("loss")) else None,
+        correlation=best.get("correlation") if evaluated and _is_number(best.get("correlation")) else None,
+        # gradiend notes a loss beside a correlation that it selects by; only where it has none, the loss is the score.
+        loss=best.get("loss") if _is_number(best.get("loss")) and best.get("correlation") is None else None,
         step=None if step is None else int(step),
     )
-
-
-def outcome_of_scores(scores: Mapping[Any, Any]) -> Outcome:
-    """What a training loop's correlations by step say of its best checkpoint.
-
-    gradiend keeps the first step of the largest absolute correlation, but never saves step 0: if nothing improved
-    on that, the model is the last step's.
-    """
-    by_step = {int(step): float(score) for step, score in scores.items() if _is_number(score)}
-    if not by_step:
-        return Outcome()
-    step = max(by_step, key=lambda step: (abs(by_step[step]), -step)) or max(by_step)
-    return Outcome(correlation=by_step[step], step=step)
 
 
 def read_record(directory: Path) -> dict[str, Any] | None:

@@ -64,7 +64,7 @@ class TestStartRun:
         report = trainer.get_seed_report()
         assert parent.data.tags["gradiend.seed"] == str(report["best_seed"])
         assert parent.data.params["max_seeds"] == "2"
-        assert "output_dir" not in parent.data.params
+        assert parent.data.params["output_dir"] == trainer.model_path
         children = search_runs(kinds=["seed"])
         assert children["run_name"].tolist() == ["3SG_3PL/seed_0", "3SG_3PL/seed_1"]
         sets = load_topk(children, topk=100)
@@ -92,6 +92,39 @@ class TestStartRun:
         logged = load_topk([callback.run_id], topk=1000)[callback.run_id]
         assert logged.input_dim == len(logged) == 200
         assert logged == TopKSet.from_checkpoint(trainer.model_path, topk=1000)
+
+    def test_pruned_seeds_hold_what_is_left_of_them(self, make_trainer: MakeTrainer) -> None:
+        """Pruning comes after each seed's loop; the children's sets are the pruned ones."""
+        trainer = make_trainer(
+            max_seeds=2,
+            min_convergent_seeds=None,
+            saved_seed_runs="all_tried",
+            post_prune_config=PostPruneConfig(topk=90),
+        )
+        with start_run(trainer, topk=1000) as callback:
+            trainer.train(callbacks=[callback])
+        assert search_runs(kinds=["seed", "training"])["k"].tolist() == [90, 90, 90]
+
+    @pytest.mark.parametrize("options", [{"delete_models": True}, {"save_only_best": False}])
+    def test_figures_and_sets_are_of_one_model(
+        self, options: dict[str, Any], make_trainer: MakeTrainer, tracking: MlflowClient
+    ) -> None:
+        """Where gradiend's own files do not say which step the model is of."""
+        trainer = make_trainer(**options)
+        with start_run(trainer, topk=100) as callback:
+            trainer.train(callbacks=[callback], evaluate_fn=Scripted({0: 0.1, 2: 0.9, 4: 0.2}))
+        run = tracking.get_run(callback.run_id)
+        logged = load_topk([callback.run_id], topk=100)[callback.run_id]
+        assert logged == TopKSet.from_checkpoint(trainer.model_path, topk=100)
+        expected = (4, 0.2) if "delete_models" in options else (2, 0.9)
+        assert (run.data.metrics["best/step"], run.data.metrics["best/correlation"]) == expected
+
+    def test_a_block_without_training(self, make_trainer: MakeTrainer, tracking: MlflowClient) -> None:
+        """A run, but nothing of the base model in it."""
+        with start_run(make_trainer()) as callback:
+            pass
+        assert tracking.get_run(callback.run_id).info.status == "FINISHED"
+        assert tracking.list_artifacts(callback.run_id) == []
 
     @pytest.mark.parametrize(
         ("error", "status"),
@@ -189,6 +222,17 @@ class TestAutolog:
         make_trainer().train(None, None, None, [MLflowCallback(topk=30)])
         make_trainer().train(None, None, None, [Silent()])
         assert search_runs()["k"].tolist() == [20, 30, 10]
+
+    def test_a_callback_serves_one_block(self, make_trainer: MakeTrainer, tracking: MlflowClient) -> None:
+        """Passed to another trainer meanwhile, it stays the block's; that training has a run of its own."""
+        gradiend_mlflow.autolog(topk=10)
+        first, second = make_trainer("3SG", "3PL"), make_trainer("1SG", "1PL")
+        with start_run(first, topk=20) as callback:
+            second.train(callbacks=[callback])
+            first.train(callbacks=[callback])
+        frame = search_runs().set_index("run_name")
+        assert frame["k"].to_dict() == {"3SG_3PL": 20, "1SG_1PL": 10}
+        assert frame["run_id"]["3SG_3PL"] == callback.run_id
 
     def test_disable_stops_it(self, make_trainer: MakeTrainer, tracking: MlflowClient) -> None:
         """And leaves gradiend's own method."""

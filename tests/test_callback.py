@@ -112,6 +112,30 @@ def test_a_best_checkpoint_of_an_earlier_training_is_not_mistaken(
     assert run.data.metrics["best/step"] == 4
 
 
+def test_scores_that_are_not_numbers_select_nothing(make_trainer: MakeTrainer, tracking: MlflowClient) -> None:
+    """Nothing improves on a first NaN: the model is the last step's, and so are the figures."""
+    trainer, last = make_trainer(), LastStep()
+    trainer.train(callbacks=[MLflowCallback(topk=100), last], evaluate_fn=Scripted({0: float("nan"), 2: 0.9, 4: 0.2}))
+    run = only_run(tracking)
+    assert load_topk([run.info.run_id], topk=100)[run.info.run_id] == last.topk_set
+    assert run.data.metrics["best/step"] == 4
+    assert run.data.metrics["best/correlation"] == 0.2
+
+
+def test_a_decoder_trained_alone_is_selected_by_loss(make_trainer: MakeTrainer, tracking: MlflowClient) -> None:
+    """There is no correlation then."""
+    trainer = make_trainer(supervised_decoder=True, convergent_metric="loss", convergent_score_threshold=1.0)
+    trainer.train(callbacks=[MLflowCallback(topk=100)])
+    run = only_run(tracking)
+    record = json.loads((Path(trainer.model_path) / "training.json").read_text())
+    assert run.data.metrics["best/loss"] == min(record["losses"])
+    assert run.data.metrics["best/step"] == 1 + record["losses"].index(min(record["losses"]))
+    assert "best/correlation" not in run.data.metrics
+    assert load_topk([run.info.run_id], topk=100)[run.info.run_id] == TopKSet.from_checkpoint(
+        trainer.model_path, topk=100
+    )
+
+
 def test_every_seed_is_a_run(make_trainer: MakeTrainer, tracking: MlflowClient) -> None:
     """Alone, the callback cannot know which seed is selected: each loop is a training of its own."""
     trainer = make_trainer(max_seeds=2, min_convergent_seeds=None, saved_seed_runs="all_tried")
@@ -177,7 +201,8 @@ def test_the_callback_returns_nothing_that_gradiend_would_take_for_an_evaluation
         ({"topk": 0.0}, r"fraction in \(0, 1\]"),
         ({"parts": "decoder-weight"}, r"write \['decoder-weight'\]"),
         ({"parts": ["decoder"]}, "part must be one of"),
-        ({"deadline": -1}, "deadline must be a number of seconds, 0 or more; got -1"),
+        ({"deadline": -1}, "deadline must be a finite number of seconds, 0 or more; got -1"),
+        ({"deadline": float("inf")}, "deadline must be a finite number"),
     ],
 )
 def test_unacceptable_options_are_raised_at_once(options: dict[str, Any], message: str) -> None:

@@ -16,7 +16,6 @@ from gradiend_mlflow.training import (
     history,
     key_of,
     outcome_of,
-    outcome_of_scores,
     params_of,
     read_record,
     seed_of,
@@ -75,26 +74,20 @@ def test_params_are_flat() -> None:
 def test_outcome_of_a_record() -> None:
     """The best checkpoint's figures and convergence, where gradiend tells them."""
     record = {
+        "training_stats": STATS,
         "best_score_checkpoint": {"correlation": 0.9, "loss": None, "global_step": 4},
         "convergence_info": {"converged": False},
     }
     assert outcome_of(record) == Outcome(converged=False, correlation=0.9, step=4)
     assert outcome_of({}) == Outcome()
+    by_loss = {"best_score_checkpoint": {"correlation": None, "loss": 0.5, "global_step": 4}}
+    assert outcome_of(by_loss) == Outcome(loss=0.5, step=4)
+    never_evaluated = {"training_stats": {"scores": {}}, "best_score_checkpoint": {"correlation": -1.0}}
+    assert outcome_of(never_evaluated) == Outcome()
+    both = {"training_stats": STATS, "best_score_checkpoint": {"correlation": 0.9, "loss": 0.5, "global_step": 4}}
+    assert outcome_of(both) == Outcome(correlation=0.9, step=4)
     assert Outcome(converged=True, correlation=0.5).metrics() == {"best/correlation": 0.5}
     assert Outcome().run_tags() == {}
-
-
-@pytest.mark.parametrize(
-    ("scores", "expected"),
-    [
-        ({0: 0.1, 2: -0.9, 4: 0.9}, Outcome(correlation=-0.9, step=2)),
-        ({0: 0.95, 2: 0.5, 4: 0.6}, Outcome(correlation=0.6, step=4)),
-        ({}, Outcome()),
-    ],
-)
-def test_outcome_of_scores_is_gradiends_choice(scores: dict[int, float], expected: Outcome) -> None:
-    """The first of the largest, but never step 0, whose model is not saved."""
-    assert outcome_of_scores(scores) == expected
 
 
 @pytest.mark.parametrize(
