@@ -6,7 +6,6 @@ import hashlib
 import json
 import logging
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -107,7 +106,8 @@ def log_topk(
         CheckpointError: If `source` cannot be read or has none of the parts.
         StoreError: If the run does not exist or MLflow refuses.
     """
-    from gradiend_mlflow.store import MetricPoint, Store, active_run_id
+    from gradiend_mlflow.runs import sets_of
+    from gradiend_mlflow.store import MetricPoint, Store, active_run_id, now_ms
 
     topk, parts = check_topk(topk), check_parts(parts)
     weights, run_tags, metrics = _look_into(source)
@@ -124,13 +124,28 @@ def log_topk(
         staged = stage_topk(weights, topk=topk, parts=parts, folder=Path(folder))
         for file in staged.files:
             store.upload(run_id, file, tags.TOPK_FOLDER)
-    now = int(time.time() * 1000)
+    now = now_ms()
     store.log_metrics(run_id, [MetricPoint(key, value, now, 0) for key, value in metrics.items()])
-    kind = existing.get(tags.KIND, tags.TRAINING)
-    all_sets = json.loads(existing.get(tags.TOPK, "{}")) | json.loads(staged.run_tags[tags.TOPK])
-    store.set_tags(run_id, {tags.KIND: kind, **version_tags(), **run_tags, **staged.run_tags})
-    store.set_tags(run_id, {tags.TOPK: json.dumps(all_sets)})
+    listed = {**sets_of(existing), **json.loads(staged.run_tags[tags.TOPK])}
+    left_out = {part: reason for part, reason in _left_out_of(existing).items() if part not in listed}
+    store.set_tags(
+        run_id,
+        {
+            tags.KIND: existing.get(tags.KIND, tags.TRAINING),
+            **version_tags(),
+            **run_tags,
+            tags.TOPK_LEFT_OUT: json.dumps(left_out | dict(staged.left_out)),
+            tags.TOPK: json.dumps(listed),
+        },
+    )
     return dict(staged.sets)
+
+
+def _left_out_of(run_tags: Mapping[str, str]) -> dict[str, str]:
+    try:
+        return dict(json.loads(run_tags.get(tags.TOPK_LEFT_OUT, "{}")))
+    except (ValueError, TypeError):
+        return {}
 
 
 def _look_into(source: Any) -> tuple[GradiendWeights, dict[str, str], dict[str, float]]:

@@ -90,6 +90,8 @@ def test_missing_parts_are_left_out_and_named(run_id: str, tracking: MlflowClien
     left_out = json.loads(tracking.get_run(run_id).data.tags["gradiend.topk_left_out"])
     assert list(left_out) == ["decoder-bias"]
     assert "no bias" in left_out["decoder-bias"]
+    log_topk(make_model([("weight", (9, 9), "all")]), run_id=run_id, topk=5, parts=["decoder-bias"])
+    assert tracking.get_run(run_id).data.tags["gradiend.topk_left_out"] == "{}"
     with pytest.raises(CheckpointError, match=r"no top-k set could be made.*no bias"):
         log_topk(model, run_id=run_id, parts=["decoder-bias"])
     with pytest.raises(MissingPartError):
