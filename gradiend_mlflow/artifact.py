@@ -31,6 +31,7 @@ def save_topk(topk_set: TopKSet, path: str | PathLike[str]) -> None:
         path: The file to write, by convention `<part>.parquet`; an existing one is replaced.
 
     Raises:
+        InvalidInputError: If `topk_set` is no TopKSet.
         OSError: If the file cannot be written.
 
     Example:
@@ -41,6 +42,8 @@ def save_topk(topk_set: TopKSet, path: str | PathLike[str]) -> None:
         ...     load_topk_file(f"{folder}/set.parquet") == topk_set
         True
     """
+    if not isinstance(topk_set, TopKSet):
+        raise InvalidInputError(f"save_topk needs a TopKSet; got {type(topk_set).__name__}")
     width = topk_set.weights.shape[1]
     flat = pa.array(topk_set.weights.ravel())
     table = pa.table(
@@ -75,6 +78,8 @@ def load_topk_file(path: str | PathLike[str]) -> TopKSet:
         data = Path(path).read_bytes()
     except FileNotFoundError as error:
         raise ArtifactError(f"{path}: there is no such file") from error
+    except OSError as error:
+        raise ArtifactError(f"{path}: cannot be read ({error})") from error
     return parse_topk(data, origin=str(path))
 
 

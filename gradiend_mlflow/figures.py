@@ -60,6 +60,7 @@ def plot_heatmap(
     """
     import seaborn as sns
 
+    _check_overlap(overlap)
     check_value(value)
     n = len(overlap.labels)
     axes = _axes(ax, heatmap_size(n, max(map(len, overlap.labels))))
@@ -97,8 +98,8 @@ def plot_heatmap(
 def plot_venn(overlap: Overlap, *, ax: Axes | None = None, title: str | None = None) -> Axes:
     """Draw which weights 2 to 6 sets share: the number in every region, in shapes of fixed size.
 
-    The shapes are not proportional to the numbers, so every region has room whatever the numbers are. For 6 sets
-    the shapes are triangles; regions of 6 sets that no drawing could name are all shown.
+    The shapes are not proportional to the numbers, so every region has room whatever the numbers are. Of 4 to 6 sets
+    empty regions have no number; 6 sets are triangles, and their 63 regions need a large figure.
 
     Args:
         overlap: The overlap of 2 to 6 sets.
@@ -111,6 +112,7 @@ def plot_venn(overlap: Overlap, *, ax: Axes | None = None, title: str | None = N
     Raises:
         InvalidInputError: If there are fewer than 2 or more than 6 sets.
     """
+    _check_overlap(overlap)
     n = len(overlap.labels)
     if n not in VENN_SIZES:
         raise InvalidInputError(
@@ -186,6 +188,13 @@ def _colors(n: int) -> list[Any]:
     import matplotlib as mpl
 
     return list(mpl.colormaps["tab10"](np.arange(n)))
+
+
+def _check_overlap(overlap: object) -> None:
+    if not isinstance(overlap, Overlap):
+        raise InvalidInputError(
+            f"expected an Overlap (of compute_overlap(), or comparison.overlap); got {type(overlap).__name__}"
+        )
 
 
 def _axes(ax: Axes | None, size: tuple[float, float]) -> Axes:

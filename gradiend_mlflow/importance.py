@@ -14,8 +14,10 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from gradiend_mlflow.errors import CheckpointError, MissingPartError
@@ -55,7 +57,7 @@ def rank(weights: GradiendWeights, part: Part, topk: float = DEFAULT_TOPK) -> To
         space=weights.space,
         param_ids=param_ids[order],
         offsets=offsets[order],
-        importance=importance[order],
+        importance=importance[order].astype(np.float32),
         weights=signed.at(inputs[order]),
         latent_dim=weights.latent_dim,
     )
@@ -79,12 +81,13 @@ class _SignedValues:
         plain = self.as_stored and self.width == 1
         return _STEP_AS_STORED if plain else max(1, _STEP_ADDED // self.width)
 
-    def importance(self, start: int, stop: int) -> FloatArray:
+    def importance(self, start: int, stop: int) -> npt.NDArray[Any]:
         """The importances of inputs `start` to `stop`; shape (stop - start,)."""
         values = self.take(slice(start, stop)).detach().cpu()
-        if values.shape[1] == 1:
-            return np.abs(_to_numpy(values[:, 0]))
-        return _to_numpy(values.abs().sum(dim=1))
+        if values.shape[1] > 1:
+            return _to_numpy(values.abs().sum(dim=1))
+        absolute: npt.NDArray[Any] = np.abs(_to_numpy(values[:, 0]))
+        return absolute
 
     def at(self, inputs: IntArray) -> FloatArray:
         """The signed values of some inputs; shape (len(inputs), width)."""
@@ -92,11 +95,14 @@ class _SignedValues:
         return values
 
 
-def _to_numpy(values: torch.Tensor) -> FloatArray:
-    """The same numbers as float32, without torch's threads; not a copy if they are float32 already."""
+def _to_numpy(values: torch.Tensor) -> npt.NDArray[Any]:
+    """The same numbers without torch's threads: float64 as it is, what is shorter as float32."""
     if values.dtype == torch.bfloat16:  # the upper half of a float32
-        return (values.view(torch.int16).numpy().astype(np.uint32) << 16).view(np.float32)
-    return values.numpy().astype(np.float32, copy=False)
+        upper: npt.NDArray[Any] = values.view(torch.int16).numpy().astype(np.uint32) << 16
+        as_float: npt.NDArray[Any] = upper.view(np.float32)
+        return as_float
+    array: npt.NDArray[Any] = values.numpy()
+    return array if array.dtype == np.float64 else array.astype(np.float32, copy=False)
 
 
 def _signed_values(weights: GradiendWeights, part: Part) -> _SignedValues:
@@ -133,10 +139,10 @@ class _NotFiniteError(Exception):
     """An importance is NaN or infinite."""
 
 
-def _topk(values: _SignedValues, k: int) -> tuple[IntArray, FloatArray]:
+def _topk(values: _SignedValues, k: int) -> tuple[IntArray, npt.NDArray[Any]]:
     """Inputs and importances of the k most important, inputs ascending; of equal ones the first."""
 
-    def of_segment(start: int, stop: int) -> tuple[IntArray, FloatArray]:
+    def of_segment(start: int, stop: int) -> tuple[IntArray, npt.NDArray[Any]]:
         best = _StreamingTopK(k)
         for at in range(start, stop, values.step):
             best.push(at, values.importance(at, min(at + values.step, stop)))
@@ -151,7 +157,7 @@ def _topk(values: _SignedValues, k: int) -> tuple[IntArray, FloatArray]:
     return _largest(np.concatenate([inputs for inputs, _ in found]), np.concatenate([best for _, best in found]), k)
 
 
-def _largest(positions: IntArray, values: FloatArray, k: int) -> tuple[IntArray, FloatArray]:
+def _largest(positions: IntArray, values: npt.NDArray[Any], k: int) -> tuple[IntArray, npt.NDArray[Any]]:
     """The k largest values and their positions, in the order given; of equal values the first."""
     if len(values) <= k:
         return positions, values
@@ -168,11 +174,11 @@ class _StreamingTopK:
     def __init__(self, k: int) -> None:
         self._k = k
         self._positions: list[IntArray] = []
-        self._values: list[FloatArray] = []
+        self._values: list[npt.NDArray[Any]] = []
         self._count = 0
         self._threshold = -1.0  # once k values are kept: the smallest of them
 
-    def push(self, start: int, values: FloatArray) -> None:
+    def push(self, start: int, values: npt.NDArray[Any]) -> None:
         """Take in the values at positions `start`, `start + 1`, ...; positions must ascend over the calls.
 
         Raises:
@@ -197,7 +203,7 @@ class _StreamingTopK:
             self._threshold = float(values.min())
         self._positions, self._values, self._count = [positions], [values], len(values)
 
-    def result(self) -> tuple[IntArray, FloatArray]:
+    def result(self) -> tuple[IntArray, npt.NDArray[Any]]:
         """Positions, ascending, and values of the k largest, or of all if there are fewer."""
         self._compact()
         return self._positions[0], self._values[0]

@@ -135,6 +135,8 @@ def compute_overlap(sets: Mapping[str, TopKSet]) -> Overlap:
         >>> overlap.intersection.tolist(), overlap.intersection_frac[0, 1].item(), overlap.regions
         ([[3, 2], [2, 2]], 1.0, {('a', 'b'): 2, ('a',): 1})
     """
+    if not isinstance(sets, Mapping):
+        raise InvalidInputError(f"sets must be a mapping from label to TopKSet; got {type(sets).__name__}")
     if not sets:
         raise InvalidInputError("compute_overlap needs at least one set; got none")
     for label, topk_set in sets.items():

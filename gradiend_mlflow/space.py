@@ -83,10 +83,9 @@ class WeightSpace:
         Raises:
             InvalidInputError: If a position lies outside the space.
         """
-        if positions.size and not (positions.min() >= 0 and positions.max() < self.size):
-            raise InvalidInputError(
-                f"base-global indices must lie in [0, {self.size}); got [{positions.min()}, {positions.max()}]"
-            )
+        outside = (positions < 0) | (positions >= self.size)
+        if outside.any():
+            raise InvalidInputError(f"base-global indices must lie in [0, {self.size}); got {positions[outside][0]}")
         param_ids = np.searchsorted(self.starts, positions, side="right") - 1
         # Parameters without weights share their start with the next one; the last of them owns the position.
         return param_ids.astype(np.int64), positions - self.starts[param_ids]

@@ -62,6 +62,8 @@ class TopKSet:
     def __post_init__(self) -> None:
         check_part(self.part)
         object.__setattr__(self, "topk", check_topk(self.topk))
+        for name in ("input_dim", "latent_dim"):
+            object.__setattr__(self, name, _as_int(name, getattr(self, name)))
         for name, dtype in (
             ("param_ids", np.int64),
             ("offsets", np.int64),
@@ -141,7 +143,7 @@ class TopKSet:
             [3, 1]
         """
         if not isinstance(space, WeightSpace):
-            space = WeightSpace(names=("weight",), shapes=((operator.index(space),),))
+            space = WeightSpace(names=("weight",), shapes=((_as_int("space", space),),))
         positions = np.asarray(indices)
         if positions.ndim != 1 or positions.size == 0 or not np.issubdtype(positions.dtype, np.integer):
             raise InvalidInputError(
@@ -167,7 +169,8 @@ class TopKSet:
     ) -> TopKSet:
         """Read a set from a GRADIEND checkpoint directory: no base model, no GRADIEND model, one pass.
 
-        Equal to `get_topk_weights(part, topk)` of the loaded model, ties going to the lower base-global index.
+        Equal to `get_topk_weights(part, topk)` of the loaded `ModelWithGradiend`, which gives base-global indices too
+        (a bare `ParamMappedGradiendModel` gives those of its own inputs). Ties go to the lower index.
 
         Args:
             path: The directory that `save_pretrained` wrote: config.json with model.safetensors or
@@ -230,8 +233,9 @@ class TopKSet:
         k = resolve_topk(topk, self.input_dim)
         if k > len(self):
             raise InvalidInputError(
-                f"topk={topk} means {k} of {self.input_dim} weights, but only the top {len(self)} were kept. "
-                f"Log more, for example log_topk(checkpoint, run_id=..., topk={k}) or autolog(topk={k})."
+                f"topk={topk} means {k} of {self.input_dim} weights, but only the top {len(self)} were kept: "
+                f"ask for at most that, or log more, for example log_topk(checkpoint, run_id=..., topk={k}) or "
+                f"autolog(topk={k})."
             )
         return replace(
             self,
@@ -277,3 +281,10 @@ class TopKSet:
                 "weight": self.weights[:, 0] if single else [tuple(row) for row in self.weights.tolist()],
             }
         )
+
+
+def _as_int(name: str, value: Any) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise InvalidInputError(f"{name} must be an int; got {value!r} of type {type(value).__name__}") from None

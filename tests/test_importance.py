@@ -102,6 +102,15 @@ def test_ties_go_to_the_lower_position(tmp_path: Path) -> None:
     assert TopKSet.from_model(model, topk=5).base_global_indices().tolist() == [13, 0, 1, 2, 3]
 
 
+def test_doubles_are_ranked_as_doubles() -> None:
+    """Values that are equal as float32 keep their order."""
+    model = make_model([("weight", (1000,), "all")], dtype=torch.float64)
+    with torch.no_grad():
+        model.decoder[0].linear.weight.copy_((0.5 + torch.arange(1000, dtype=torch.float64) * 1e-12)[:, None])
+    ours = TopKSet.from_model(model, topk=100).base_global_indices().tolist()
+    assert ours == gradiends_topk(model, "decoder-weight", 100) == list(range(999, 899, -1))
+
+
 class TestBadCheckpoints:
     """Every fault of a directory is named with the directory."""
 
