@@ -56,7 +56,7 @@ _ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"
 _ENDPOINTS = (
     "mlflow-artifacts",
     "runs/search",
-    "experiments/search",
+    "experiments/get-by-name",
     "server-info",
     "runs/get",
     "logged-models/search",
@@ -244,7 +244,7 @@ def _count(uri: str, run_ids: list[str]) -> dict[str, dict[str, int]]:
     expected = {
         "mlflow-artifacts": len(run_ids),
         "runs/search": math.ceil(len(run_ids) / _RUNS_PER_PAGE),
-        "experiments/search": 1,
+        "experiments/get-by-name": 1,
     }
     # MLflow asks a server what it can do once a minute, for all files together.
     found = {name: number for name, number in ours.items() if name != "server-info"}
@@ -261,10 +261,9 @@ def _endpoint(url: str) -> str:
 def _bare_search(connections: urllib3.PoolManager, uri: str) -> list[str]:
     """The requests of `search_runs` without what it makes of the answers; returns the run ids."""
     api = f"{uri}/api/2.0/mlflow"
-    listing = connections.request("POST", f"{api}/experiments/search", json={"max_results": _RUNS_PER_PAGE}).json()
-    chosen = [entry["experiment_id"] for entry in listing["experiments"] if entry["name"] == _EXPERIMENT]
+    named = connections.request("GET", f"{api}/experiments/get-by-name?experiment_name={_EXPERIMENT}").json()
     query: dict[str, Any] = {
-        "experiment_ids": chosen,
+        "experiment_ids": [named["experiment"]["experiment_id"]],
         "filter": f"tags.`{tags.KIND}` = '{tags.TRAINING}' AND tags.`{tags.TOPK}` LIKE '{{%'",
         "max_results": _RUNS_PER_PAGE,
         "order_by": ["attributes.start_time ASC"],
