@@ -12,6 +12,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from gradiend_mlflow.errors import InvalidInputError, SpaceConflictError
+from gradiend_mlflow.parts import check_choice
 from gradiend_mlflow.space import IntArray, WeightSpace
 from gradiend_mlflow.topk import TopKSet
 
@@ -30,10 +31,7 @@ def check_value(value: str) -> Value:
     Raises:
         InvalidInputError: If it does not.
     """
-    for known in VALUES:
-        if value == known:
-            return known
-    raise InvalidInputError(f"value must be one of {', '.join(VALUES)}; got {value!r}")
+    return check_choice("value", value, VALUES)
 
 
 @dataclass(frozen=True, eq=False)

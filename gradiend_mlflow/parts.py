@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 
@@ -15,6 +15,8 @@ Part = Literal["encoder-weight", "decoder-weight", "decoder-bias", "decoder-sum"
 PARTS: tuple[Part, ...] = get_args(Part)
 DEFAULT_TOPK = 10_000
 
+Choice = TypeVar("Choice", bound=str)
+
 
 def check_part(part: str) -> Part:
     """Return `part` if it is one of gradiend's four.
@@ -22,10 +24,19 @@ def check_part(part: str) -> Part:
     Raises:
         InvalidInputError: If it is not.
     """
-    for known in PARTS:
-        if part == known:
+    return check_choice("part", part, PARTS)
+
+
+def check_choice(name: str, value: str, choices: Sequence[Choice]) -> Choice:
+    """Return `value` if it is one of `choices`; `name` is what the error calls it.
+
+    Raises:
+        InvalidInputError: If it is not.
+    """
+    for known in choices:
+        if value == known:
             return known
-    raise InvalidInputError(f"part must be one of {', '.join(PARTS)}; got {part!r}")
+    raise InvalidInputError(f"{name} must be one of {', '.join(choices)}; got {value!r}")
 
 
 def check_parts(parts: Sequence[str]) -> tuple[Part, ...]:

@@ -48,9 +48,9 @@ class RunWriter:
         """Start a run below this one."""
         return self._recorder.start(name, run_tags, Destination(), parent=self._key)
 
-    def metrics(self, step: int, values: Mapping[str, float], timestamp: int | None = None) -> None:
+    def metrics(self, step: int, values: Mapping[str, float]) -> None:
         """Log values of one step."""
-        stamp = now_ms() if timestamp is None else timestamp
+        stamp = now_ms()
         points = tuple(MetricPoint(key, value, stamp, step) for key, value in values.items())
         if points:
             self._recorder.put(LogMetrics(self._key, points))
