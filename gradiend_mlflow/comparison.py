@@ -11,7 +11,8 @@ import pandas as pd
 from gradiend_mlflow.comparison_run import log_comparison
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.figures import plot_heatmap, plot_venn
-from gradiend_mlflow.overlap import Overlap, Value, check_value, compute_overlap
+from gradiend_mlflow.measures import Value, check_value
+from gradiend_mlflow.overlap import Overlap, compute_overlap
 from gradiend_mlflow.runs import complete_frame, load_topk, search_runs
 from gradiend_mlflow.store import Store
 from gradiend_mlflow.topk import TopKSet

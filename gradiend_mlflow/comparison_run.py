@@ -16,7 +16,7 @@ from gradiend_mlflow import tags
 from gradiend_mlflow.artifact import installed_version
 from gradiend_mlflow.errors import StoreError
 from gradiend_mlflow.figures import VENN_SIZES, heatmap_size
-from gradiend_mlflow.overlap import Value
+from gradiend_mlflow.measures import Value
 from gradiend_mlflow.store import MetricPoint, Store, now_ms
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from gradiend_mlflow.errors import InvalidInputError
-from gradiend_mlflow.overlap import Overlap, Value, check_value
+from gradiend_mlflow.measures import Value, check_value
+from gradiend_mlflow.overlap import Overlap
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -2,59 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
 
+from gradiend_mlflow import measures
+from gradiend_mlflow.chance import Chance, chance_of
 from gradiend_mlflow.errors import InvalidInputError, SpaceConflictError
-from gradiend_mlflow.parts import check_choice
+from gradiend_mlflow.measures import RBO_P, Matrix, RankedSets, Value, check_p, check_value
+from gradiend_mlflow.regions import exclusive_regions
 from gradiend_mlflow.space import IntArray, WeightSpace
 from gradiend_mlflow.topk import TopKSet
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Value = Literal["intersection", "intersection_frac", "jaccard"]
-VALUES: tuple[Value, ...] = get_args(Value)
-
-Matrix = npt.NDArray[np.float64]
-
-
-def check_value(value: str) -> Value:
-    """Return `value` if it names one of the overlap matrices.
-
-    Raises:
-        InvalidInputError: If it does not.
-    """
-    return check_choice("value", value, VALUES)
+    from gradiend_mlflow.curve import OverlapCurve
+    from gradiend_mlflow.grouping import GroupedOverlap
 
 
 @dataclass(frozen=True, eq=False)
 class Overlap:
     """The pairwise and joint overlap of N top-k sets.
 
-    Made by `compute_overlap`. Rows and columns of every matrix follow `labels`.
+    Made by `compute_overlap`. Rows and columns of every matrix follow `labels`; every matrix is symmetric. Each is
+    computed when it is first asked for.
 
     Attributes:
         labels: One label per set, in the order given; length N.
-        sizes: Number of weights per set; int64, shape (N,).
-        intersection: |A and B| per pair, so the sizes on the diagonal; int64, shape (N, N), symmetric.
         space: The union of the sets' spaces; `keys` are base-global indices over it.
         keys: Every weight that is in at least one set, ascending; int64, shape (U,).
-        membership: Which set holds which weight; sparse, 0 or 1, shape (N, U).
+        ranked: The sets over these keys, in rank order.
+        selects: Which set's space has which parameter of `space`; bool, shape (N, number of parameters).
+        rbo_p: The parameter p of `rbo`.
     """
 
     labels: tuple[str, ...]
-    sizes: IntArray
-    intersection: IntArray
     space: WeightSpace = field(repr=False)
     keys: IntArray = field(repr=False)
-    membership: Any = field(repr=False)
+    ranked: RankedSets = field(repr=False)
+    selects: npt.NDArray[np.bool_] = field(repr=False)
+    rbo_p: float = RBO_P
+
+    # ------------------------------------------------------------------------------------------------------- per pair
+
+    @property
+    def sizes(self) -> IntArray:
+        """Number of weights per set; int64, shape (N,)."""
+        return self.ranked.sizes
+
+    @cached_property
+    def intersection(self) -> IntArray:
+        """|A and B| per pair, so the sizes on the diagonal; int64, shape (N, N)."""
+        return measures.intersection(self.ranked)
 
     @cached_property
     def intersection_frac(self) -> Matrix:
@@ -62,42 +66,51 @@ class Overlap:
 
         The overlap coefficient, gradiend's `intersection_frac` of the measure `topk_overlap`.
         """
-        return self.intersection / np.minimum.outer(self.sizes, self.sizes)
+        return measures.intersection_frac(self.intersection)
 
     @cached_property
     def jaccard(self) -> Matrix:
         """|A and B| / |A or B| per pair, in [0, 1] (Jaccard 1912); float64, shape (N, N)."""
-        return self.intersection / (np.add.outer(self.sizes, self.sizes) - self.intersection)
+        return measures.jaccard(self.intersection)
 
     @cached_property
-    def regions(self) -> dict[tuple[str, ...], int]:
-        """How many weights lie in exactly these sets and no other, for every combination where any do.
+    def mass_overlap(self) -> Matrix:
+        """How much of their importance two sets have on shared weights, in [0, 1]; float64, shape (N, N).
 
-        Keys are the sets' labels in the order of `labels`; values are at least 1 and sum to `union_size`.
-        Largest first. Only combinations that occur are visited, so any number of sets is fine.
+        gradiend's measure `mass_overlap`: the mean of the two shares, each by the Euclidean norm of the importances.
+        See `gradiend_mlflow.measures.mass_overlap`.
         """
-        holders = self.membership.tocsc()
-        packed = np.zeros((len(self.keys), (len(self.labels) + 7) // 8), dtype=np.uint8)
-        columns = np.repeat(np.arange(len(self.keys)), np.diff(holders.indptr))
-        np.bitwise_or.at(packed, (columns, holders.indices // 8), (1 << (holders.indices % 8)).astype(np.uint8))
-        patterns, counts = np.unique(packed, axis=0, return_counts=True)
-        members = np.unpackbits(patterns, axis=1, bitorder="little")
-        found = {
-            tuple(self.labels[index] for index in np.flatnonzero(row)): int(count)
-            for row, count in zip(members, counts, strict=True)
-        }
-        return dict(sorted(found.items(), key=lambda item: (-item[1], len(item[0]), item[0])))
+        return measures.mass_overlap(self.ranked)
 
-    @property
-    def union_size(self) -> int:
-        """Number of weights that are in at least one set."""
-        return len(self.keys)
+    @cached_property
+    def cosine_signed(self) -> Matrix:
+        """The cosine of the signed weights, 0 outside the sets, in [-1, 1]; float64, shape (N, N).
+
+        gradiend's measure `cosine_signed` with `topk`; see `gradiend_mlflow.measures.cosine_signed`.
+
+        Raises:
+            InvalidInputError: If signed weights are not known, or are of different numbers of latent neurons.
+        """
+        return measures.cosine_signed(self.ranked)
+
+    @cached_property
+    def cosine(self) -> Matrix:
+        """The absolute value of `cosine_signed`, in [0, 1]: gradiend's measure `cosine` with `topk`."""
+        return np.abs(self.cosine_signed)
+
+    @cached_property
+    def rbo(self) -> Matrix:
+        """Rank-biased overlap with `rbo_p`, in [0, 1]; float64, shape (N, N).
+
+        Extrapolated, after Webber, Moffat and Zobel 2010; see `gradiend_mlflow.measures.rbo`.
+        """
+        return measures.rbo(self.ranked, self.rbo_p)
 
     def values(self, value: Value = "intersection_frac") -> npt.NDArray[Any]:
         """One of the matrices by name; shape (N, N).
 
         Raises:
-            InvalidInputError: If `value` is not the name of one.
+            InvalidInputError: If `value` is not the name of one, or the sets do not have what it takes.
         """
         matrix: npt.NDArray[Any] = getattr(self, check_value(value))
         return matrix
@@ -106,24 +119,150 @@ class Overlap:
         """One of the matrices with the labels on both axes.
 
         Raises:
-            InvalidInputError: If `value` is not the name of one.
+            InvalidInputError: As for `values`.
         """
         import pandas as pd
 
         return pd.DataFrame(self.values(value), index=list(self.labels), columns=list(self.labels))
 
+    def chance(self, *, population: int | None = None) -> Chance:
+        """What chance alone would give for each pair, and how unlikely that makes what is there.
 
-def compute_overlap(sets: Mapping[str, TopKSet]) -> Overlap:
+        Two selections at random, of k_a and k_b weights out of N, share k_a k_b / N on average, and their number of
+        shared weights has the hypergeometric distribution.
+
+        N is the number of weights in the parameters that both sets' spaces have: those of both runs' `params`,
+        before pruning. Weights outside could never be shared, so k_a and k_b count those inside only. Pruning does
+        not lower N, because which weights survive it is part of what a run selects: two runs that prune alike agree
+        more than chance.
+
+        Args:
+            population: Take this N for every pair instead, such as the number of inputs left by a pruning that
+                all runs have in common, to ask for the agreement beyond it.
+
+        Raises:
+            InvalidInputError: If `population` is smaller than a set.
+        """
+        sizes = self.space.sizes
+        held = np.stack(
+            [
+                np.bincount(self.space.locate(self.keys[columns])[0], minlength=len(sizes))
+                for columns in self.ranked.columns
+            ]
+        )
+        # In floats, because matrices of them multiply fast; exact up to 2^53.
+        selects = self.selects.astype(np.float64)
+        common = np.rint((selects * sizes) @ selects.T).astype(np.int64)
+        drawn = np.rint(held.astype(np.float64) @ selects.T).astype(np.int64)
+        if population is not None:
+            common = np.full_like(common, population)
+        return chance_of(self.labels, self.intersection, drawn, common)
+
+    # ---------------------------------------------------------------------------------------------------- all together
+
+    @property
+    def membership(self) -> Any:
+        """Which set holds which weight; sparse, 0 or 1, shape (N, U)."""
+        return self.ranked.membership
+
+    @cached_property
+    def presence(self) -> IntArray:
+        """In how many sets each weight of `keys` is, at least 1; int64, shape (U,)."""
+        return np.bincount(np.concatenate(self.ranked.columns), minlength=len(self.keys)).astype(np.int64)
+
+    @cached_property
+    def core(self) -> IntArray:
+        """The weights that are in all sets, as base-global indices over `space`, ascending; int64."""
+        core: IntArray = self.keys[self.presence == len(self.labels)]
+        return core
+
+    @property
+    def union_size(self) -> int:
+        """Number of weights that are in at least one set."""
+        return len(self.keys)
+
+    @cached_property
+    def regions(self) -> dict[tuple[str, ...], int]:
+        """How many weights lie in exactly these sets and no other, for every combination where any do.
+
+        Keys are the sets' labels in the order of `labels`; values are at least 1 and sum to `union_size`.
+        Largest first. Only combinations that occur are visited, so any number of sets is fine.
+        """
+        return exclusive_regions(self.labels, self.membership)
+
+    # -------------------------------------------------------------------------------------------- of some weights only
+
+    def top(self, k: int) -> Overlap:
+        """The overlap of every set's first `k` weights; sets that hold fewer stay as they are."""
+        return self.restricted([np.arange(min(k, size)) for size in self.sizes])
+
+    def restricted(self, keep: Sequence[npt.NDArray[Any]]) -> Overlap:
+        """The overlap of some of the weights: `keep` has an index or a mask over each set's weights in rank order."""
+        return self.of(self.ranked.restricted(keep))
+
+    def of(self, ranked: RankedSets) -> Overlap:
+        """The overlap of other sets over the same keys, with as many rows; keys that none of them holds go."""
+        used = np.unique(np.concatenate(ranked.columns))
+        columns = tuple(np.searchsorted(used, own) for own in ranked.columns)
+        ranked = replace(ranked, width=len(used), columns=columns)
+        return replace(self, labels=ranked.labels, keys=self.keys[used], ranked=ranked)
+
+    def among(self, params: npt.NDArray[np.bool_]) -> Overlap:
+        """The same, with chance levels among the weights of these parameters of `space` only; a mask over them."""
+        return replace(self, selects=self.selects & params)
+
+    def overlap_curve(self, ks: Sequence[int] | None = None) -> OverlapCurve:
+        """Every pair's overlap as k grows from 1 to the size of the smallest set.
+
+        Args:
+            ks: The numbers of weights; default about five per factor of ten.
+
+        Raises:
+            InvalidInputError: If `ks` is empty or a k is not between 1 and the size of the smallest set.
+        """
+        from gradiend_mlflow.curve import curve_of
+
+        return curve_of(self, ks)
+
+    def by_layer(self) -> GroupedOverlap:
+        """The overlap within each layer, by gradiend's names: layer_0, ...; "other" for what is in none."""
+        return self.by_group("layer")
+
+    def by_component(self) -> GroupedOverlap:
+        """The overlap within each kind of parameter, by gradiend's names: embeddings, attention_query, mlp_up, ..."""
+        return self.by_group("component")
+
+    def by_param(self) -> GroupedOverlap:
+        """The overlap within each parameter."""
+        return self.by_group("param")
+
+    def by_group(self, grouping: str | Callable[[str], str] | Mapping[str, str]) -> GroupedOverlap:
+        """The overlap within each group of parameters, and how much of each set lies in it.
+
+        Args:
+            grouping: "layer", "component", "param", a callable from a parameter's name to its group, or a mapping
+                (with "other" for parameters that it lacks), as gradiend's `compute_grouped_similarity_matrices`.
+
+        Raises:
+            InvalidInputError: If `grouping` is none of these.
+        """
+        from gradiend_mlflow.grouping import grouped
+
+        return grouped(self, grouping)
+
+
+def compute_overlap(sets: Mapping[str, TopKSet], *, rbo_p: float = RBO_P) -> Overlap:
     """Compare top-k sets by weight identity: parameter name and flat offset, whatever each run selected.
 
     Args:
         sets: One set per label; at least one. Their spaces may differ in which parameters they hold.
+        rbo_p: The parameter p of rank-biased overlap, between 0 and 1; see `gradiend_mlflow.measures.rbo`.
 
     Returns:
         The overlap, with rows and columns in the order of `sets`.
 
     Raises:
-        InvalidInputError: If `sets` is empty or holds something that is not a `TopKSet`.
+        InvalidInputError: If `sets` is empty or holds something that is not a `TopKSet`, or `rbo_p` is not acceptable.
         SpaceConflictError: If two sets have the same parameter with different shapes.
 
     Example:
@@ -132,7 +271,10 @@ def compute_overlap(sets: Mapping[str, TopKSet]) -> Overlap:
         >>> overlap = compute_overlap({"a": a, "b": b})
         >>> overlap.intersection.tolist(), overlap.intersection_frac[0, 1].item(), overlap.regions
         ([[3, 2], [2, 2]], 1.0, {('a', 'b'): 2, ('a',): 1})
+        >>> overlap.chance().expected[0, 1].item()
+        0.6
     """
+    check_p(rbo_p)
     if not isinstance(sets, Mapping):
         raise InvalidInputError(f"sets must be a mapping from label to TopKSet; got {type(sets).__name__}")
     if not sets:
@@ -141,21 +283,22 @@ def compute_overlap(sets: Mapping[str, TopKSet]) -> Overlap:
         if not isinstance(topk_set, TopKSet):
             raise InvalidInputError(f"sets[{label!r}] must be a TopKSet; got {type(topk_set).__name__}")
     space = union_space(sets)
-    owners = np.repeat(np.arange(len(sets)), [len(topk_set) for topk_set in sets.values()])
+    where = {name: index for index, name in enumerate(space.names)}
+    selects = np.zeros((len(sets), len(where)), dtype=bool)
+    for row, topk_set in zip(selects, sets.values(), strict=True):
+        row[[where[name] for name in topk_set.space.names]] = True
     keys, columns = np.unique(
-        np.concatenate([_keys(topk_set, space) for topk_set in sets.values()]), return_inverse=True
+        np.concatenate([_keys(topk_set, space, where) for topk_set in sets.values()]), return_inverse=True
     )
-    membership = sparse.csr_array(
-        (np.ones(len(owners), dtype=np.int64), (owners, columns)), shape=(len(sets), len(keys))
-    )
-    return Overlap(
+    ends = np.cumsum([len(topk_set) for topk_set in sets.values()])
+    ranked = RankedSets(
         labels=tuple(sets),
-        sizes=np.bincount(owners, minlength=len(sets)).astype(np.int64),
-        intersection=(membership @ membership.T).toarray(),
-        space=space,
-        keys=keys,
-        membership=membership,
+        width=len(keys),
+        columns=tuple(np.split(columns, ends[:-1])),
+        importance=tuple(topk_set.importance for topk_set in sets.values()),
+        weights=tuple(topk_set.weights for topk_set in sets.values()),
     )
+    return Overlap(tuple(sets), space, keys, ranked, selects, rbo_p)
 
 
 def union_space(sets: Mapping[str, TopKSet]) -> WeightSpace:
@@ -186,10 +329,9 @@ def union_space(sets: Mapping[str, TopKSet]) -> WeightSpace:
     )
 
 
-def _keys(topk_set: TopKSet, space: WeightSpace) -> IntArray:
+def _keys(topk_set: TopKSet, space: WeightSpace, where: Mapping[str, int]) -> IntArray:
     """The set's weights as base-global indices over `space`, in rank order."""
     if topk_set.space.fingerprint == space.fingerprint:
         return topk_set.base_global_indices()
-    where = {name: index for index, name in enumerate(space.names)}
     translate = np.array([where[name] for name in topk_set.space.names], dtype=np.int64)
     return space.starts[translate[topk_set.param_ids]] + topk_set.offsets

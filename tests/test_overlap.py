@@ -154,5 +154,25 @@ def test_what_is_no_set_is_refused(sets: Any, message: str) -> None:
 def test_unknown_value_names_the_known() -> None:
     """As for every choice."""
     overlap = compute_overlap({"a": TopKSet.from_indices([1], space=2)})
-    with pytest.raises(InvalidInputError, match="intersection, intersection_frac, jaccard; got 'dice'"):
+    with pytest.raises(InvalidInputError, match="jaccard, mass_overlap, cosine, cosine_signed, rbo; got 'dice'"):
         overlap.to_frame("dice")
+
+
+def test_core_union_and_presence() -> None:
+    """In all sets, in at least one, in how many."""
+    sets = {"a": [5, 1, 2], "b": [2, 1], "c": [1, 9]}
+    overlap = compute_overlap({label: TopKSet.from_indices(ids, space=10) for label, ids in sets.items()})
+    assert overlap.keys.tolist() == [1, 2, 5, 9]
+    assert overlap.presence.tolist() == [3, 2, 1, 1]
+    assert overlap.core.tolist() == [1]
+    assert overlap.union_size == 4
+
+
+@given(families(), st.integers(1, SIZE))
+def test_the_top_of_an_overlap_is_the_overlap_of_the_tops(family: dict[str, TopKSet], k: int) -> None:
+    """Cutting before or after makes no difference."""
+    after = compute_overlap(family).top(k)
+    before = compute_overlap({label: topk_set.top(min(k, len(topk_set))) for label, topk_set in family.items()})
+    for name in ("intersection", "mass_overlap", "rbo", "keys", "presence", "core"):
+        np.testing.assert_array_equal(getattr(after, name), getattr(before, name))
+    assert after.regions == before.regions

@@ -1,0 +1,94 @@
+"""How the overlap grows with k: the prefixes of ranked sets are the sets of every smaller k."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from gradiend_mlflow.errors import InvalidInputError
+from gradiend_mlflow.measures import Matrix
+from gradiend_mlflow.space import IntArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from gradiend_mlflow.overlap import Overlap
+
+_POINTS_PER_DECADE = 5
+
+
+@dataclass(frozen=True, eq=False)
+class OverlapCurve:
+    """Every pair's overlap among the first k weights of each set, for several k; made by `overlap_curve`.
+
+    Attributes:
+        labels: One label per set, N of them.
+        ks: The numbers of weights, ascending; int64, shape (K,).
+        intersection: Shared weights; int64, shape (K, N, N).
+        expected: What chance alone would give, as `Chance.expected`; float64, shape (K, N, N).
+    """
+
+    labels: tuple[str, ...]
+    ks: IntArray
+    intersection: IntArray = field(repr=False)
+    expected: Matrix = field(repr=False)
+
+    @property
+    def intersection_frac(self) -> Matrix:
+        """The share of shared weights, in [0, 1]; float64, shape (K, N, N)."""
+        return self.intersection / self.ks[:, None, None]
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per pair and k: a, b, k, intersection, intersection_frac, jaccard, expected, lift; pair by pair."""
+        import pandas as pd
+
+        rows, columns = np.triu_indices(len(self.labels), k=1)
+        names = np.array(self.labels, dtype=object)
+        ks = np.tile(self.ks, len(rows))
+        shared = self.intersection[:, rows, columns].T.ravel()
+        expected = self.expected[:, rows, columns].T.ravel()
+        return pd.DataFrame(
+            {
+                "a": np.repeat(names[rows], len(self.ks)),
+                "b": np.repeat(names[columns], len(self.ks)),
+                "k": ks,
+                "intersection": shared,
+                "intersection_frac": shared / ks,
+                "jaccard": shared / (2 * ks - shared),
+                "expected": expected,
+                "lift": np.divide(shared, expected, out=np.full(len(shared), np.nan), where=expected > 0),
+            }
+        )
+
+
+def curve_of(overlap: Overlap, ks: Sequence[int] | npt.NDArray[np.integer] | None) -> OverlapCurve:
+    """The curve of an overlap's sets; see `Overlap.overlap_curve`."""
+    checked = _checked(ks, int(overlap.sizes.min()))
+    cut = [overlap.top(k) for k in checked]
+    return OverlapCurve(
+        labels=overlap.labels,
+        ks=np.array(checked, dtype=np.int64),
+        intersection=np.stack([prefix.intersection for prefix in cut]),
+        expected=np.stack([prefix.chance().expected for prefix in cut]),
+    )
+
+
+def _checked(ks: Sequence[int] | npt.NDArray[np.integer] | None, most: int) -> list[int]:
+    if ks is None:
+        points = 1 + max(1, round(_POINTS_PER_DECADE * np.log10(most)))
+        return sorted({round(k) for k in np.geomspace(1, most, points).tolist()})
+    try:
+        chosen = sorted({operator.index(k) for k in ks})
+    except TypeError:
+        raise InvalidInputError(f"ks must be a sequence of ints; got {ks!r}") from None
+    if not chosen or chosen[0] < 1 or chosen[-1] > most:
+        raise InvalidInputError(
+            f"ks must lie between 1 and {most}, the size of the smallest set; got {chosen or 'none'}. "
+            "Larger sets must be logged: autolog(topk=...) or log_topk(..., topk=...)"
+        )
+    return chosen
