@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from gradiend_mlflow.overlap import Overlap, compute_overlap
     from gradiend_mlflow.parts import PARTS
     from gradiend_mlflow.publish import log_topk
-    from gradiend_mlflow.runs import load_topk, search_runs
+    from gradiend_mlflow.pulling import load_topk
+    from gradiend_mlflow.runs import search_runs
     from gradiend_mlflow.space import WeightSpace
     from gradiend_mlflow.topk import TopKSet
 
@@ -49,7 +50,8 @@ _HOMES = {
     "overlap": ("Overlap", "compute_overlap"),
     "parts": ("PARTS",),
     "publish": ("log_topk",),
-    "runs": ("load_topk", "search_runs"),
+    "pulling": ("load_topk",),
+    "runs": ("search_runs",),
     "space": ("WeightSpace",),
     "topk": ("TopKSet",),
 }

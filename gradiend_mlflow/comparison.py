@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from gradiend_mlflow.choosing import Search, Skipped, find_runs, pull, usable, with_seeds
 from gradiend_mlflow.comparison_run import log_comparison
-from gradiend_mlflow.errors import InvalidInputError
+from gradiend_mlflow.curve import OverlapCurve
+from gradiend_mlflow.errors import InvalidInputError, SkippedRunsError
 from gradiend_mlflow.figures import plot_heatmap, plot_venn
-from gradiend_mlflow.measures import Value, check_value
+from gradiend_mlflow.groups import Groups, groups_of
+from gradiend_mlflow.labels import Labels, labels_of
+from gradiend_mlflow.measures import RBO_P, Value, check_value
+from gradiend_mlflow.notes import notes_of
 from gradiend_mlflow.overlap import Overlap, compute_overlap
-from gradiend_mlflow.runs import complete_frame, load_topk, search_runs
+from gradiend_mlflow.parts import Part, check_part, check_topk
+from gradiend_mlflow.seeds import TRAINING_RUN, Aggregate, Dispersion, Pairing, Policy, SeedOverlap, SeedPolicy, Seeds
+from gradiend_mlflow.shared import shared_weights
 from gradiend_mlflow.store import Store
+from gradiend_mlflow.tables import Table, as_csv, as_latex, table_of
 from gradiend_mlflow.topk import TopKSet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-Labels = str | Mapping[str, str] | Callable[["pd.Series[Any]"], str] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,31 +36,95 @@ class Comparison:
     """The overlap of some runs' top-k sets, with the runs.
 
     Attributes:
-        overlap: The numbers; rows and columns in the order of `runs`.
-        sets: The set of each run, by label.
+        overlap: The numbers of the sets; rows and columns in the order of `runs`.
+        sets: The set of each run, by label, cut to `topk`.
+        stored: The same sets with all the weights that were logged; what `overlap_curve` goes up to.
         runs: The rows of `search_runs`, with a first column `label`.
         part: Which of gradiend's four importances was compared.
         topk: The number or fraction that was asked for.
-        value: Which of the overlap's matrices `matrix` and the heatmap show.
+        value: Which of the overlap's matrices `matrix`, the tables and the heatmap show.
+        seed_overlap: The numbers of the trainings whose seeds `runs` are, if they are aggregated; else None.
+        groups: The group of each label of `matrix`, or None.
+        skipped: The runs that were asked for and are not compared, each with the reason.
+        notes: What one should know of the numbers: base models of several names, selections without a common
+            parameter, runs that did not converge.
         run_id: MLflow's id of the comparison run, or None if it was not logged.
     """
 
     overlap: Overlap
     sets: Mapping[str, TopKSet] = field(repr=False)
+    stored: Mapping[str, TopKSet] = field(repr=False)
     runs: pd.DataFrame = field(repr=False)
-    part: str
+    part: Part
     topk: float
     value: Value
+    seed_overlap: SeedOverlap | None = None
+    groups: Mapping[str, str] | None = None
+    skipped: tuple[Skipped, ...] = ()
+    notes: tuple[str, ...] = ()
     run_id: str | None = None
 
     @property
+    def shown(self) -> Overlap | SeedOverlap:
+        """What `matrix` is taken from: the aggregated seeds if there are, else the sets."""
+        return self.seed_overlap or self.overlap
+
+    @property
     def matrix(self) -> pd.DataFrame:
-        """The overlap per pair of runs, labelled on both axes."""
-        return self.overlap.to_frame(self.value)
+        """The overlap per pair of runs, labelled on both axes; aggregated over seeds if that was asked."""
+        return self.shown.to_frame(self.value)
+
+    @cached_property
+    def regions(self) -> dict[tuple[str, ...], int]:
+        """How many weights lie in exactly these runs and no other; see `Overlap.regions`."""
+        return self._one_set_per_label.regions
+
+    def overlap_curve(self, ks: Sequence[int] | None = None) -> OverlapCurve:
+        """Every pair's overlap as k grows up to the smallest set that was logged; see `Overlap.overlap_curve`."""
+        return compute_overlap(self.stored).overlap_curve(ks)
+
+    def shared_weights(self, *, min_runs: int = 2) -> pd.DataFrame:
+        """The weights that several runs' sets hold, those of most runs first.
+
+        Args:
+            min_runs: How many runs at least; 1 gives every weight of any set.
+
+        Returns:
+            One row per weight: param, offset, coordinates (index tuple into the parameter), n_runs, runs (labels),
+            ranks (from 1) and weights (signed; tuples for several latent neurons) in the order of `runs`, and
+            sign_agreement: the share of the runs with the more frequent sign, in [0.5, 1] where no weight is 0; the
+            mean over latent neurons; NaN where weights are unknown or the numbers of latent neurons differ.
+
+        Raises:
+            InvalidInputError: If `min_runs` is not between 1 and the number of runs.
+        """
+        return shared_weights(self.overlap, min_runs=min_runs)
+
+    def to_frame(self, table: Table = "pairs") -> pd.DataFrame:
+        """What a paper prints.
+
+        Args:
+            table: "pairs": a row per pair of runs, most overlapping first, with the value, the shared weights, and
+                what chance would give (of aggregated seeds: the number of pairs of seeds, and their dispersion).
+                "groups": a row per group and per two groups, with the number of pairs and their mean and largest
+                value; all runs are one group if there are no groups. "matrix": as `matrix`.
+
+        Raises:
+            InvalidInputError: If `table` is none of these.
+        """
+        return table_of(self, table)
+
+    def to_csv(self, path: str | PathLike[str] | None = None, *, table: Table = "pairs") -> str:
+        """The table of `to_frame` as CSV, with all digits; written to `path` if one is given."""
+        return as_csv(self, table, path)
+
+    def to_latex(self, path: str | PathLike[str] | None = None, *, table: Table = "pairs") -> str:
+        """The table of `to_frame` as a LaTeX tabular for the package booktabs, rounded; written to `path` if given."""
+        return as_latex(self, table, path)
 
     def plot_heatmap(self, ax: Axes | None = None, **options: Any) -> Axes:
-        """Draw `matrix`; options as for `gradiend_mlflow.plot_heatmap`."""
-        return plot_heatmap(self.overlap, ax=ax, **{"value": self.value, **options})
+        """Draw `matrix`, in brackets by `groups`; options as for `gradiend_mlflow.plot_heatmap`."""
+        return plot_heatmap(self.shown, ax=ax, **{"value": self.value, "groups": self.groups, **options})
 
     def plot_venn(self, ax: Axes | None = None, **options: Any) -> Axes:
         """Draw which weights 2 to 6 runs share; options as for `gradiend_mlflow.plot_venn`.
@@ -60,7 +132,11 @@ class Comparison:
         Raises:
             InvalidInputError: If there are more than 6 runs.
         """
-        return plot_venn(self.overlap, ax=ax, **options)
+        return plot_venn(self._one_set_per_label, ax=ax, **options)
+
+    @property
+    def _one_set_per_label(self) -> Overlap:
+        return self.overlap if self.seed_overlap is None else self.seed_overlap.collapsed
 
 
 def compare(
@@ -73,7 +149,15 @@ def compare(
     part: str = "decoder-weight",
     topk: float = 1000,
     value: Value = "intersection_frac",
+    rbo_p: float = RBO_P,
     labels: Labels = None,
+    groups: Groups | None = None,
+    seeds: Seeds = "best",
+    seed_aggregate: Aggregate | None = None,
+    dispersion: Dispersion = "none",
+    seed_pairing_mode: Pairing = "matched",
+    seed_group_policy: Policy = "primary",
+    strict: bool = False,
     log: bool = True,
     log_to: str | None = None,
     run_name: str | None = None,
@@ -89,10 +173,22 @@ def compare(
         search_all_experiments: As for `search_runs`.
         part: Which of gradiend's four importances.
         topk: How many weights, or which fraction of each run's own input_dim.
-        value: "intersection" (a count), "intersection_frac" (over the smaller set) or "jaccard".
-        labels: How to call the runs: a column of `search_runs`, a mapping from run id, or a callable of a row;
-            default gradiend's run_id, else the run's name. Labels that clash are told apart by experiment, seed,
-            name or run id, whichever differs.
+        value: Which measure is shown: "intersection" (a count), "intersection_frac" (over the smaller set),
+            "jaccard", "mass_overlap", "cosine", "cosine_signed" or "rbo". All are in `comparison.overlap`.
+        rbo_p: The parameter p of rank-biased overlap; see `gradiend_mlflow.measures.rbo`.
+        labels: How to call the runs: a column of `search_runs`, "params.<name>", "tags.<name>", a mapping from run id,
+            or a callable of a row; default gradiend's run_id, else the run's name. Labels that clash are told apart
+            by experiment, seed, name or run id, whichever differs.
+        groups: Which runs belong together: a column, "params.<name>" or "tags.<name>", a mapping from label or run
+            id to group, or one from group to labels. Drawn as brackets, and averaged by `to_frame("groups")`.
+        seeds: "best": the selected model of each training; "all_convergent" or "all_tried": its seeds, which are its
+            child runs. A training with fewer than two such seeds is represented by its selected model.
+        seed_aggregate: None for a row per seed; "mean", "median", "min" or "max" for a row per training, whose
+            numbers are aggregates over pairs of seeds, as gradiend's.
+        dispersion: "none", "std", "range" or "minmax" of those pairs; see `SeedPolicy`.
+        seed_pairing_mode: "matched" or "all_pairs"; see `SeedPolicy`.
+        seed_group_policy: "primary", "union" or "intersection" of the seeds' sets, for Venn diagrams and regions.
+        strict: Raise where runs would be skipped.
         log: Whether to log the comparison.
         log_to: The experiment to log it to, made if needed; default that of the runs, or "gradiend-comparisons"
             if they come from several.
@@ -100,42 +196,51 @@ def compare(
         tracking_uri: The MLflow server or database; default MLflow's current one.
 
     Returns:
-        The comparison. Logged, it is a run of the kind "comparison" with overlap_heatmap and venn (2 to 6 runs) as
-        PNG and PDF, matrix.csv, runs.csv and comparison.json: the settings, the numbers, the source runs and the
-        SHA-256 of each set.
+        The comparison. Runs that cannot be compared are in `comparison.skipped` with the reason: they are not
+        finished, have no set of that part, too small a one, or one that cannot be read. Logged, it is a run of the
+        kind "comparison" with overlap_heatmap and venn (2 to 6 runs) as PNG and PDF, matrix.csv, runs.csv and
+        comparison.json: the settings, the numbers, the source runs and the SHA-256 of each set.
 
     Raises:
-        InvalidInputError: If fewer than two runs are found, or an argument is not acceptable.
-        StoreError: If MLflow cannot be reached, or an experiment or a run or its set does not exist.
-        ArtifactError: If a set's file is damaged.
+        InvalidInputError: If fewer than two runs can be compared, or an argument is not acceptable.
+        SkippedRunsError: If `strict` and a run would be skipped.
+        StoreError: If MLflow cannot be reached, or an experiment or a run does not exist.
         SpaceConflictError: If two runs have the same parameter with different shapes.
     """
-    check_value(value)
-    searched = runs is None
-    if runs is None:
-        runs = search_runs(
-            experiment_names,
-            experiment_ids=experiment_ids,
-            filter_string=filter_string,
-            search_all_experiments=search_all_experiments,
-            tracking_uri=tracking_uri,
-        )
-    elif experiment_names is not None or experiment_ids is not None or filter_string or search_all_experiments:
-        raise InvalidInputError("give runs, or what to search for; not both")
-    frame = complete_frame(runs, tracking_uri=tracking_uri)
-    if len(frame) < 2:  # noqa: PLR2004
-        found = ", ".join(map(str, frame["run_id"])) or "none"
-        where = "all experiments" if search_all_experiments else experiment_names or experiment_ids or "the active one"
-        raise InvalidInputError(
-            f"compare needs at least two runs with top-k sets; found {len(frame)}: {found}"
-            + (f" (experiments: {where}; filter: {filter_string or 'none'})" if searched else "")
-        )
-    names = _labels(frame, labels)
-    pulled = load_topk(frame, part=part, topk=topk, tracking_uri=tracking_uri)
-    sets = dict(zip(names, pulled.values(), strict=True))
-    frame = frame.reset_index(drop=True).drop(columns="label", errors="ignore")
-    frame.insert(0, "label", names)
-    comparison = Comparison(compute_overlap(sets), sets, frame, part=part, topk=topk, value=value)
+    part, topk, value = check_part(part), check_topk(topk), check_value(value)
+    policy = SeedPolicy(seeds, seed_aggregate, dispersion, seed_pairing_mode, seed_group_policy)
+    search = Search(experiment_names, experiment_ids, filter_string, search_all_experiments)
+    asked = find_runs(runs, search, tracking_uri=tracking_uri)
+    trainings, unfinished = usable(asked)
+    rows, alone = with_seeds(trainings, policy.seeds, tracking_uri=tracking_uri)
+    rows, unfinished_seeds = usable(rows)
+    pulled = pull(rows, part=part, topk=topk, tracking_uri=tracking_uri)
+    skipped = (*unfinished, *unfinished_seeds, *pulled.skipped)
+    compared = pulled.rows["run_id" if policy.seed_aggregate is None else TRAINING_RUN].unique().tolist()
+    _check_enough(compared, skipped, strict=strict, searched=str(search) if runs is None else "")
+    names = labels_of(pulled.rows, labels)
+    frame = _labelled(pulled.rows, names)
+    sets = dict(zip(names, pulled.cut, strict=True))
+    overlap = compute_overlap(sets, rbo_p=rbo_p)
+    shown, seed_overlap = frame, None
+    if policy.seed_aggregate is not None:
+        standing = trainings[trainings["run_id"].isin(frame[TRAINING_RUN])]
+        shown = _labelled(standing, labels_of(standing, labels))
+        members = tuple(tuple((frame[TRAINING_RUN] == run_id).to_numpy().nonzero()[0]) for run_id in shown["run_id"])
+        seed_overlap = SeedOverlap(tuple(shown["label"]), overlap, members, policy)
+    comparison = Comparison(
+        overlap=overlap,
+        sets=sets,
+        stored=dict(zip(names, pulled.stored, strict=True)),
+        runs=frame,
+        part=part,
+        topk=topk,
+        value=value,
+        seed_overlap=seed_overlap,
+        groups=None if groups is None else groups_of(groups, shown),
+        skipped=skipped,
+        notes=(*alone, *notes_of(frame, sets, overlap)),
+    )
     if not log:
         return comparison
     return replace(
@@ -143,48 +248,21 @@ def compare(
     )
 
 
-# ------------------------------------------------------------------------------------------------------------ labels
+def _check_enough(compared: Sequence[str], skipped: Sequence[Skipped], *, strict: bool, searched: str) -> None:
+    reasons = "".join(f"\n  {run.name} ({run.run_id}): {run.reason}" for run in skipped)
+    found = len(compared)
+    if strict and skipped:
+        raise SkippedRunsError(f"{len(skipped)} of {found + len(skipped)} runs cannot be compared:{reasons}")
+    if found < 2:  # noqa: PLR2004
+        names = ", ".join(compared) or "none"
+        raise InvalidInputError(
+            f"compare needs at least two runs with top-k sets; found {found}: {names}"
+            + (f" ({searched})" if searched else "")
+            + (f"\nSkipped:{reasons}" if skipped else "")
+        )
 
 
-def _labels(frame: pd.DataFrame, labels: Labels) -> list[str]:
-    rows = [row for _, row in frame.iterrows()]
-    chosen = [_label(row, labels) for row in rows]
-    for clue in (
-        lambda row: row.get("experiment"),
-        lambda row: f"seed {row.get('seed')}",
-        lambda row: row.get("run_name"),
-        lambda row: str(row["run_id"])[:8],
-        lambda row: row["run_id"],
-    ):
-        chosen = _told_apart(chosen, [clue(row) for row in rows])
-    return chosen
-
-
-def _label(row: pd.Series[Any], labels: Labels) -> str:
-    if labels is None:
-        # None and NaN both mean that the run has none.
-        own = [row.get(name) for name in ("gradiend_run_id", "run_name", "run_id")]
-        return next(str(name) for name in own if isinstance(name, str) and name)
-    if isinstance(labels, str):
-        if labels not in row.index:
-            raise InvalidInputError(f"labels names the column {labels!r}; there are: {', '.join(map(str, row.index))}")
-        value = row[labels]
-        return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
-    if isinstance(labels, Mapping):
-        if row["run_id"] not in labels:
-            raise InvalidInputError(f"labels has no entry for the run {row['run_id']}")
-        return str(labels[row["run_id"]])
-    if not callable(labels):
-        raise InvalidInputError(f"labels must be a column, a mapping or a callable; got {type(labels).__name__}")
-    return str(labels(row))
-
-
-def _told_apart(labels: Sequence[str], clues: Sequence[Hashable]) -> list[str]:
-    """The labels, those that clash and whose clues differ extended by their clue."""
-    result = list(labels)
-    for label in {label for label in labels if labels.count(label) > 1}:
-        same = [index for index, other in enumerate(labels) if other == label]
-        if len({clues[index] for index in same}) > 1:
-            for index in same:
-                result[index] = f"{label} ({clues[index]})"
-    return result
+def _labelled(rows: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    frame = rows.reset_index(drop=True).drop(columns="label", errors="ignore")
+    frame.insert(0, "label", list(names))
+    return frame

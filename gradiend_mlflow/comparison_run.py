@@ -7,16 +7,18 @@ import json
 import re
 import tempfile
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
+import pandas as pd
 
 from gradiend_mlflow import tags
 from gradiend_mlflow.artifact import installed_version
 from gradiend_mlflow.errors import StoreError
 from gradiend_mlflow.figures import VENN_SIZES, heatmap_size
 from gradiend_mlflow.measures import Value
+from gradiend_mlflow.seeds import TRAINING_RUN
 from gradiend_mlflow.store import MetricPoint, Store, now_ms
 
 if TYPE_CHECKING:
@@ -28,6 +30,8 @@ SHARED_EXPERIMENT = "gradiend-comparisons"
 
 _LISTED_RUNS = 200  # ids that fit into one tag
 _LISTED_PAIRS = 10
+_LISTED_SKIPPED = 20
+_SHARES = ("intersection", "intersection_frac", "jaccard")  # what two runs share; the others say how they agree
 
 
 def log_comparison(comparison: Comparison, store: Store, *, log_to: str | None, run_name: str | None) -> str:
@@ -58,11 +62,11 @@ def log_comparison(comparison: Comparison, store: Store, *, log_to: str | None, 
                 "part": comparison.part,
                 "topk": str(comparison.topk),
                 "value": comparison.value,
-                "n_runs": str(len(runs)),
+                "n_runs": str(len(comparison.shown.labels)),
             },
         )
-        now = now_ms()
-        store.log_metrics(run_id, [MetricPoint(key, number, now, 0) for key, number in _summary(comparison).items()])
+        now, summary = now_ms(), _summary(comparison.to_frame("pairs")[comparison.value])
+        store.log_metrics(run_id, [MetricPoint(key, number, now, 0) for key, number in summary.items()])
         with tempfile.TemporaryDirectory(prefix="gradiend-mlflow-") as folder:
             for file in _written(comparison, Path(folder)):
                 store.upload(run_id, file, None)
@@ -77,13 +81,14 @@ def log_comparison(comparison: Comparison, store: Store, *, log_to: str | None, 
 def _written(comparison: Comparison, folder: Path) -> list[Path]:
     """The comparison's files, in `folder`."""
     comparison.matrix.to_csv(folder / "matrix.csv")
-    comparison.runs.drop(columns="sets").to_csv(folder / "runs.csv", index=False)
+    comparison.runs.drop(columns=["sets", "params", "tags"]).to_csv(folder / "runs.csv", index=False)
     (folder / "comparison.json").write_text(
         json.dumps(_facts(comparison), indent=1, allow_nan=False), encoding="utf-8"
     )
-    n = len(comparison.runs)
+    labels = comparison.shown.labels
+    n = len(labels)
     title = f"{comparison.part}, top {comparison.topk}"
-    size = heatmap_size(n, max(map(len, comparison.overlap.labels)))
+    size = heatmap_size(n, max(map(len, labels)), bracketed=comparison.groups is not None)
     _draw(lambda ax: comparison.plot_heatmap(ax, title=title), size, folder / "overlap_heatmap")
     if n in VENN_SIZES:
         _draw(lambda ax: comparison.plot_venn(ax, title=title), VENN_SIZES[n], folder / "venn")
@@ -107,7 +112,7 @@ def _facts(comparison: Comparison) -> dict[str, Any]:
     sources = known.where(known.notna(), None).to_dict("records")
     for source, sets in zip(sources, comparison.runs["sets"], strict=True):
         source["sha256"] = sets[comparison.part]["sha256"]
-    return {
+    facts = {
         "part": comparison.part,
         "topk": comparison.topk,
         "value": comparison.value,
@@ -115,56 +120,109 @@ def _facts(comparison: Comparison) -> dict[str, Any]:
         "sizes": overlap.sizes.tolist(),
         "intersection": overlap.intersection.tolist(),
         "runs": sources,
+        "groups": comparison.groups,
+        "skipped": [asdict(run) for run in comparison.skipped],
+        "notes": list(comparison.notes),
     }
+    if comparison.seed_overlap is not None:
+        facts["seeds"] = {
+            **asdict(comparison.seed_overlap.policy),
+            "labels": list(comparison.seed_overlap.labels),
+            "members": [[int(row) for row in rows] for rows in comparison.seed_overlap.members],
+        }
+    return facts
 
 
-def _pairs(comparison: Comparison) -> list[tuple[str, str, int, float]]:
-    """Every pair of runs with its shared weights and its value, most overlapping first."""
-    overlap, matrix = comparison.overlap, comparison.overlap.values(comparison.value)
-    rows, columns = np.triu_indices(len(overlap.labels), k=1)
-    order = np.argsort(-matrix[rows, columns], kind="stable")
-    return [
-        (overlap.labels[i], overlap.labels[j], int(overlap.intersection[i, j]), float(matrix[i, j]))
-        for i, j in zip(rows[order], columns[order], strict=True)
-    ]
-
-
-def _summary(comparison: Comparison) -> dict[str, float]:
-    numbers = [number for *_, number in _pairs(comparison)]
+def _summary(numbers: pd.Series[Any]) -> dict[str, float]:
     return {
-        "overlap/mean": float(np.mean(numbers)),
-        "overlap/min": min(numbers),
-        "overlap/max": max(numbers),
+        "overlap/mean": float(numbers.mean()),
+        "overlap/min": float(numbers.min()),
+        "overlap/max": float(numbers.max()),
     }
 
 
 def _note(comparison: Comparison) -> str:
-    """The run's description in the MLflow UI: the answer in a sentence, the top pairs, links to the runs."""
-    pairs, summary = _pairs(comparison), _summary(comparison)
-    mean, low, high = (_shown(comparison.value, summary[f"overlap/{name}"]) for name in ("mean", "min", "max"))
-    links = {
-        row["label"]: f"[{_escaped(row['label'])}](#/experiments/{row['experiment_id']}/runs/{row['run_id']})"
-        for _, row in comparison.runs.iterrows()
-    }
-    answer = f"**Two runs share {mean} of their top {comparison.topk} weights on average**"
+    """The run's description in the MLflow UI: the answer in a sentence, the top pairs, links, what to know of them."""
+    pairs, value = comparison.to_frame("pairs"), comparison.value
+    mean, low, high = (_shown(value, number) for number in _summary(pairs[value]).values())
+    top = f"their top {comparison.topk} weights"
+    answer = f"Two runs share {mean} of {top} on average"
+    if value not in _SHARES:
+        answer = f"Two runs agree to {mean} in {top} on average"
+    compared = f"{len(comparison.shown.labels)} runs"
+    if comparison.seed_overlap is not None:
+        compared += f", {comparison.seed_overlap.policy.seed_aggregate} over {len(comparison.runs)} seeds"
     lines = [
-        f"{answer} (of {len(links)} runs; {comparison.part}; {comparison.value}, from {low} to {high}).",
+        f"**{answer}** (of {compared}; {comparison.part}; {value}, from {low} to {high}).",
         "",
-        f"| run | run | shared weights | {comparison.value} |",
-        "|---|---|---:|---:|",
+        *_pair_lines(comparison, pairs.head(_LISTED_PAIRS)),
     ]
-    for a, b, count, number in pairs[:_LISTED_PAIRS]:
-        lines.append(f"| {links[a]} | {links[b]} | {count:,} | {_shown(comparison.value, number)} |")
     if len(pairs) > _LISTED_PAIRS:
-        lines += ["", f"The {_LISTED_PAIRS} most overlapping of {len(pairs)} pairs; all are in comparison.json."]
+        lines += ["", f"The {_LISTED_PAIRS} most overlapping of {len(pairs)} pairs; all are in matrix.csv."]
     sizes = comparison.overlap.sizes
     if sizes.min() != sizes.max():
         lines += ["", f"The sets differ in size: they hold {sizes.min():,} to {sizes.max():,} weights."]
+    if comparison.notes:
+        lines += ["", *(f"* {_escaped(note)}" for note in comparison.notes)]
+    if comparison.skipped:
+        lines += ["", f"**Skipped**, {len(comparison.skipped)} that were asked for:", ""]
+        lines += [
+            f"* {_escaped(run.name)} ({run.run_id}): {_escaped(_first_line(run.reason))}"
+            for run in comparison.skipped[:_LISTED_SKIPPED]
+        ]
+        if len(comparison.skipped) > _LISTED_SKIPPED:
+            lines.append(f"* and {len(comparison.skipped) - _LISTED_SKIPPED} more, in comparison.json")
     return "\n".join(lines)
+
+
+def _pair_lines(comparison: Comparison, pairs: pd.DataFrame) -> list[str]:
+    """The table of pairs, with what chance would give; of aggregated seeds with their spread."""
+    links, value = _links(comparison), comparison.value
+    titles = {"intersection": "shared weights", "expected": "by chance", "q_value": "q-value"}
+    columns = [name for name in map(str, pairs.columns) if name not in ("a", "b", "lift", "p_value")]
+    if value != "intersection" and "intersection" in columns:  # the count before what is made of it
+        columns = ["intersection", value, *(name for name in columns if name not in ("intersection", value))]
+    lines = [
+        f"| run | run | {' | '.join(titles.get(name, name) for name in columns)} |",
+        f"|---|---|{'---:|' * len(columns)}",
+    ]
+    for row in pairs.to_dict("records"):
+        cells = [_cell(name, value, row[name]) for name in columns]
+        lines.append(f"| {links[row['a']]} | {links[row['b']]} | {' | '.join(cells)} |")
+    return lines
+
+
+def _cell(column: str, value: Value, number: float) -> str:
+    if column in ("intersection", "seed_pairs"):
+        return f"{number:,.0f}"
+    if column in ("expected", "q_value"):
+        return f"{number:.2g}"
+    return _shown(value, number)
+
+
+def _links(comparison: Comparison) -> dict[str, str]:
+    """Each label as a link to its run: that of the training, where the seeds are aggregated."""
+    rows = comparison.runs.to_dict("records")
+    if comparison.seed_overlap is None:
+        targets = {row["label"]: (row["experiment_id"], row["run_id"]) for row in rows}
+    else:
+        firsts = [rows[members[0]] for members in comparison.seed_overlap.members]
+        targets = {
+            label: (row["experiment_id"], row[TRAINING_RUN])
+            for label, row in zip(comparison.seed_overlap.labels, firsts, strict=True)
+        }
+    return {
+        label: f"[{_escaped(label)}](#/experiments/{experiment_id}/runs/{run_id})"
+        for label, (experiment_id, run_id) in targets.items()
+    }
 
 
 def _shown(value: Value, number: float) -> str:
     return f"{number:,.0f}" if value == "intersection" else f"{number:.1%}"
+
+
+def _first_line(text: str) -> str:
+    return text.partition("\n")[0]
 
 
 def _escaped(label: str) -> str:

@@ -29,3 +29,7 @@ class SpaceConflictError(GradiendMLflowError):
 
 class StoreError(GradiendMLflowError):
     """MLflow could not be asked, or does not hold what was asked for."""
+
+
+class SkippedRunsError(GradiendMLflowError):
+    """A strict comparison would have to leave out runs; the text names each with its reason."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from gradiend_mlflow.errors import InvalidInputError
+from gradiend_mlflow.groups import complete_groups
 from gradiend_mlflow.measures import Value, check_value
 from gradiend_mlflow.overlap import Overlap
+from gradiend_mlflow.seeds import SeedOverlap
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,11 +25,18 @@ _TITLES = {
     "intersection": "shared weights",
     "intersection_frac": "shared weights / smaller set",
     "jaccard": "Jaccard index",
+    "mass_overlap": "importance on shared weights",
+    "cosine": "cosine of the weights, unsigned",
+    "cosine_signed": "cosine of the weights",
+    "rbo": "rank-biased overlap",
 }
 
 
-def heatmap_size(n: int, longest_label: int = 8) -> tuple[float, float]:
-    """Width and height in inches at which a heatmap of `n` sets is readable."""
+def heatmap_size(n: int, longest_label: int = 8, *, bracketed: bool = False) -> tuple[float, float]:
+    """Width and height in inches at which a heatmap of `n` sets is readable, with brackets or without."""
+    if bracketed:
+        width, height = heatmap_size(n, longest_label)
+        return width + 0.9, height + 0.9
     if n > _LABELLED_UP_TO:
         return 8.0, 7.0
     cell = 0.62 if n <= _ANNOTATED_UP_TO else 0.22
@@ -35,9 +45,10 @@ def heatmap_size(n: int, longest_label: int = 8) -> tuple[float, float]:
 
 
 def plot_heatmap(
-    overlap: Overlap,
+    overlap: Overlap | SeedOverlap,
     *,
     value: Value = "intersection_frac",
+    groups: Mapping[str, Any] | None = None,
     ax: Axes | None = None,
     annot: bool | Literal["auto"] = "auto",
     cmap: str = "viridis",
@@ -46,8 +57,10 @@ def plot_heatmap(
     """Draw the pairwise overlap of any number of sets.
 
     Args:
-        overlap: The overlap.
-        value: "intersection" (a count), "intersection_frac" or "jaccard" (shown as percentages from 0 to 100).
+        overlap: The overlap, of sets or of trainings with their seeds aggregated.
+        value: "intersection" (a count) or another measure (shown as percentages up to 100).
+        groups: A mapping from label to group or from group to labels. The runs of a group are put side by side, under
+            a bracket with its name, in the order of the mapping; runs that it does not name come last, as "Other".
         ax: Where to draw; default a new pyplot figure of a fitting size.
         annot: Whether to write the values into the cells; "auto" does up to 25 sets.
         cmap: A matplotlib colormap.
@@ -57,16 +70,18 @@ def plot_heatmap(
         The axes.
 
     Raises:
-        InvalidInputError: If `value` is not one of the three.
+        InvalidInputError: If `value` is not a measure, or `groups` names what is no label or a label twice.
     """
     import seaborn as sns
 
-    _check_overlap(overlap)
+    _check_overlap(overlap, (Overlap, SeedOverlap))
     check_value(value)
-    n = len(overlap.labels)
-    axes = _axes(ax, heatmap_size(n, max(map(len, overlap.labels))))
+    brackets = None if groups is None else _brackets(groups, overlap.labels)
+    order = list(overlap.labels) if brackets is None else [label for labels in brackets.values() for label in labels]
+    n = len(order)
+    axes = _axes(ax, heatmap_size(n, max(map(len, order)), bracketed=brackets is not None))
     counts = value == "intersection"
-    matrix = overlap.values(value) if counts else overlap.values(value) * 100
+    matrix = overlap.to_frame(value).loc[order, order].to_numpy() * (1 if counts else 100)
     with_labels = n <= _LABELLED_UP_TO
     sns.heatmap(
         matrix,
@@ -75,13 +90,17 @@ def plot_heatmap(
         fmt=".0f",
         annot_kws={"fontsize": 9 if n <= 12 else 7},  # noqa: PLR2004
         cmap=cmap,
-        vmin=0,
+        vmin=-100 if value == "cosine_signed" else 0,
         vmax=None if counts else 100,
         square=True,
         linewidths=0.5 if n <= _ANNOTATED_UP_TO else 0,
-        xticklabels=list(overlap.labels) if with_labels else False,
-        yticklabels=list(overlap.labels) if with_labels else False,
-        cbar_kws={"label": _TITLES[value] + ("" if counts else " (%)"), "shrink": 0.8},
+        xticklabels=order if with_labels else False,
+        yticklabels=order if with_labels else False,
+        cbar_kws={
+            "label": _TITLES[value] + ("" if counts else " (%)"),
+            "shrink": 0.8,
+            "pad": 0.05 if brackets is None else 0.2,
+        },
     )
     axes.tick_params(axis="both", length=0)
     axes.collections[0].set_rasterized(n > _LABELLED_UP_TO)  # else a PDF of 200 runs draws 40,000 squares
@@ -91,9 +110,35 @@ def plot_heatmap(
         label.set(rotation=0)
     if not with_labels:
         axes.set(xlabel=f"{n} runs", ylabel=f"{n} runs")
+    if brackets is not None:
+        _draw_brackets(axes, brackets)
     if title:
-        axes.set_title(title)
+        axes.set_title(title, pad=6 if brackets is None else 36)
     return axes
+
+
+def _brackets(groups: Mapping[str, Any], labels: tuple[str, ...]) -> dict[str, list[str]]:
+    """The labels of each group, groups and labels in the order in which they are drawn."""
+    by_group: dict[str, list[str]] = {}
+    for label, group in complete_groups(groups, labels).items():
+        by_group.setdefault(group, []).append(label)
+    return by_group
+
+
+def _draw_brackets(axes: Axes, brackets: Mapping[str, list[str]]) -> None:
+    """A line with the group's name above and right of its runs, and gaps between the groups."""
+    ends = np.cumsum([len(labels) for labels in brackets.values()])
+    outside: dict[str, Any] = {"color": "gray", "linewidth": 2.5, "clip_on": False, "solid_capstyle": "butt"}
+    for group, start, end in zip(brackets, [0, *ends[:-1]], ends, strict=True):
+        span, middle = [start + 0.1, end - 0.1], (start + end) / 2
+        # The first transform takes data along the axis, and a share of the axes across it.
+        axes.plot(span, [1.02, 1.02], transform=axes.get_xaxis_transform(), **outside)
+        axes.plot([1.02, 1.02], span, transform=axes.get_yaxis_transform(), **outside)
+        axes.text(middle, 1.035, group, transform=axes.get_xaxis_transform(), ha="center", va="bottom")
+        axes.text(1.035, middle, group, transform=axes.get_yaxis_transform(), ha="left", va="center")
+    for end in ends[:-1]:
+        axes.axvline(end, color="white", linewidth=2.5)
+        axes.axhline(end, color="white", linewidth=2.5)
 
 
 def plot_venn(overlap: Overlap, *, ax: Axes | None = None, title: str | None = None) -> Axes:
@@ -113,7 +158,7 @@ def plot_venn(overlap: Overlap, *, ax: Axes | None = None, title: str | None = N
     Raises:
         InvalidInputError: If there are fewer than 2 or more than 6 sets.
     """
-    _check_overlap(overlap)
+    _check_overlap(overlap, (Overlap,))
     n = len(overlap.labels)
     if n not in VENN_SIZES:
         raise InvalidInputError(
@@ -191,8 +236,8 @@ def _colors(n: int) -> list[Any]:
     return list(mpl.colormaps["tab10"](np.arange(n)))
 
 
-def _check_overlap(overlap: object) -> None:
-    if not isinstance(overlap, Overlap):
+def _check_overlap(overlap: object, kinds: tuple[type, ...]) -> None:
+    if not isinstance(overlap, kinds):
         raise InvalidInputError(
             f"expected an Overlap (of compute_overlap(), or comparison.overlap); got {type(overlap).__name__}"
         )

@@ -200,12 +200,20 @@ class Overlap:
         """The overlap of some of the weights: `keep` has an index or a mask over each set's weights in rank order."""
         return self.of(self.ranked.restricted(keep))
 
-    def of(self, ranked: RankedSets) -> Overlap:
-        """The overlap of other sets over the same keys, with as many rows; keys that none of them holds go."""
+    def of(self, ranked: RankedSets, selects: npt.NDArray[np.bool_] | None = None) -> Overlap:
+        """The overlap of other sets over the same keys; keys that none of them holds go.
+
+        `selects` tells of them what it tells of this overlap's sets; default the same.
+        """
         used = np.unique(np.concatenate(ranked.columns))
         columns = tuple(np.searchsorted(used, own) for own in ranked.columns)
-        ranked = replace(ranked, width=len(used), columns=columns)
-        return replace(self, labels=ranked.labels, keys=self.keys[used], ranked=ranked)
+        return replace(
+            self,
+            labels=ranked.labels,
+            keys=self.keys[used],
+            ranked=replace(ranked, width=len(used), columns=columns),
+            selects=self.selects if selects is None else selects,
+        )
 
     def among(self, params: npt.NDArray[np.bool_]) -> Overlap:
         """The same, with chance levels among the weights of these parameters of `space` only; a mask over them."""

@@ -1,28 +1,19 @@
-"""Finding logged runs and pulling their top-k sets; no model, no torch."""
+"""Finding logged runs: a frame with what the runs say of themselves."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import re
-import tempfile
-import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pandas as pd
 
 from gradiend_mlflow import tags
-from gradiend_mlflow.artifact import parse_topk
-from gradiend_mlflow.errors import ArtifactError, GradiendMLflowError, InvalidInputError, StoreError
-from gradiend_mlflow.parts import check_part, check_topk
+from gradiend_mlflow.errors import GradiendMLflowError, InvalidInputError
 from gradiend_mlflow.store import Store
-from gradiend_mlflow.topk import TopKSet
 
 if TYPE_CHECKING:
     from mlflow.entities import Experiment, Run
@@ -46,11 +37,11 @@ COLUMNS = (
     "experiment_id",
     "artifact_uri",
     "sets",
+    "params",
+    "tags",
 )
 _KINDS = (tags.TRAINING, tags.SEED_RUN, tags.COMPARISON)
-_PARALLEL_DOWNLOADS = 8  # MLflow keeps 10 connections; more than that are made anew for every file
-# Only paths of this form are fetched: a server must not be able to point a client at other files.
-_SET_PATH = re.compile(rf"{tags.TOPK_FOLDER}/[A-Za-z0-9._-]+\.parquet")
+PARALLEL_REQUESTS = 8  # MLflow keeps 10 connections; more than that are made anew for every file
 
 
 def search_runs(
@@ -60,6 +51,7 @@ def search_runs(
     filter_string: str = "",
     search_all_experiments: bool = False,
     kinds: Sequence[str] | str = (tags.TRAINING,),
+    complete: bool = True,
     order_by: Sequence[str] | str = ("attributes.start_time ASC",),
     max_results: int | None = None,
     tracking_uri: str | None = None,
@@ -73,7 +65,8 @@ def search_runs(
             backticks: ``"tags.`gradiend.base_model` = 'bert-base-cased'"``.
         search_all_experiments: Search every experiment of the server instead.
         kinds: Which runs: "training" (one per trained model), "seed" (one per seed that was tried for one) and
-    "comparison" (which have no sets of their own).
+            "comparison" (which have no sets of their own).
+        complete: Leave out trainings and seeds without sets: those that are not finished or failed, mostly.
         order_by: MLflow's order clauses.
         max_results: Return no more rows than this; default all.
         tracking_uri: The MLflow server or database; default MLflow's current one.
@@ -82,7 +75,8 @@ def search_runs(
         One row per run: run_id, run_name, gradiend_run_id (the trainer's `run_id`), experiment, base_model,
         target_classes (tuple), seed (int, or NA), converged (True, False or None if unknown), correlation (of the
         logged model), parts (tuple), k (the smallest of its sets), start_time (UTC), and for `load_topk` also
-        status, experiment_id, artifact_uri and sets (path, sha256 and k per part).
+        status, experiment_id, artifact_uri and sets (path, sha256 and k per part). The columns params and tags hold a
+        mapping per run.
 
     Raises:
         StoreError: If an experiment does not exist, the filter is refused, or MLflow cannot be reached.
@@ -100,7 +94,10 @@ def search_runs(
         # MLflow's filters know no OR, so each kind is a search; one search keeps MLflow's own order and limit.
         for kind in dict.fromkeys(kinds)
         for run in store.search(
-            list(experiments), _filter(kind, filter_string), order_by=order_by, max_results=max_results
+            list(experiments),
+            _filter(kind, filter_string, complete=complete),
+            order_by=order_by,
+            max_results=max_results,
         )
     ]
     return _frame(found[:max_results], experiments)
@@ -115,9 +112,9 @@ def get_runs(run_ids: Sequence[str], *, tracking_uri: str | None = None) -> pd.D
     """
     _check_runs(run_ids)
     store = Store(tracking_uri)
-    with ThreadPoolExecutor(_PARALLEL_DOWNLOADS) as pool:
-        found = list(pool.map(lambda run_id: _attempt(lambda: store.run(run_id)), run_ids))
-    runs = _successes(run_ids, found, "could not be found")
+    with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
+        found = list(pool.map(lambda run_id: attempt(lambda: store.run(run_id)), run_ids))
+    runs = successes(run_ids, found, "could not be found")
     experiments = store.find_experiments([], sorted({run.info.experiment_id for run in runs.values()}))
     return _frame(runs.values(), experiments)
 
@@ -137,47 +134,6 @@ def complete_frame(runs: Sequence[str] | pd.DataFrame, *, tracking_uri: str | No
     return get_runs(list(runs["run_id"]), tracking_uri=tracking_uri)
 
 
-def load_topk(
-    runs: Sequence[str] | pd.DataFrame,
-    *,
-    part: str = "decoder-weight",
-    topk: float = 1000,
-    tracking_uri: str | None = None,
-) -> dict[str, TopKSet]:
-    """Pull one top-k set per run straight from the runs' artifacts, in parallel, each verified by its SHA-256.
-
-    Args:
-        runs: MLflow run ids, or rows of `search_runs` (which saves a request per run).
-        part: Which of gradiend's four importances.
-        topk: How many weights, or which fraction of each run's own input_dim.
-        tracking_uri: The MLflow server or database; default MLflow's current one.
-
-    Returns:
-        The set of each run by MLflow run id, in the order of `runs`, cut to `topk`.
-
-    Raises:
-        StoreError: If a run is missing, has no such part, or cannot be downloaded.
-        ArtifactError: If a set's file is damaged or is not the one that was logged.
-        InvalidInputError: If `part` or `topk` is not acceptable, or a run kept fewer weights than `topk` asks for.
-            An error about several runs names all of them.
-    """
-    part, topk = check_part(part), check_topk(topk)
-    store = Store(tracking_uri)
-    runs = complete_frame(runs, tracking_uri=store.uri)
-    sources = [
-        _Source(run_id, artifact_uri, sets.get(part), tuple(sets))
-        for run_id, artifact_uri, sets in zip(runs["run_id"], runs["artifact_uri"], runs["sets"], strict=True)
-    ]
-    with (
-        tempfile.TemporaryDirectory(prefix="gradiend-mlflow-") as folder,
-        ThreadPoolExecutor(_PARALLEL_DOWNLOADS) as pool,
-    ):
-        pulled = list(
-            pool.map(lambda source: _attempt(lambda: _pull(store, source, part, topk, Path(folder))), sources)
-        )
-    return _successes([source.run_id for source in sources], pulled, "have no usable set")
-
-
 # ------------------------------------------------------------------------------------------------------------ search
 
 
@@ -195,9 +151,9 @@ def _experiments(
     return store.find_experiments(names, ids)
 
 
-def _filter(kind: str, filter_string: str) -> str:
+def _filter(kind: str, filter_string: str, *, complete: bool) -> str:
     clauses = [f"tags.`{tags.KIND}` = '{kind}'"]
-    if kind != tags.COMPARISON:
+    if complete and kind != tags.COMPARISON:
         clauses.append(f"tags.`{tags.TOPK}` LIKE '{{%'")
     if filter_string.strip():
         clauses.append(filter_string)
@@ -233,6 +189,8 @@ def _row(run: Run, experiment: Experiment) -> dict[str, Any]:
         "experiment_id": experiment.experiment_id,
         "artifact_uri": run.info.artifact_uri,
         "sets": sets,
+        "params": dict(run.data.params),
+        "tags": dict(run.data.tags),
     }
 
 
@@ -264,19 +222,6 @@ def sets_of(run_tags: Mapping[str, str]) -> dict[str, dict[str, Any]]:
         return {}
 
 
-# -------------------------------------------------------------------------------------------------------------- load
-
-
-@dataclass(frozen=True)
-class _Source:
-    """Where a run's set of the wanted part lies; `entry` is None where it has none."""
-
-    run_id: str
-    artifact_uri: str
-    entry: Mapping[str, Any] | None
-    parts: tuple[str, ...]
-
-
 def _check_runs(runs: Sequence[str] | pd.DataFrame) -> None:
     if isinstance(runs, str):
         raise InvalidInputError(f"runs must be a sequence of run ids or a frame; got the string {runs!r}")
@@ -290,29 +235,7 @@ def _check_runs(runs: Sequence[str] | pd.DataFrame) -> None:
         raise InvalidInputError(f"each run may come once; these come more often: {', '.join(repeated)}")
 
 
-def _pull(store: Store, source: _Source, part: str, topk: float, folder: Path) -> TopKSet:
-    entry = source.entry
-    if entry is None:
-        parts = ", ".join(source.parts) or "none"
-        raise StoreError(
-            f"it has no set of the part {part!r} (it has: {parts}). Compare another part, leave this run out, or, if "
-            "its GRADIEND has that part, log it: log_topk(checkpoint, run_id=...)"
-        )
-    if not _SET_PATH.fullmatch(entry["path"]):
-        raise ArtifactError(f"its tag {tags.TOPK} names a path that is not a set's: {entry['path']!r}")
-    file = folder / f"{uuid.uuid4().hex}.parquet"  # not named after anything that the server says
-    store.download(source.artifact_uri, entry["path"], file)
-    data = file.read_bytes()
-    digest = hashlib.sha256(data).hexdigest()
-    if digest != entry["sha256"]:
-        raise ArtifactError(
-            f"{entry['path']} is not the file that was logged: its SHA-256 is {digest[:12]}…, "
-            f"the run says {entry['sha256'][:12]}…"
-        )
-    return parse_topk(data, origin=entry["path"]).top(topk)
-
-
-def _attempt(action: Callable[[], T]) -> T | GradiendMLflowError:
+def attempt(action: Callable[[], T]) -> T | GradiendMLflowError:
     """What `action` returns, or the error that it raises, so that one run's fault does not hide the others'."""
     try:
         return action()
@@ -320,7 +243,7 @@ def _attempt(action: Callable[[], T]) -> T | GradiendMLflowError:
         return error
 
 
-def _successes(run_ids: Sequence[str], results: Sequence[T | GradiendMLflowError], fault: str) -> dict[str, T]:
+def successes(run_ids: Sequence[str], results: Sequence[T | GradiendMLflowError], fault: str) -> dict[str, T]:
     """The results by run; if some are errors, one error that tells them all, of the type of the first."""
     successes: dict[str, T] = {}
     failures: dict[str, GradiendMLflowError] = {}

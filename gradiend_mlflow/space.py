@@ -89,3 +89,14 @@ class WeightSpace:
         param_ids = np.searchsorted(self.starts, positions, side="right") - 1
         # Parameters without weights share their start with the next one; the last of them owns the position.
         return param_ids.astype(np.int64), positions - self.starts[param_ids]
+
+    def coordinates(self, param_ids: IntArray, offsets: IntArray) -> npt.NDArray[np.object_]:
+        """Each weight's index tuple into its parameter; shape of `param_ids`, one-dimensional."""
+        coordinates = np.empty(len(param_ids), dtype=object)
+        for param_id in np.unique(param_ids):
+            rows = np.flatnonzero(param_ids == param_id)
+            shape = self.shapes[param_id]
+            index = np.stack(np.unravel_index(offsets[rows], shape), axis=1) if shape else np.empty((len(rows), 0))
+            for row, values in zip(rows, index.astype(int).tolist(), strict=True):
+                coordinates[row] = tuple(values)
+        return coordinates

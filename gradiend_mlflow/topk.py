@@ -261,22 +261,13 @@ class TopKSet:
         """
         import pandas as pd
 
-        coordinates = np.empty(len(self), dtype=object)
-        for param_id in np.unique(self.param_ids):
-            rows = np.flatnonzero(self.param_ids == param_id)
-            shape = self.space.shapes[param_id]
-            index = (
-                np.stack(np.unravel_index(self.offsets[rows], shape), axis=1) if shape else np.empty((len(rows), 0))
-            )
-            for row, values in zip(rows, index.astype(int).tolist(), strict=True):
-                coordinates[row] = tuple(values)
         single = self.weights.shape[1] == 1
         return pd.DataFrame(
             {
                 "rank": np.arange(1, len(self) + 1),
                 "param": np.array(self.space.names, dtype=object)[self.param_ids],
                 "offset": self.offsets,
-                "coordinates": coordinates,
+                "coordinates": self.space.coordinates(self.param_ids, self.offsets),
                 "importance": self.importance,
                 "weight": self.weights[:, 0] if single else [tuple(row) for row in self.weights.tolist()],
             }

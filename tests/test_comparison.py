@@ -40,6 +40,14 @@ def comparison(logged: dict[str, Path], server: str) -> Comparison:
     return compare(experiment_names=["pronouns"], topk=500, tracking_uri=server)
 
 
+def log_model(client: MlflowClient, model: Any, experiment: str = "0", *, uri: str | None = None, **options: Any) -> str:
+    """A finished run with a model's sets; returns its id."""
+    run_id = client.create_run(experiment, **options).info.run_id
+    log_topk(model, run_id=run_id, topk=500, tracking_uri=uri)
+    client.set_terminated(run_id)
+    return run_id
+
+
 def gradiends_models(logged: dict[str, Path]) -> dict[str, Any]:
     """The same runs as gradiend loads them."""
     from gradiend.trainer.suite.definitions import _load_gradiend_only_model
@@ -138,8 +146,7 @@ class TestLoggedComparison:
     def test_where_it_goes(self, logged: dict[str, Path], server: str) -> None:
         """To the experiment asked for; runs of several experiments go to a shared one; or nowhere."""
         client = MlflowClient(tracking_uri=server)
-        other = client.create_run(client.create_experiment("elsewhere")).info.run_id
-        log_topk(logged["3SG_3PL"], run_id=other, topk=500, tracking_uri=server)
+        log_model(client, logged["3SG_3PL"], client.create_experiment("elsewhere"), uri=server)
         both = compare(experiment_names=["pronouns", "elsewhere"], topk=500, tracking_uri=server)
         assert _experiment_of(client, both) == "gradiend-comparisons"
         chosen = compare(experiment_names="pronouns", topk=500, log_to="papers", run_name="fig 1", tracking_uri=server)
@@ -150,8 +157,7 @@ class TestLoggedComparison:
     def test_what_is_unknown_of_a_run_is_null(self, tracking: MlflowClient) -> None:
         """Also in the JSON, which knows no NaN."""
         for name in ("a", "b"):
-            model = make_model([("w", (50,), "all")])
-            log_topk(model, run_id=tracking.create_run("0", run_name=name).info.run_id, topk=5)
+            log_model(tracking, make_model([("w", (50,), "all")]), run_name=name)
         tracking.delete_tag(search_runs()["run_id"][0], "gradiend.base_model")
         run_id = compare(topk=5).run_id
         file = mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path="comparison.json")
@@ -226,8 +232,7 @@ class TestQuestion:
     def test_labels_that_clash_are_never_merged(self, tracking: MlflowClient, tmp_path: Path) -> None:
         """Runs of one name are told apart by their ids, at last."""
         for _ in range(2):
-            run_id = tracking.create_run("0", run_name="same").info.run_id
-            log_topk(make_model([("w", (50,), "all")]), run_id=run_id, topk=5)
+            log_model(tracking, make_model([("w", (50,), "all")]), run_name="same")
         found = compare(topk=5, log=False)
         assert list(found.matrix.index) == [f"same ({run_id[:8]})" for run_id in found.runs["run_id"]]
 
@@ -249,8 +254,7 @@ class TestQuestion:
     def test_conflicting_spaces_name_the_runs(self, tracking: MlflowClient) -> None:
         """Different base models under one parameter name."""
         for name, size in (("small", 20), ("large", 30)):
-            run_id = tracking.create_run("0", run_name=name).info.run_id
-            log_topk(make_model([("bert.query", (size, 2), "all")]), run_id=run_id, topk=5)
+            log_model(tracking, make_model([("bert.query", (size, 2), "all")]), run_name=name)
         with pytest.raises(SpaceConflictError, match=r"'small' and 'large' .*'bert\.query'"):
             compare(topk=5)
         assert tracking.search_runs(["0"], "tags.`gradiend.kind` = 'comparison'") == []
@@ -259,7 +263,7 @@ class TestQuestion:
         """A pruned run contributes fewer weights."""
         model = make_model([("w", (100,), "all")])
         for candidate in (model, model.prune(topk=50)):
-            log_topk(candidate, run_id=tracking.create_run("0").info.run_id)
+            log_model(tracking, candidate)
         found = compare(topk=0.1, log=False)
         assert found.overlap.sizes.tolist() == [10, 5]
         assert found.matrix.iloc[0, 1] == 1.0

@@ -16,11 +16,11 @@ from gradiend_mlflow import InvalidInputError, TopKSet, WeightSpace, compute_ove
 from gradiend_mlflow.grouping import component_of, layer_of
 from tests.checkpoints import make_model
 
-PIECES = (  # one string, because fifty quoted words do not read
+PIECES = (  # noqa: SIM905  # fifty quoted words do not read
     "bert encoder decoder layer layers h 0 1 11 attention self query key value q_proj k_proj v_proj o_proj out_proj "
     "output intermediate dense LayerNorm embeddings word_embeddings lm_head classifier score mlp up_proj gate_proj "
     "down_proj fc1 fc2 ln_1 norm wq wk wv pooler weight bias model path"
-).split()  # noqa: SIM905
+).split()
 PARAMETERS = [
     ("bert.embeddings.word_embeddings.weight", (6, 2), "all"),
     ("bert.encoder.layer.0.attention.self.query.weight", (4, 2), "all"),

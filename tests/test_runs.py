@@ -31,6 +31,7 @@ def log_set(client: MlflowClient, folder: Path, topk_set: TopKSet | None = None,
     run_id = client.create_run("0", tags={"gradiend.kind": "training"} | tags).info.run_id
     save_topk(topk_set or TopKSet.from_indices(range(20), space=100), folder / "decoder-weight.parquet")
     client.log_artifact(run_id, str(folder / "decoder-weight.parquet"), "gradiend/topk")
+    client.set_terminated(run_id)
     return run_id
 
 

@@ -1,0 +1,86 @@
+"""What runs are called in a comparison: by a column, a param, a tag, a mapping or a callable; never two alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from gradiend_mlflow.errors import InvalidInputError
+
+Labels = str | Mapping[str, str] | Callable[["pd.Series[Any]"], str] | None
+
+
+def labels_of(runs: pd.DataFrame, labels: Labels) -> list[str]:
+    """One label per row of `search_runs`; those that clash are told apart by what differs.
+
+    That is the experiment, the seed, the run's name or its id, the first of them in which they differ.
+
+    Raises:
+        InvalidInputError: If `labels` is not acceptable, or says nothing about a run.
+    """
+    rows = [row for _, row in runs.iterrows()]
+    chosen = [_label(row, labels) for row in rows]
+    for clue in (
+        lambda row: row.get("experiment"),
+        lambda row: f"seed {row.get('seed')}",
+        lambda row: row.get("run_name"),
+        lambda row: str(row["run_id"])[:8],
+        lambda row: row["run_id"],
+    ):
+        chosen = _told_apart(chosen, [clue(row) for row in rows])
+    return chosen
+
+
+def column_of(row: pd.Series[Any], column: str, argument: str) -> str:
+    """What a row says in a column, or of the param or tag that "params.x" or "tags.x" names.
+
+    Raises:
+        InvalidInputError: If there is no such column, or the run has no such param or tag; names `argument`.
+    """
+    kind, _, key = column.partition(".")
+    if kind in ("params", "tags") and key:
+        values = row[kind]
+        if key not in values:
+            raise InvalidInputError(f"{argument} names {column!r}, which the run {row['run_id']} does not have")
+        return str(values[key])
+    if column not in row.index:
+        raise InvalidInputError(
+            f"{argument} names the column {column!r}; there are: {', '.join(map(str, row.index))}, and for the "
+            "content of the last two params.<name> and tags.<name>"
+        )
+    value = row[column]
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def name_of(row: pd.Series[Any]) -> str:
+    """What a run is called by default: gradiend's run_id, else its name, else its id."""
+    # None and NaN both mean that the run has none.
+    own = [row.get(name) for name in ("gradiend_run_id", "run_name", "run_id")]
+    return next(str(name) for name in own if isinstance(name, str) and name)
+
+
+def _label(row: pd.Series[Any], labels: Labels) -> str:
+    if labels is None:
+        return name_of(row)
+    if isinstance(labels, str):
+        return column_of(row, labels, "labels")
+    if isinstance(labels, Mapping):
+        if row["run_id"] not in labels:
+            raise InvalidInputError(f"labels has no entry for the run {row['run_id']}")
+        return str(labels[row["run_id"]])
+    if not callable(labels):
+        raise InvalidInputError(f"labels must be a column, a mapping or a callable; got {type(labels).__name__}")
+    return str(labels(row))
+
+
+def _told_apart(labels: Sequence[str], clues: Sequence[Hashable]) -> list[str]:
+    """The labels, those that clash and whose clues differ extended by their clue."""
+    result = list(labels)
+    for label in {label for label in labels if labels.count(label) > 1}:
+        same = [index for index, other in enumerate(labels) if other == label]
+        if len({clues[index] for index in same}) > 1:
+            for index in same:
+                result[index] = f"{label} ({clues[index]})"
+    return result
