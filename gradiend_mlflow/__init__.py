@@ -13,22 +13,28 @@ if TYPE_CHECKING:
     from gradiend_mlflow.artifact import load_topk_file, save_topk
     from gradiend_mlflow.autologging import autolog, start_run
     from gradiend_mlflow.callback import MLflowCallback
+    from gradiend_mlflow.chance import Chance
+    from gradiend_mlflow.choosing import Skipped
     from gradiend_mlflow.comparison import Comparison, compare
+    from gradiend_mlflow.curve import OverlapCurve
     from gradiend_mlflow.errors import (
         ArtifactError,
         CheckpointError,
         GradiendMLflowError,
         InvalidInputError,
         MissingPartError,
+        SkippedRunsError,
         SpaceConflictError,
         StoreError,
     )
     from gradiend_mlflow.figures import plot_heatmap, plot_venn
+    from gradiend_mlflow.grouping import GroupedOverlap
     from gradiend_mlflow.overlap import Overlap, compute_overlap
     from gradiend_mlflow.parts import PARTS
     from gradiend_mlflow.publish import log_topk
     from gradiend_mlflow.pulling import load_topk
     from gradiend_mlflow.runs import search_runs
+    from gradiend_mlflow.seeds import SeedOverlap
     from gradiend_mlflow.space import WeightSpace
     from gradiend_mlflow.topk import TopKSet
 
@@ -36,22 +42,28 @@ _HOMES = {
     "artifact": ("load_topk_file", "save_topk"),
     "autologging": ("autolog", "start_run"),
     "callback": ("MLflowCallback",),
+    "chance": ("Chance",),
+    "choosing": ("Skipped",),
     "comparison": ("Comparison", "compare"),
+    "curve": ("OverlapCurve",),
     "errors": (
         "ArtifactError",
         "CheckpointError",
         "GradiendMLflowError",
         "InvalidInputError",
         "MissingPartError",
+        "SkippedRunsError",
         "SpaceConflictError",
         "StoreError",
     ),
     "figures": ("plot_heatmap", "plot_venn"),
+    "grouping": ("GroupedOverlap",),
     "overlap": ("Overlap", "compute_overlap"),
     "parts": ("PARTS",),
     "publish": ("log_topk",),
     "pulling": ("load_topk",),
     "runs": ("search_runs",),
+    "seeds": ("SeedOverlap",),
     "space": ("WeightSpace",),
     "topk": ("TopKSet",),
 }
@@ -60,13 +72,19 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = [  # all strings
     "PARTS",
     "ArtifactError",
+    "Chance",
     "CheckpointError",
     "Comparison",
     "GradiendMLflowError",
+    "GroupedOverlap",
     "InvalidInputError",
     "MLflowCallback",
     "MissingPartError",
     "Overlap",
+    "OverlapCurve",
+    "SeedOverlap",
+    "Skipped",
+    "SkippedRunsError",
     "SpaceConflictError",
     "StoreError",
     "TopKSet",

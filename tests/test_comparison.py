@@ -40,7 +40,9 @@ def comparison(logged: dict[str, Path], server: str) -> Comparison:
     return compare(experiment_names=["pronouns"], topk=500, tracking_uri=server)
 
 
-def log_model(client: MlflowClient, model: Any, experiment: str = "0", *, uri: str | None = None, **options: Any) -> str:
+def log_model(
+    client: MlflowClient, model: Any, experiment: str = "0", *, uri: str | None = None, **options: Any
+) -> str:
     """A finished run with a model's sets; returns its id."""
     run_id = client.create_run(experiment, **options).info.run_id
     log_topk(model, run_id=run_id, topk=500, tracking_uri=uri)

@@ -46,13 +46,14 @@ def aggregated(models: dict[str, list[Any]], topk: float, policy: SeedPolicy) ->
 @pytest.mark.parametrize("measure", MEASURES)
 @pytest.mark.parametrize("aggregate", ["mean", "median", "min", "max"])
 @pytest.mark.parametrize(
-    ("pairing", "sizes", "latent_dim", "topk"),
-    [("matched", (3, 3, 3), 1, 10), ("all_pairs", (2, 3, 1), 2, 0.4)],
+    ("pairing", "case"),
+    [("matched", ((3, 3, 3), 1, 10)), ("all_pairs", ((2, 3, 1), 2, 0.4))],
 )
 def test_equals_gradiends_aggregates(
-    measure: str, aggregate: Any, pairing: Any, sizes: tuple[int, ...], latent_dim: int, topk: float
+    measure: str, aggregate: Any, pairing: Any, case: tuple[tuple[int, ...], int, float]
 ) -> None:
     """Numbers, how many pairs of seeds stand behind them, and their spread."""
+    sizes, latent_dim, topk = case
     models = seed_models(sizes, latent_dim)
     adapted = {name: [_GradiendOnlyModel(model) for model in group] for name, group in models.items()}
     value = "intersection_frac" if measure == "topk_overlap" else measure
@@ -101,7 +102,7 @@ def test_a_union_has_no_ranks() -> None:
 
 def test_matched_seeds_need_equal_numbers() -> None:
     """As in gradiend; the error proposes all pairs."""
-    with pytest.raises(InvalidInputError, match="'run 0' has 2, 'run 1' has 3. Pass seed_pairing_mode='all_pairs'"):
+    with pytest.raises(InvalidInputError, match=r"'run 0' has 2, 'run 1' has 3\. Pass seed_pairing_mode='all_pairs'"):
         aggregated(seed_models((2, 3), 1), 9, SeedPolicy("all_tried", "mean"))
 
 
