@@ -21,6 +21,7 @@ _ANNOTATED_UP_TO = 25
 _LABELLED_UP_TO = 80
 # Width and height in inches at which the diagram of so many sets is readable.
 VENN_SIZES = {2: (5.5, 4.2), 3: (5.5, 5.0), 4: (7.5, 6.0), 5: (8.0, 8.0), 6: (11.0, 10.0)}
+_LETTERS_PER_CELL = 6
 _TITLES = {
     "intersection": "shared weights",
     "intersection_frac": "shared weights / smaller set",
@@ -96,11 +97,7 @@ def plot_heatmap(
         linewidths=0.5 if n <= _ANNOTATED_UP_TO else 0,
         xticklabels=order if with_labels else False,
         yticklabels=order if with_labels else False,
-        cbar_kws={
-            "label": _TITLES[value] + ("" if counts else " (%)"),
-            "shrink": 0.8,
-            "pad": 0.05 if brackets is None else 0.2,
-        },
+        cbar_kws={"label": _TITLES[value] + ("" if counts else " (%)"), "shrink": 0.8},
     )
     axes.tick_params(axis="both", length=0)
     axes.collections[0].set_rasterized(n > _LABELLED_UP_TO)  # else a PDF of 200 runs draws 40,000 squares
@@ -110,10 +107,9 @@ def plot_heatmap(
         label.set(rotation=0)
     if not with_labels:
         axes.set(xlabel=f"{n} runs", ylabel=f"{n} runs")
-    if brackets is not None:
-        _draw_brackets(axes, brackets)
+    room = 0 if brackets is None else _draw_brackets(axes, brackets)
     if title:
-        axes.set_title(title, pad=6 if brackets is None else 36)
+        axes.set_title(title, pad=6 + room)
     return axes
 
 
@@ -125,8 +121,15 @@ def _brackets(groups: Mapping[str, Any], labels: tuple[str, ...]) -> dict[str, l
     return by_group
 
 
-def _draw_brackets(axes: Axes, brackets: Mapping[str, list[str]]) -> None:
-    """A line with the group's name above and right of its runs, and gaps between the groups."""
+def _draw_brackets(axes: Axes, brackets: Mapping[str, list[str]]) -> float:
+    """A line with the group's name above and right of its runs, and gaps between the groups.
+
+    Returns:
+        The room that the names above take, in points.
+    """
+    # A name that is wider than its runs would run into the next.
+    slanted = any(len(group) > _LETTERS_PER_CELL * len(labels) for group, labels in brackets.items())
+    above: dict[str, Any] = {"rotation": 45, "ha": "left", "rotation_mode": "anchor"} if slanted else {"ha": "center"}
     ends = np.cumsum([len(labels) for labels in brackets.values()])
     outside: dict[str, Any] = {"color": "gray", "linewidth": 2.5, "clip_on": False, "solid_capstyle": "butt"}
     for group, start, end in zip(brackets, [0, *ends[:-1]], ends, strict=True):
@@ -134,11 +137,12 @@ def _draw_brackets(axes: Axes, brackets: Mapping[str, list[str]]) -> None:
         # The first transform takes data along the axis, and a share of the axes across it.
         axes.plot(span, [1.02, 1.02], transform=axes.get_xaxis_transform(), **outside)
         axes.plot([1.02, 1.02], span, transform=axes.get_yaxis_transform(), **outside)
-        axes.text(middle, 1.035, group, transform=axes.get_xaxis_transform(), ha="center", va="bottom")
+        axes.text(middle, 1.035, group, transform=axes.get_xaxis_transform(), va="bottom", **above)
         axes.text(1.035, middle, group, transform=axes.get_yaxis_transform(), ha="left", va="center")
     for end in ends[:-1]:
         axes.axvline(end, color="white", linewidth=2.5)
         axes.axhline(end, color="white", linewidth=2.5)
+    return 30 + (4.5 * max(map(len, brackets)) if slanted else 0)
 
 
 def plot_venn(overlap: Overlap, *, ax: Axes | None = None, title: str | None = None) -> Axes:

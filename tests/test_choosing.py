@@ -72,9 +72,7 @@ def world(server: str, tmp_path_factory: pytest.TempPathFactory) -> World:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("gradiend_mlflow.artifact.FORMAT_VERSION", 2)
         faults["newer"] = log(client, broken, "newer", sets["a"], folder)
-    faults["empty"] = client.create_run(
-        broken, run_name="empty", tags={"gradiend.kind": "training"}
-    ).info.run_id
+    faults["empty"] = client.create_run(broken, run_name="empty", tags={"gradiend.kind": "training"}).info.run_id
     client.set_terminated(faults["empty"])
     reasons = {
         "RUNNING": "it is RUNNING, so its sets may not be the last",
@@ -125,8 +123,10 @@ def test_what_one_should_know_is_noted(world: World, server: str) -> None:
     """Base models of two names, and different selections; in the description too."""
     compared = compare(experiment_names=EXPERIMENTS, topk=10, tracking_uri=server)
     assert compared.notes == (
-        "The base models have 2 names: tiny-bert, /elsewhere/tiny-bert. The shapes of their common parameters agree, "
-        "so weights are matched by parameter name and offset.",
+        (
+            "The base models have 2 names: tiny-bert, /elsewhere/tiny-bert. The shapes of their common parameters "
+            "agree, so weights are matched by parameter name and offset."
+        ),
         "The runs select from different parameters. Chance levels count the parameters that both runs of a pair have.",
     )
     note = MlflowClient(tracking_uri=server).get_run(compared.run_id).data.tags["mlflow.note.content"]
@@ -140,12 +140,16 @@ def test_strict_raises_instead(world: World, server: str) -> None:
     for name, (run_id, reason) in world.broken.items():
         assert f"{name} ({run_id}): " in str(caught.value)
         assert reason in str(caught.value)
-    assert compare(experiment_names=EXPERIMENTS[:2], topk=10, strict=True, log=False, tracking_uri=server).skipped == ()
+    assert (
+        compare(experiment_names=EXPERIMENTS[:2], topk=10, strict=True, log=False, tracking_uri=server).skipped == ()
+    )
 
 
 def test_too_few_that_can_be_compared(world: World, server: str) -> None:
     """The error tells why the others cannot."""
-    with pytest.raises(InvalidInputError, match=r"(?s)found 0: none \(experiments: broken.*Skipped:.*RUNNING") as caught:
+    with pytest.raises(
+        InvalidInputError, match=r"(?s)found 0: none \(experiments: broken.*Skipped:.*RUNNING"
+    ) as caught:
         compare(experiment_names="broken", topk=10, tracking_uri=server)
     assert str(caught.value).count("\n  ") == 6
 

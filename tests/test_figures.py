@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -80,6 +82,34 @@ class TestHeatmap:
         assert plot_heatmap(overlap_of(2), ax=ax, title="Pronouns").get_title() == "Pronouns"
         with pytest.raises(InvalidInputError, match="value must be one of"):
             plot_heatmap(overlap_of(2), ax=ax, value="dice")
+
+    def test_groups_are_side_by_side_under_brackets(self, ax: Axes) -> None:
+        """In the order of the mapping, those that it does not name last; each name above and at the right."""
+        overlap = overlap_of(5)
+        plot_heatmap(overlap, groups={"even": ["run 4", "run 0", "run 2"], "odd": ["run 1"]}, ax=ax, annot=False)
+        order = ["run 4", "run 0", "run 2", "run 1", "run 3"]
+        assert ticks(ax) == (order, order)
+        shown = 100 * overlap.to_frame().loc[order, order]
+        np.testing.assert_allclose(ax.collections[0].get_array().reshape(5, 5), shown)
+        assert texts(ax) == ["even", "even", "odd", "odd", "Other", "Other"]
+        spans = [line.get_xdata() for line in ax.lines if np.ptp(line.get_xdata()) and line.get_color() == "gray"]
+        np.testing.assert_allclose(spans, [[0.1, 2.9], [3.1, 3.9], [4.1, 4.9]])
+
+    @pytest.mark.parametrize("groups", [{"x": ["nobody"]}, {"x": ["run 0"], "y": ["run 0"]}, 3])
+    def test_groups_that_do_not_fit_are_refused(self, groups: Any, ax: Axes) -> None:
+        """Unknown labels, labels in two groups."""
+        with pytest.raises(InvalidInputError, match="group"):
+            plot_heatmap(overlap_of(3), groups=groups, ax=ax)
+
+    def test_signed_cosines_go_both_ways(self, ax: Axes) -> None:
+        """From -100 to 100 %."""
+        sets = {
+            name: replace(TopKSet.from_indices([1, 2], space=5), weights=np.full((2, 1), sign))
+            for name, sign in (("up", 1.0), ("down", -1.0))
+        }
+        plot_heatmap(compute_overlap(sets), value="cosine_signed", ax=ax)
+        assert texts(ax) == ["100", "-100", "-100", "100"]
+        assert ax.collections[0].get_clim() == (-100, 100)
 
 
 class TestVenn:

@@ -150,9 +150,7 @@ class TestTrainings:
                 models, measure="topk_overlap", topk=100, seed_pairing_mode="all_pairs", seed_aggregate="median"
             )
             aggregate = None if seeds == "best" else "median"
-            ours = compare(
-                seeds=seeds, seed_aggregate=aggregate, seed_pairing_mode="all_pairs", topk=100, log=False
-            )
+            ours = compare(seeds=seeds, seed_aggregate=aggregate, seed_pairing_mode="all_pairs", topk=100, log=False)
             np.testing.assert_allclose(ours.matrix, theirs["matrix"])
             assert list(ours.matrix.index) == theirs["model_ids"]
             assert ours.skipped == ()
@@ -161,9 +159,7 @@ class TestTrainings:
         assert list(rows.matrix.index) == [f"{name} (seed {seed})" for name in trainers for seed in (0, 1)]
         assert rows.runs["training_run_id"].nunique() == 2
 
-        seen = compare(
-            seeds="all_tried", seed_aggregate="mean", dispersion="std", seed_group_policy="union", topk=100
-        )
+        seen = compare(seeds="all_tried", seed_aggregate="mean", dispersion="std", seed_group_policy="union", topk=100)
         assert list(seen.sets) == list(rows.matrix.index)
         assert set(itertools.chain(*seen.regions)) == set(trainers)
         table = seen.to_frame()
