@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -30,6 +31,29 @@ def test_code_in_documents_is_code_that_is_there(document: Path) -> None:
         compile(block, str(document), "exec")
         for name in re.findall(r"gradiend_mlflow\.(\w+)", block):
             assert hasattr(gradiend_mlflow, name), name
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_examples_in_documents_are_true(document: Path) -> None:
+    """Every console block runs, one after the other, and prints what the document says."""
+    assert _failures(document.read_text(encoding="utf-8")) == ""
+
+
+def test_a_wrong_example_would_be_noticed() -> None:
+    """The same page with one number changed."""
+    text = (ROOT / "docs" / "measures.md").read_text(encoding="utf-8")
+    assert "0.875" in text
+    assert "0.876" in _failures(text.replace("0.875", "0.876"))
+
+
+def _failures(text: str) -> str:
+    """What the examples of a document do not print as it says."""
+    blocks = re.findall(r"```pycon\n(.*?)```", text, flags=re.DOTALL)
+    page = doctest.DocTestParser().get_doctest("".join(blocks), {}, "document", None, 0)
+    report: list[str] = []
+    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    doctest.DocTestRunner(optionflags=flags).run(page, out=report.append)
+    return "".join(report)
 
 
 def test_design_names_every_module() -> None:
