@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pandas as pd
 
 from gradiend_mlflow import tags
-from gradiend_mlflow.errors import GradiendMLflowError, InvalidInputError
-from gradiend_mlflow.labels import name_of
+from gradiend_mlflow.errors import InvalidInputError
+from gradiend_mlflow.labels import TRAINING_RUN, name_of
 from gradiend_mlflow.pulling import pull_sets
 from gradiend_mlflow.runs import attempt, complete_frame, search_runs
-from gradiend_mlflow.seeds import TRAINING_RUN, Seeds
+from gradiend_mlflow.seeds import Seeds
 from gradiend_mlflow.topk import TopKSet
 
 FINISHED = "FINISHED"
@@ -133,20 +134,14 @@ def pull(rows: pd.DataFrame, *, part: str, topk: float, tracking_uri: str | None
     found = pull_sets(rows, part=part, topk=None, tracking_uri=tracking_uri)
     stored, cut, keep, skipped = [], [], [], []
     for index, (whole, (_, row)) in enumerate(zip(found, rows.iterrows(), strict=True)):
-        top = attempt(lambda whole=whole: _top(whole, topk))  # type: ignore[misc]  # mypy infers no type for it
-        if isinstance(whole, GradiendMLflowError) or isinstance(top, GradiendMLflowError):
-            skipped.append(_skipped(row, str(top)))
-        else:
+        top = attempt(partial(whole.top, topk)) if isinstance(whole, TopKSet) else whole
+        if isinstance(whole, TopKSet) and isinstance(top, TopKSet):
             stored.append(whole)
             cut.append(top)
             keep.append(index)
+        else:
+            skipped.append(_skipped(row, str(top)))
     return Pulled(rows.iloc[keep].reset_index(drop=True), stored, cut, tuple(skipped))
-
-
-def _top(whole: TopKSet | GradiendMLflowError, topk: float) -> TopKSet:
-    if isinstance(whole, GradiendMLflowError):
-        raise whole
-    return whole.top(topk)
 
 
 def _skipped(row: pd.Series[Any], reason: str) -> Skipped:

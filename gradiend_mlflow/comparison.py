@@ -16,12 +16,12 @@ from gradiend_mlflow.curve import OverlapCurve
 from gradiend_mlflow.errors import InvalidInputError, SkippedRunsError
 from gradiend_mlflow.figures import plot_heatmap, plot_venn
 from gradiend_mlflow.groups import Groups, groups_of
-from gradiend_mlflow.labels import Labels, labels_of
+from gradiend_mlflow.labels import TRAINING_RUN, Labels, labels_of
 from gradiend_mlflow.measures import RBO_P, Value, check_value
 from gradiend_mlflow.notes import notes_of
 from gradiend_mlflow.overlap import Overlap, compute_overlap
 from gradiend_mlflow.parts import Part, check_part, check_topk
-from gradiend_mlflow.seeds import TRAINING_RUN, Aggregate, Dispersion, Pairing, Policy, SeedOverlap, SeedPolicy, Seeds
+from gradiend_mlflow.seeds import Aggregate, Dispersion, Pairing, Policy, SeedOverlap, SeedPolicy, Seeds
 from gradiend_mlflow.shared import shared_weights
 from gradiend_mlflow.store import Store
 from gradiend_mlflow.tables import Table, as_csv, as_latex, table_of

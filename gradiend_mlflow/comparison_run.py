@@ -17,8 +17,8 @@ from gradiend_mlflow import tags
 from gradiend_mlflow.artifact import installed_version
 from gradiend_mlflow.errors import StoreError
 from gradiend_mlflow.figures import VENN_SIZES, heatmap_size
+from gradiend_mlflow.labels import TRAINING_RUN
 from gradiend_mlflow.measures import Value
-from gradiend_mlflow.seeds import TRAINING_RUN
 from gradiend_mlflow.store import MetricPoint, Store, now_ms
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def log_comparison(comparison: Comparison, store: Store, *, log_to: str | None, 
     }
     if len(runs) <= _LISTED_RUNS:
         run_tags[tags.SOURCE_RUNS] = json.dumps(list(runs["run_id"]))
-    name = run_name or f"overlap of {len(runs)} runs, {comparison.part}, top {comparison.topk}"
+    name = run_name or f"overlap of {len(comparison.shown.labels)} runs, {comparison.part}, top {comparison.topk}"
     run_id = store.create_run(experiment_id, name=name, run_tags=run_tags)
     try:
         store.log_params(

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from gradiend_mlflow.errors import InvalidInputError
-from gradiend_mlflow.labels import column_of
+from gradiend_mlflow.labels import TRAINING_RUN, column_of
 from gradiend_mlflow.measures import Matrix
 
 # A column, param or tag; or label or run id -> group; or, as gradiend's `pretty_groups`, group -> labels.
@@ -31,8 +31,12 @@ def groups_of(groups: Groups, runs: pd.DataFrame) -> dict[str, str]:
     labels = list(runs["label"])
     if isinstance(groups, str):
         return {row["label"]: column_of(row, groups, "groups") for _, row in runs.iterrows()}
-    ids = dict(zip(runs["run_id"], labels, strict=True))
-    return complete_groups({ids.get(key, key): value for key, value in _by_run(groups).items()}, labels)
+    by_id: dict[str, list[str]] = {}
+    for column in ("run_id", TRAINING_RUN):  # a training's group is that of its seeds
+        for run_id, label in zip(runs.get(column, []), labels, strict=False):
+            by_id.setdefault(run_id, []).append(label)
+    by_run = _by_run(groups).items()
+    return complete_groups({label: group for key, group in by_run for label in by_id.get(key, [key])}, labels)
 
 
 def complete_groups(groups: Mapping[str, Any], labels: Sequence[str]) -> dict[str, str]:

@@ -9,6 +9,9 @@ import pandas as pd
 
 from gradiend_mlflow.errors import InvalidInputError
 
+# The column of a comparison's runs that names each row's training: the run whose seed it is, or its own.
+TRAINING_RUN = "training_run_id"
+
 Labels = str | Mapping[str, str] | Callable[["pd.Series[Any]"], str] | None
 
 
@@ -67,9 +70,11 @@ def _label(row: pd.Series[Any], labels: Labels) -> str:
     if isinstance(labels, str):
         return column_of(row, labels, "labels")
     if isinstance(labels, Mapping):
-        if row["run_id"] not in labels:
+        # A seed goes by its training's label where it has none of its own.
+        named = [run_id for run_id in (row["run_id"], row.get(TRAINING_RUN, "")) if run_id in labels]
+        if not named:
             raise InvalidInputError(f"labels has no entry for the run {row['run_id']}")
-        return str(labels[row["run_id"]])
+        return str(labels[named[0]])
     if not callable(labels):
         raise InvalidInputError(f"labels must be a column, a mapping or a callable; got {type(labels).__name__}")
     return str(labels(row))

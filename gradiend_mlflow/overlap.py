@@ -142,7 +142,7 @@ class Overlap:
                 all runs have in common, to ask for the agreement beyond it.
 
         Raises:
-            InvalidInputError: If `population` is smaller than a set.
+            InvalidInputError: If `population` is no int, or smaller than a set.
         """
         sizes = self.space.sizes
         held = np.stack(
@@ -156,6 +156,8 @@ class Overlap:
         common = np.rint((selects * sizes) @ selects.T).astype(np.int64)
         drawn = np.rint(held.astype(np.float64) @ selects.T).astype(np.int64)
         if population is not None:
+            if not isinstance(population, (int, np.integer)) or isinstance(population, bool):
+                raise InvalidInputError(f"population must be an int; got {population!r}")
             common = np.full_like(common, population)
         return chance_of(self.labels, self.intersection, drawn, common)
 

@@ -24,8 +24,6 @@ Dispersion = Literal["none", "std", "range", "minmax"]
 Pairing = Literal["matched", "all_pairs"]
 Policy = Literal["primary", "union", "intersection"]
 
-# The column of a comparison's runs that names each row's training: the run whose seed it is, or its own.
-TRAINING_RUN = "training_run_id"
 _AGGREGATES: dict[str, Callable[[npt.NDArray[Any]], Any]] = {
     "mean": np.mean,
     "median": np.median,

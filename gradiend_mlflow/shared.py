@@ -16,7 +16,7 @@ from gradiend_mlflow.overlap import Overlap
 def shared_weights(overlap: Overlap, *, min_runs: int) -> pd.DataFrame:
     """The weights that at least `min_runs` sets hold; see `Comparison.shared_weights`."""
     n = len(overlap.labels)
-    if not isinstance(min_runs, int) or isinstance(min_runs, bool) or not 1 <= min_runs <= n:
+    if not isinstance(min_runs, (int, np.integer)) or isinstance(min_runs, bool) or not 1 <= min_runs <= n:
         raise InvalidInputError(f"min_runs must be an int between 1 and {n}, the number of runs; got {min_runs!r}")
     wanted = overlap.presence >= min_runs
     held = overlap.restricted([wanted[columns] for columns in overlap.ranked.columns])

@@ -78,6 +78,7 @@ class TestSearchRuns:
         complete = log_set(tracking, tmp_path)
         tag_set(tracking, complete)
         assert search_runs()["run_id"].tolist() == [complete]
+        assert search_runs(complete=False)["k"].tolist() == [0, 20]
         both = search_runs(kinds=["training", "comparison"])
         assert both["k"].tolist() == [20, 0]
         assert len(search_runs(kinds=["training", "comparison"], max_results=1)) == 1

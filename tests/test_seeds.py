@@ -159,6 +159,19 @@ class TestTrainings:
         assert list(rows.matrix.index) == [f"{name} (seed {seed})" for name in trainers for seed in (0, 1)]
         assert rows.runs["training_run_id"].nunique() == 2
 
+        first = rows.runs["training_run_id"][0]
+        named = compare(
+            rows.runs["training_run_id"].unique(),
+            seeds="all_tried",
+            labels=dict(zip(rows.runs["training_run_id"], "AABB", strict=True)),
+            groups={first: "mine"},
+            topk=100,
+            log=False,
+        )
+        assert named.groups == {
+            "A (seed 0)": "mine", "A (seed 1)": "mine", "B (seed 0)": "Other", "B (seed 1)": "Other"
+        }  # fmt: skip
+
         seen = compare(seeds="all_tried", seed_aggregate="mean", dispersion="std", seed_group_policy="union", topk=100)
         assert list(seen.sets) == list(rows.matrix.index)
         assert set(itertools.chain(*seen.regions)) == set(trainers)
