@@ -37,6 +37,13 @@ class Chance:
             k_b)` gives it. 0 below the smallest float, about 1e-308. NaN on the diagonal, where nothing is tested.
         q_value: The same, corrected for the number of pairs by the false discovery rate (Benjamini and Hochberg
             1995): of the pairs with a q-value up to 0.05, about 5 % at most are there by chance.
+
+    Example:
+        >>> from gradiend_mlflow import TopKSet, compute_overlap
+        >>> sets = {name: TopKSet.from_indices([0, 1], space=10) for name in ("a", "b")}
+        >>> chance = compute_overlap(sets).chance()
+        >>> chance.expected[0, 1].item(), chance.lift[0, 1].item(), round(chance.p_value[0, 1].item(), 4)
+        (0.4, 5.0, 0.0222)
     """
 
     labels: tuple[str, ...]

@@ -109,6 +109,9 @@ def with_seeds(
 
     As in gradiend, the training's own run stands where no more than one seed is to be chosen. One search finds the
     seeds of all trainings.
+
+    Raises:
+        InvalidInputError: If a run is asked for on its own and as a seed.
     """
     trainings = trainings.assign(**{TRAINING_RUN: trainings["run_id"]})
     if seeds == "best" or trainings.empty:
@@ -124,9 +127,13 @@ def with_seeds(
         training = trainings[trainings["run_id"] == run_id]
         chosen.append(tried if len(tried) > 1 else training)
         alone += [] if len(tried) > 1 else [name_of(training.iloc[0])]
+    rows = pd.concat(chosen)
+    twice = rows.loc[rows["run_id"].duplicated(), "run_id"].tolist()
+    if twice:
+        raise InvalidInputError(f"these runs are asked for, and are seeds of others that are: {', '.join(twice)}")
     which = "seeds that converged" if seeds == "all_convergent" else "seeds"
     notes = (f"Fewer than two {which}, so the selected model stands alone: {', '.join(alone)}.",) if alone else ()
-    return pd.concat(chosen), notes
+    return rows, notes
 
 
 def pull(rows: pd.DataFrame, *, part: str, topk: float, tracking_uri: str | None) -> Pulled:

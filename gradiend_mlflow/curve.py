@@ -31,6 +31,12 @@ class OverlapCurve:
         ks: The numbers of weights, ascending; int64, shape (K,).
         intersection: Shared weights; int64, shape (K, N, N).
         expected: What chance alone would give, as `Chance.expected`; float64, shape (K, N, N).
+
+    Example:
+        >>> from gradiend_mlflow import TopKSet, compute_overlap
+        >>> sets = {"a": TopKSet.from_indices([0, 1, 2], space=9), "b": TopKSet.from_indices([1, 0, 5], space=9)}
+        >>> compute_overlap(sets).overlap_curve().intersection[:, 0, 1].tolist()
+        [0, 2, 2]
     """
 
     labels: tuple[str, ...]

@@ -69,6 +69,15 @@ class GroupedOverlap:
         overlaps: The overlap of the weights in each group in which any set has some, by group, in the order of the
             base model's parameters. All measures are taken within the group: a set has the size that it has there,
             and a chance level is one among the group's weights.
+
+    Example:
+        >>> from gradiend_mlflow import TopKSet, WeightSpace, compute_overlap
+        >>> space = WeightSpace(("layer.0.query", "layer.1.key"), ((4,), (4,)))
+        >>> sets = {"a": TopKSet.from_indices([0, 5], space=space), "b": TopKSet.from_indices([5, 6], space=space)}
+        >>> compute_overlap(sets).by_layer().to_frame()[["group", "weights_a", "weights_b", "shared"]]
+             group  weights_a  weights_b  shared
+        0  layer_0          1          0       0
+        1  layer_1          1          2       1
     """
 
     overlaps: Mapping[str, Overlap] = field(repr=False)

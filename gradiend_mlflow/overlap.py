@@ -208,13 +208,15 @@ class Overlap:
 
         `selects` tells of them what it tells of this overlap's sets; default the same.
         """
-        used = np.unique(np.concatenate(ranked.columns))
-        columns = tuple(np.searchsorted(used, own) for own in ranked.columns)
+        used = np.zeros(len(self.keys), dtype=bool)
+        used[np.concatenate(ranked.columns)] = True
+        place = np.cumsum(used) - 1
+        columns = tuple(place[own] for own in ranked.columns)
         return replace(
             self,
             labels=ranked.labels,
             keys=self.keys[used],
-            ranked=replace(ranked, width=len(used), columns=columns),
+            ranked=replace(ranked, width=int(used.sum()), columns=columns),
             selects=self.selects if selects is None else selects,
         )
 

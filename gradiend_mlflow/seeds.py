@@ -83,6 +83,14 @@ class SeedOverlap:
         overlap: The overlap of all the seeds' sets.
         members: Each training's rows in `overlap`, in the order in which the seeds were tried.
         policy: What is made of them.
+
+    Example:
+        >>> from gradiend_mlflow import TopKSet, compute_overlap
+        >>> lists = {"a, seed 0": [0, 1], "a, seed 1": [1, 2], "b": [1, 9]}
+        >>> sets = {label: TopKSet.from_indices(indices, space=10) for label, indices in lists.items()}
+        >>> policy = SeedPolicy("all_tried", seed_aggregate="mean", seed_pairing_mode="all_pairs")
+        >>> SeedOverlap(("a", "b"), compute_overlap(sets), ((0, 1), (2,)), policy).values("intersection").tolist()
+        [[1.5, 1.0], [1.0, 2.0]]
     """
 
     labels: tuple[str, ...]
