@@ -6,6 +6,7 @@ import contextlib
 import json
 import re
 import tempfile
+import textwrap
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -116,6 +117,7 @@ def _facts(comparison: Comparison) -> dict[str, Any]:
         "part": comparison.part,
         "topk": comparison.topk,
         "value": comparison.value,
+        "rbo_p": overlap.rbo_p,
         "labels": list(overlap.labels),
         "sizes": overlap.sizes.tolist(),
         "intersection": overlap.intersection.tolist(),
@@ -167,7 +169,8 @@ def _note(comparison: Comparison) -> str:
     if comparison.skipped:
         lines += ["", f"**Skipped**, {len(comparison.skipped)} that were asked for:", ""]
         lines += [
-            f"* {_escaped(run.name)} ({run.run_id}): {_escaped(_first_line(run.reason))}"
+            # Shortened, because a description holds 8000 characters; comparison.json has the whole.
+            f"* {_escaped(run.name)} ({run.run_id}): {_escaped(textwrap.shorten(run.reason, 160, placeholder=' …'))}"
             for run in comparison.skipped[:_LISTED_SKIPPED]
         ]
         if len(comparison.skipped) > _LISTED_SKIPPED:
@@ -218,11 +221,8 @@ def _links(comparison: Comparison) -> dict[str, str]:
 
 
 def _shown(value: Value, number: float) -> str:
-    return f"{number:,.0f}" if value == "intersection" else f"{number:.1%}"
-
-
-def _first_line(text: str) -> str:
-    return text.partition("\n")[0]
+    # An aggregate of counts may lie between two.
+    return f"{number:,.1f}".removesuffix(".0") if value == "intersection" else f"{number:.1%}"
 
 
 def _escaped(label: str) -> str:

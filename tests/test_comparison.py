@@ -11,6 +11,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from gradiend.comparison import compute_similarity_matrix
 from gradiend.visualizer.topk.pairwise_heatmap import plot_topk_overlap_heatmap
 from gradiend.visualizer.topk.venn_ import compute_topk_sets
 from matplotlib import pyplot as plt
@@ -75,6 +76,23 @@ def test_the_numbers_are_those_of_gradiends_own_figures(
     assert ours.overlap.union_size == len(union)
     for name in NAMES:
         assert set(ours.sets[name].base_global_indices().tolist()) == set(per_model[name])
+
+
+@pytest.mark.parametrize("part", ["encoder-weight", "decoder-sum"])
+@pytest.mark.parametrize("value", ["mass_overlap", "cosine", "cosine_signed"])
+def test_so_are_its_other_measures(part: str, value: Any, logged: dict[str, Path], server: str) -> None:
+    """From gradiend's checkpoints; ours from the artifacts."""
+    ours = compare(experiment_names="pronouns", part=part, topk=0.02, value=value, log=False, tracking_uri=server)
+    theirs = compute_similarity_matrix(gradiends_models(logged), measure=value, part=part, topk=0.02)
+    np.testing.assert_allclose(ours.matrix, theirs["matrix"], rtol=1e-5, atol=1e-7)
+
+
+def test_runs_that_did_not_converge_are_noted(comparison: Comparison) -> None:
+    """As gradiend marks them in its figures; here none of four steps does."""
+    runs = comparison.runs
+    unconverged = runs.loc[runs["converged"].eq(False), "label"].tolist()
+    assert unconverged
+    assert comparison.notes == (f"Did not converge: {', '.join(unconverged)}.",)
 
 
 class TestLoggedComparison:
