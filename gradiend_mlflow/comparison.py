@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from gradiend_mlflow.chance import Chance
 from gradiend_mlflow.choosing import Search, Skipped, find_runs, pull, usable, with_seeds
 from gradiend_mlflow.comparison_run import log_comparison
 from gradiend_mlflow.curve import OverlapCurve
 from gradiend_mlflow.errors import InvalidInputError, SkippedRunsError
 from gradiend_mlflow.figures import plot_heatmap, plot_venn
+from gradiend_mlflow.grouping import GroupedOverlap, Grouping
 from gradiend_mlflow.groups import Groups, groups_of
 from gradiend_mlflow.labels import TRAINING_RUN, Labels, labels_of
 from gradiend_mlflow.measures import RBO_P, Value, check_value
@@ -78,6 +80,26 @@ class Comparison:
     def regions(self) -> dict[tuple[str, ...], int]:
         """How many weights lie in exactly these runs and no other; see `Overlap.regions`."""
         return self._one_set_per_label.regions
+
+    def chance(self, *, population: int | None = None) -> Chance:
+        """What chance alone would give for each pair of sets; see `Overlap.chance`."""
+        return self.overlap.chance(population=population)
+
+    def by_layer(self) -> GroupedOverlap:
+        """The overlap within each layer; see `Overlap.by_layer`."""
+        return self.overlap.by_layer()
+
+    def by_component(self) -> GroupedOverlap:
+        """The overlap within each kind of parameter; see `Overlap.by_component`."""
+        return self.overlap.by_component()
+
+    def by_param(self) -> GroupedOverlap:
+        """The overlap within each parameter; see `Overlap.by_param`."""
+        return self.overlap.by_param()
+
+    def by_group(self, grouping: Grouping) -> GroupedOverlap:
+        """The overlap within each group of parameters; see `Overlap.by_group`."""
+        return self.overlap.by_group(grouping)
 
     def overlap_curve(self, ks: Sequence[int] | None = None) -> OverlapCurve:
         """Every pair's overlap as k grows up to the smallest set that was logged; see `Overlap.overlap_curve`."""

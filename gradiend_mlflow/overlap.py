@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from gradiend_mlflow.curve import OverlapCurve
-    from gradiend_mlflow.grouping import GroupedOverlap
+    from gradiend_mlflow.grouping import GroupedOverlap, Grouping
 
 
 @dataclass(frozen=True, eq=False)
@@ -249,7 +249,7 @@ class Overlap:
         """The overlap within each parameter."""
         return self.by_group("param")
 
-    def by_group(self, grouping: str | Callable[[str], str] | Mapping[str, str]) -> GroupedOverlap:
+    def by_group(self, grouping: Grouping) -> GroupedOverlap:
         """The overlap within each group of parameters, and how much of each set lies in it.
 
         Args:

@@ -16,14 +16,14 @@ from tests.test_overlap import SIZE, families
 @given(families(at_most=6))
 @settings(max_examples=50)
 def test_equals_scipys_hypergeometric(family: dict[str, TopKSet]) -> None:
-    """Mean, lift and upper tail of every pair."""
+    """Mean, lift and upper tail of every pair; with sets of all sizes."""
     overlap = compute_overlap(family)
     chance = overlap.chance()
     for (i, a), (j, b) in itertools.product(enumerate(overlap.sizes.tolist()), repeat=2):
         observed = overlap.intersection[i, j]
         assert chance.population[i, j] == SIZE
         assert chance.expected[i, j] == pytest.approx(a * b / SIZE)
-        assert chance.lift[i, j] == pytest.approx(observed / a * b / SIZE)
+        assert chance.lift[i, j] == pytest.approx(observed * SIZE / (a * b))
         tail = np.nan if i == j else hypergeom.sf(observed - 1, SIZE, a, b)
         assert chance.p_value[i, j] == pytest.approx(tail, rel=1e-9, nan_ok=True)
 

@@ -113,10 +113,23 @@ def test_chance_levels_use_the_common_space(world: World, server: str) -> None:
     """80 weights, of which the half selection has 48; pruning does not lower the number."""
     compared = compare(experiment_names=EXPERIMENTS, topk=10, log=False, tracking_uri=server)
     population = compared.overlap.chance().to_frame("population")
+    assert compared.chance().to_frame("population").equals(population)
     assert population.loc["a", "b"] == 80
     assert population.loc["a", "c"] == population.loc["c", "d"] == 48
     drawn = sum(param != "layer.0.key" for param, _ in identities(world.sets["a"], 10))
     assert compared.overlap.chance().expected[0, 2] == pytest.approx(drawn * 10 / 48)
+
+
+def test_groups_of_parameters(world: World, server: str) -> None:
+    """A layer's overlap over different selections; by every way to group."""
+    compared = compare(experiment_names=EXPERIMENTS, topk=10, log=False, tracking_uri=server)
+    layer = compared.by_layer().overlaps["layer_1"]
+    for (i, a), (j, b) in itertools.product(enumerate(world.sets.values()), repeat=2):
+        in_layer = [{weight for weight in identities(x, 10) if weight[0] == "layer.1.query"} for x in (a, b)]
+        assert layer.intersection[i, j] == len(in_layer[0] & in_layer[1])
+    assert set(compared.by_component().groups) == {"attention_query", "attention_key"}
+    assert compared.by_group({}).groups == ("other",)
+    np.testing.assert_allclose(compared.by_param().share().sum(), 1)
 
 
 def test_what_one_should_know_is_noted(world: World, server: str) -> None:
