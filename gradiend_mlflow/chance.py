@@ -77,11 +77,12 @@ def chance_of(labels: tuple[str, ...], shared: IntArray, drawn: IntArray, popula
     Raises:
         InvalidInputError: If more weights are drawn than a population holds.
     """
-    if (drawn > population).any():
-        a, b = np.argwhere(drawn > population)[0]
+    least = drawn + drawn.T - shared
+    if (least > population).any():
+        a, b = np.argwhere(least > population)[0]
         raise InvalidInputError(
-            f"the population of {labels[a]!r} and {labels[b]!r} must hold at least the {drawn[a, b]} weights that "
-            f"{labels[a]!r} has in it; got {population[a, b]}"
+            f"the population of {labels[a]!r} and {labels[b]!r} must hold at least the {least[a, b]} weights that "
+            f"either of them has; got {population[a, b]}"
         )
     drawn_product = drawn.astype(np.float64) * drawn.T
     expected = np.divide(drawn_product, population, out=np.zeros(shared.shape), where=population > 0)

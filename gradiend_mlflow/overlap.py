@@ -142,7 +142,7 @@ class Overlap:
                 all runs have in common, to ask for the agreement beyond it.
 
         Raises:
-            InvalidInputError: If `population` is no int, or smaller than a set.
+            InvalidInputError: If `population` is no int, or smaller than the union of two sets.
         """
         sizes = self.space.sizes
         held = np.stack(

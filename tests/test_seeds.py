@@ -100,6 +100,17 @@ def test_a_union_has_no_ranks() -> None:
     assert collapsed.chance().expected[0, 1] == pytest.approx(collapsed.sizes.prod() / 32)
 
 
+def test_an_intersection_may_be_empty() -> None:
+    """Seeds that share nothing leave an empty set, with which nothing is shared."""
+    lists = {"a0": [0], "a1": [1], "b0": [2], "b1": [3]}
+    overlap = compute_overlap({label: TopKSet.from_indices(indices, space=9) for label, indices in lists.items()})
+    policy = SeedPolicy("all_tried", "mean", seed_group_policy="intersection")
+    collapsed = SeedOverlap(("a", "b"), overlap, ((0, 1), (2, 3)), policy).collapsed
+    assert (collapsed.regions, collapsed.union_size, collapsed.core.tolist()) == ({}, 0, [])
+    assert collapsed.jaccard.tolist() == [[0, 0], [0, 0]]
+    assert collapsed.chance().expected.tolist() == [[0, 0], [0, 0]]
+
+
 def test_matched_seeds_need_equal_numbers() -> None:
     """As in gradiend; the error proposes all pairs."""
     with pytest.raises(InvalidInputError, match=r"'run 0' has 2, 'run 1' has 3\. Pass seed_pairing_mode='all_pairs'"):
