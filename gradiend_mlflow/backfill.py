@@ -89,7 +89,7 @@ class Backfill:
     def end_suites(self) -> None:
         """End the suites' runs when their last training ended."""
         for run_id, end in self._suites.values():
-            self._store.end_run(run_id, "FINISHED", end)
+            self._store.end_imported_run(run_id, "FINISHED", end)
 
     def _suite_run(self, directory: Path, account: Account) -> str:
         where = str(directory.resolve())
@@ -158,7 +158,7 @@ class Backfill:
         failure = {} if account.failure is None else {tags.FAILURE: account.failure}
         known_by = {tags.FINGERPRINT: account.fingerprint} if account.fingerprint else {}
         store.set_tags(run_id, {**account.run_tags, **account.outcome.run_tags(), **failure, **listed, **known_by})
-        store.end_run(run_id, "FINISHED" if account.failure is None else "FAILED", account.end_time)
+        store.end_imported_run(run_id, "FINISHED" if account.failure is None else "FAILED", account.end_time)
         return run_id
 
     def _create(self, name: str, run_tags: Mapping[str, str], start_time: int, parent: str | None) -> str:
