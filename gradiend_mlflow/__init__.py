@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gradiend_mlflow.artifact import load_topk_file, save_topk
-    from gradiend_mlflow.autologging import autolog, start_run
+    from gradiend_mlflow.autologging import autolog
+    from gradiend_mlflow.block import start_run
     from gradiend_mlflow.callback import MLflowCallback
     from gradiend_mlflow.chance import Chance
     from gradiend_mlflow.choosing import Skipped
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     )
     from gradiend_mlflow.figures import plot_heatmap, plot_venn
     from gradiend_mlflow.grouping import GroupedOverlap
+    from gradiend_mlflow.importing import import_runs
     from gradiend_mlflow.overlap import Overlap, compute_overlap
     from gradiend_mlflow.parts import PARTS
     from gradiend_mlflow.publish import log_topk
@@ -40,7 +42,9 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "artifact": ("load_topk_file", "save_topk"),
-    "autologging": ("autolog", "start_run"),
+    "autologging": ("autolog",),
+    "importing": ("import_runs",),
+    "block": ("start_run",),
     "callback": ("MLflowCallback",),
     "chance": ("Chance",),
     "choosing": ("Skipped",),
@@ -92,6 +96,7 @@ __all__ = [  # all strings
     "autolog",
     "compare",
     "compute_overlap",
+    "import_runs",
     "load_topk",
     "load_topk_file",
     "log_topk",

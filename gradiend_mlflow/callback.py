@@ -13,10 +13,11 @@ from gradiend.trainer.core.callbacks import TrainingCallback
 from mlflow.utils.autologging_utils import ExceptionSafeAbstractClass, is_testing
 
 from gradiend_mlflow import tags
+from gradiend_mlflow.options import DEFAULT_DEADLINE, LogModels, LogOptions
 from gradiend_mlflow.parts import DEFAULT_TOPK, PARTS
 from gradiend_mlflow.recorder import RunWriter
-from gradiend_mlflow.session import DEFAULT_DEADLINE, LogOptions, Session, run_id_of
-from gradiend_mlflow.training import Outcome, is_multi_seed, params_of, seed_of, step_metrics
+from gradiend_mlflow.session import Session, run_id_of
+from gradiend_mlflow.training import Outcome, is_first_rank, is_multi_seed, params_of, seed_of, step_metrics
 
 logger = logging.getLogger("gradiend_mlflow")
 
@@ -56,6 +57,11 @@ class _Loop:
     last_step: int = 0
     best_step: int | None = None
     best_score: float | None = None
+
+    @property
+    def is_seed(self) -> bool:
+        """Whether this is one of several seeds, below the run of their training."""
+        return self.run is not self.session.run
 
     @property
     def output_dir(self) -> str:
@@ -103,19 +109,21 @@ class _Configured(TrainingCallback):
         experiment_name: str | None = None,
         run_name: str | None = None,
         extra_tags: Mapping[str, str] | None = None,
+        log_models: LogModels = False,
         tracking_uri: str | None = None,
         deadline: float = DEFAULT_DEADLINE,
     ) -> None:
         self.options = LogOptions(
             topk=topk,
-            parts=tuple(parts) if not isinstance(parts, str) else parts,  # type: ignore[arg-type]  # checked inside
+            parts=parts,
             experiment_name=experiment_name,
             run_name=run_name,
-            extra_tags=extra_tags or {},
+            extra_tags=extra_tags,
+            log_models=log_models,
             tracking_uri=tracking_uri,
             deadline=deadline,
         )
-        self._session: Session | None = None  # that of start_run, if the callback serves one
+        self._session: Session | None = None  # that of a block, if the callback serves one
         self._loop: _Loop | None = None
         self._last: Session | None = None
         self._told: set[str] = set()
@@ -138,12 +146,24 @@ class MLflowCallback(_Configured, metaclass=ExceptionSafeAbstractClass):
             the training is logged to that run.
         run_name: The run's name; default the trainer's run_id, or the output directory's.
         extra_tags: More tags for the run.
+        log_models: Only `start_run` and `autolog`, which know the selected model, log it.
         tracking_uri: The MLflow server or database; default MLflow's current one when training begins.
         deadline: How many seconds the end of a training may wait for MLflow.
 
     Raises:
         InvalidInputError: If an argument is not acceptable.
     """
+
+    @property
+    def serves(self) -> bool:
+        """Whether it logs to a block's run at the moment."""
+        return self._session is not None
+
+    def serve(self, session: Session | None) -> Session | None:
+        """Log to a block's session from now on, or again to runs of its own (None); returns the session until now."""
+        before, self._session, self._loop = self._session, session, None
+        self._last = session or self._last
+        return before
 
     @property
     def run_id(self) -> str | None:
@@ -153,6 +173,8 @@ class MLflowCallback(_Configured, metaclass=ExceptionSafeAbstractClass):
     @_guarded
     def on_train_begin(self, config: Mapping[str, Any], **_: Any) -> None:
         """Start the loop's run and log its params."""
+        if not is_first_rank():
+            return
         if self._loop is not None and self._session is None:
             # gradiend does not call on_train_end when a training fails.
             self._loop.session.close("FAILED", "the training ended without reaching its end")
@@ -162,12 +184,15 @@ class MLflowCallback(_Configured, metaclass=ExceptionSafeAbstractClass):
         seed = seed_of(config)
         if is_multi_seed(config) and not alone and seed is not None:
             run = session.seed_run(seed, params_of(config))
+            # gradiend copies the selected seed from <experiment>/seeds/seed_<n> to <experiment>/model.
+            session.run.tags({tags.DIRECTORY: str(Path(output_dir).resolve().parents[1] / "model")})
             session.seeds_change_later = bool(config.get("post_prune_config") or config.get("delete_models"))
         else:
             run = session.run
             session.was_live = True
             run.tags({} if seed is None else {tags.SEED: str(seed)})
             run.params(params_of(config))
+        run.tags({tags.DIRECTORY: str(Path(output_dir).resolve())})
         self._last = session
         self._loop = _Loop(session, run, dict(config), _stamp(Path(f"{output_dir}_best")))
 
@@ -187,7 +212,11 @@ class MLflowCallback(_Configured, metaclass=ExceptionSafeAbstractClass):
         # Step 0 is the evaluation before training, and the last step may come twice; neither has a loss of its own.
         has_loss = step > self._loop.last_step
         self._loop.note(step, loss, training_stats)
-        self._loop.run.metrics(step, step_metrics(step, loss if has_loss else None, training_stats))
+        values = step_metrics(step, loss if has_loss else None, training_stats)
+        self._loop.run.metrics(step, values)
+        seed = seed_of(self._loop.config)
+        if self._loop.is_seed and seed is not None and not _leaves_a_record(self._loop.config):
+            self._loop.session.live_steps.setdefault(seed, []).append((step, values))
 
     @_guarded
     def on_train_end(
@@ -200,12 +229,16 @@ class MLflowCallback(_Configured, metaclass=ExceptionSafeAbstractClass):
         if self._loop is None:
             return
         loop, self._loop = self._loop, None
-        alone, is_seed = self._session is None, loop.run is not loop.session.run
+        alone, is_seed = self._session is None, loop.is_seed
         try:
             # The block reads the model that is selected in the end; what nobody else will log is logged here.
             checkpoint, of_best = loop.best_checkpoint()
             if alone or is_seed:
-                loop.session.log_outcome(loop.run, loop.outcome(of_best=of_best, training_stats=training_stats))
+                outcome = loop.outcome(of_best=of_best, training_stats=training_stats)
+                seed = seed_of(loop.config)
+                if is_seed and seed is not None:
+                    loop.session.live_outcomes[seed] = outcome
+                loop.session.log_outcome(loop.run, outcome)
                 loop.session.log_sets(loop.run, checkpoint)
             else:
                 # With delete_models gradiend deletes the best model and then saves the last step's.
@@ -216,6 +249,11 @@ class MLflowCallback(_Configured, metaclass=ExceptionSafeAbstractClass):
                 loop.session.close("FINISHED")
             elif is_seed:
                 loop.session.end(loop.run, "FINISHED")
+
+
+def _leaves_a_record(config: Mapping[str, Any]) -> bool:
+    """Whether gradiend's training.json will say what the training was; without it only we know."""
+    return bool(config.get("save_only_best", True)) and not config.get("delete_models")
 
 
 def _stamp(directory: Path) -> int | None:

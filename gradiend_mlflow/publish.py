@@ -39,7 +39,7 @@ class StagedSets:
     run_tags: Mapping[str, str]  # to be set when the files are there
 
 
-def stage_topk(weights: GradiendWeights, *, topk: float, parts: Sequence[Part], folder: Path) -> StagedSets:
+def stage_topk(weights: GradiendWeights, *, topk: float, parts: Sequence[str], folder: Path) -> StagedSets:
     """Rank, and write one file per part and a preview of all to `folder`.
 
     A part that this GRADIEND does not have is left out and named.
@@ -51,7 +51,7 @@ def stage_topk(weights: GradiendWeights, *, topk: float, parts: Sequence[Part], 
 
     sets: dict[Part, TopKSet] = {}
     left_out: dict[Part, str] = {}
-    for part in parts:
+    for part in check_parts(parts):
         try:
             sets[part] = rank(weights, part, topk)
         except CheckpointError as error:

@@ -12,18 +12,22 @@ import logging
 import queue
 import tempfile
 import threading
+import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from gradiend_mlflow import tags
-from gradiend_mlflow.errors import StoreError
+from gradiend_mlflow.delivery import Delivery
+from gradiend_mlflow.finished import Account
+from gradiend_mlflow.options import LogOptions
 from gradiend_mlflow.records import (
     Destination,
     EndRun,
+    LinkModel,
     LogMetrics,
     LogParams,
     Record,
+    RecordAccount,
     SetTags,
     StartRun,
     Upload,
@@ -42,44 +46,48 @@ class RunWriter:
 
     def __init__(self, recorder: Recorder, key: str) -> None:
         self._recorder = recorder
-        self._key = key
+        self.key = key
 
-    def child(self, name: str, run_tags: Mapping[str, str]) -> RunWriter:
+    def child(self, name: str, run_tags: Mapping[str, str], *, start_time: int | None = None) -> RunWriter:
         """Start a run below this one."""
-        return self._recorder.start(name, run_tags, Destination(), parent=self._key)
+        return self._recorder.start(name, run_tags, Destination(), parent=self.key, start_time=start_time)
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         """Log values of one step."""
         stamp = now_ms()
         points = tuple(MetricPoint(key, value, stamp, step) for key, value in values.items())
         if points:
-            self._recorder.put(LogMetrics(self._key, points))
+            self._recorder.put(LogMetrics(self.key, points))
 
     def params(self, params: Mapping[str, str]) -> None:
         """Log params."""
-        self._recorder.put(LogParams(self._key, dict(params)))
+        self._recorder.put(LogParams(self.key, dict(params)))
 
     def tags(self, run_tags: Mapping[str, str]) -> None:
         """Set tags."""
         if run_tags:
-            self._recorder.put(SetTags(self._key, dict(run_tags)))
+            self._recorder.put(SetTags(self.key, dict(run_tags)))
 
     def upload(self, files: Sequence[Path], folder: str) -> None:
         """Log files that stay unchanged until the recorder is closed."""
         for file in files:
-            self._recorder.put(Upload(self._key, file, folder))
+            self._recorder.put(Upload(self.key, file, folder))
+
+    def link_model(self, name: str, directory: Path, params: Mapping[str, str]) -> None:
+        """Register a checkpoint that stays where it is as an external model of this run."""
+        self._recorder.put(LinkModel(self.key, name, directory, dict(params)))
 
     def end(self, status: str) -> None:
         """End the run: FINISHED, FAILED or KILLED."""
-        self._recorder.put(EndRun(self._key, status, now_ms()))
+        self._recorder.put(EndRun(self.key, status, now_ms()))
 
     def run_id(self, timeout: float) -> str | None:
         """MLflow's id of the run, or None if it has none within `timeout` seconds."""
-        return self._recorder.run_id(self._key, timeout)
+        return self._recorder.run_id(self.key, timeout)
 
 
 class Recorder:
-    """A queue and the worker that empties it into a store.
+    """A queue and the worker that empties it into a store; the worker starts with the first record.
 
     Args:
         store: Where to deliver.
@@ -89,11 +97,12 @@ class Recorder:
         self._store = store
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._queue: queue.Queue[Record | None] = queue.Queue(_QUEUE_SIZE)
-        self._delivery = _Delivery(store)
+        self._delivery = Delivery(store)
         self._closing = threading.Event()
         self._dropped = 0
-        self._worker = threading.Thread(target=self._work, name="gradiend-mlflow", daemon=True)
-        self._worker.start()
+        self._told = 0
+        self._worker: threading.Thread | None = None
+        self._starting = threading.Lock()
 
     def new_folder(self) -> Path:
         """A new, empty folder whose files live until all is delivered."""
@@ -102,11 +111,33 @@ class Recorder:
         return Path(tempfile.mkdtemp(dir=self._temporary.name))
 
     def start(
-        self, name: str, run_tags: Mapping[str, str], destination: Destination, parent: str | None = None
+        self,
+        name: str,
+        run_tags: Mapping[str, str],
+        destination: Destination,
+        *,
+        parent: str | None = None,
+        start_time: int | None = None,
+        deferred: bool = False,
     ) -> RunWriter:
         """Start a run; it is there once the server has answered."""
         key = uuid.uuid4().hex
-        self.put(StartRun(key, name, dict(run_tags), now_ms(), destination, parent))
+        begun = now_ms() if start_time is None else start_time
+        self.put(StartRun(key, name, dict(run_tags), begun, destination, parent, deferred))
+        return RunWriter(self, key)
+
+    def record(
+        self,
+        account: Account,
+        options: LogOptions,
+        destination: Destination,
+        *,
+        parent: RunWriter | None = None,
+    ) -> RunWriter:
+        """Record a finished training, unless it is recorded already; the writer is of its run, new or old."""
+        key = uuid.uuid4().hex
+        below = None if parent is None else parent.key
+        self.put(RecordAccount(key, account, options, destination, below))
         return RunWriter(self, key)
 
     def put(self, record: Record) -> None:
@@ -115,18 +146,27 @@ class Recorder:
             self._queue.put_nowait(record)
         except queue.Full:
             self._dropped += 1
+        self._ensure_worker()
 
     def run_id(self, key: str, timeout: float) -> str | None:
         """MLflow's id of a run, once it is there."""
         return self._delivery.wait_for(key, timeout)
 
     def close(self, deadline: float) -> None:
-        """Deliver what is queued and stop; after `deadline` seconds leave the rest to the worker and say so."""
-        self._closing.set()
-        with contextlib.suppress(queue.Full):  # then the worker notices the event when it is through
-            self._queue.put_nowait(None)
-        self._worker.join(deadline)
-        if self._worker.is_alive():
+        """Deliver what is queued; after `deadline` seconds leave the rest to the worker and say so.
+
+        More may be put afterwards, and closed again.
+        """
+        until = time.monotonic() + deadline
+        while not self._queue.empty() or self._is_working():
+            self._closing.set()
+            # A worker that stops just now leaves what came after its last look; then the next one takes that.
+            with contextlib.suppress(queue.Full):  # then the worker notices the event when it is through
+                self._queue.put_nowait(None)
+            self._ensure_worker().join(max(0.0, until - time.monotonic()))
+            if time.monotonic() >= until:
+                break
+        if self._is_working():
             logger.warning(
                 "MLflow on %s has not taken everything within %s s; %d records still wait and are sent in the "
                 "background while this process lives. A longer wait: deadline=...",
@@ -134,22 +174,33 @@ class Recorder:
                 deadline,
                 self._queue.qsize(),
             )
+        elif self._temporary is not None:
+            self._temporary.cleanup()
+            self._temporary = None
         lost = self._dropped + self._delivery.lost
-        if lost:
+        if lost > self._told:
+            self._told = lost
             logger.warning("%d values could not be logged to MLflow on %s", lost, self._store.shown_uri)
 
+    def _is_working(self) -> bool:
+        return self._worker is not None and self._worker.is_alive()
+
+    def _ensure_worker(self) -> threading.Thread:
+        with self._starting:
+            if self._worker is None or not self._worker.is_alive():
+                self._worker = threading.Thread(target=self._work, name="gradiend-mlflow", daemon=True)
+                self._worker.start()
+            return self._worker
+
     def _work(self) -> None:
-        try:
-            while True:
-                batch = self._next_batch()
-                for record in _joined(record for record in batch if record is not None):
-                    self._delivery.deliver(record)
-                # Closing without a None: the queue was too full to take it.
-                if batch[-1] is None or (self._closing.is_set() and self._queue.empty()):
-                    return
-        finally:
-            if self._temporary is not None:
-                self._temporary.cleanup()
+        while True:
+            batch = self._next_batch()
+            for record in _joined(record for record in batch if record is not None):
+                self._delivery.deliver(record)
+            # Closing without a None: the queue was too full to take it.
+            if batch[-1] is None or (self._closing.is_set() and self._queue.empty()):
+                self._closing.clear()
+                return
 
     def _next_batch(self) -> list[Record | None]:
         """At least one record, and all that came meanwhile; None, if it is there, is the last."""
@@ -172,91 +223,3 @@ def _joined(records: Iterable[Record]) -> Iterator[Record]:
                 yield record
         if metrics:
             yield LogMetrics(key, tuple(point for record in metrics for point in record.points))
-
-
-class _Delivery:
-    """Carries records out, one after the other; knows MLflow's id of every run that it started."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._run_ids: dict[str, str] = {}
-        self._adopted: set[str] = set()
-        self._experiments: dict[str, str] = {}  # by MLflow's run id
-        self._known = threading.Condition()
-        self._warned = False
-        self.lost = 0
-
-    def wait_for(self, key: str, timeout: float) -> str | None:
-        with self._known:
-            self._known.wait_for(lambda: key in self._run_ids, timeout)
-            return self._run_ids.get(key)
-
-    def deliver(self, record: Record) -> None:
-        """Carry one record out; a failure is counted, and the first one told."""
-        try:
-            self._carry_out(record)
-        except Exception as error:
-            self._lose(len(record.points) if isinstance(record, LogMetrics) else 1, error)
-
-    def _lose(self, count: int, reason: object) -> None:
-        self.lost += count
-        if not self._warned:
-            self._warned = True
-            logger.warning("Logging to MLflow failed; the training goes on. %s", reason)
-
-    def _carry_out(self, record: Record) -> None:
-        if isinstance(record, StartRun):
-            self._start(record)
-            return
-        run_id = self._run_ids.get(record.key)
-        if run_id is None:
-            raise StoreError(f"the run of this record was never started: {record}")
-        if isinstance(record, LogMetrics):
-            refused_points = self._store.log_metrics(run_id, record.points)
-            if refused_points:
-                self._lose(len(refused_points), f"MLflow refuses the metric {refused_points[0]}")
-        elif isinstance(record, LogParams):
-            refused = self._store.log_params(run_id, record.params)
-            if refused:
-                logger.warning("The run %s already has other values of these params: %s", run_id, ", ".join(refused))
-        elif isinstance(record, SetTags):
-            self._store.set_tags(run_id, record.run_tags)
-        elif isinstance(record, Upload):
-            self._store.upload(run_id, record.file, record.folder)
-        elif record.key not in self._adopted:
-            self._store.end_run(run_id, record.status, record.end_time)
-
-    def _start(self, record: StartRun) -> None:
-        adopt = record.destination.adopt
-        parent = None if record.parent is None else self._run_ids[record.parent]
-        if adopt is not None:
-            active = self._store.run(adopt)
-            if tags.KIND not in active.data.tags:
-                self._store.set_tags(adopt, record.run_tags)
-                self._adopted.add(record.key)
-                self._note(record.key, adopt, active.info.experiment_id)
-                return
-            # It already holds a training: a second one becomes its child instead of overwriting it.
-            parent = adopt
-            self._experiments[adopt] = active.info.experiment_id
-        run_tags = dict(record.run_tags)
-        if parent is not None:
-            run_tags[tags.MLFLOW_PARENT] = parent
-            experiment_id = self._experiments[parent]
-        else:
-            experiment_id = self._experiment(record.destination)
-        run_id = self._store.create_run(
-            experiment_id, name=record.name, run_tags=run_tags, start_time=record.start_time
-        )
-        self._note(record.key, run_id, experiment_id)
-
-    def _experiment(self, destination: Destination) -> str:
-        if destination.experiment_name is not None:
-            return self._store.experiment_id(destination.experiment_name)
-        return destination.experiment_id or self._store.active_experiment_id()
-
-    def _note(self, key: str, run_id: str, experiment_id: str) -> None:
-        with self._known:
-            self._run_ids[key] = run_id
-            self._experiments[run_id] = experiment_id
-            self._known.notify_all()

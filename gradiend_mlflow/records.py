@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from gradiend_mlflow.finished import Account
+from gradiend_mlflow.options import LogOptions
 from gradiend_mlflow.store import MetricPoint
 
 
@@ -20,12 +22,27 @@ class Destination:
 
 @dataclass(frozen=True)
 class StartRun:
-    """Start the run `key`: below the run `parent` if there is one, else at `destination`."""
+    """Start the run `key`: below the run `parent` if there is one, else at `destination`.
+
+    A `deferred` one starts when the first run below it does, if any does.
+    """
 
     key: str
     name: str
     run_tags: Mapping[str, str]
     start_time: int
+    destination: Destination
+    parent: str | None = None
+    deferred: bool = False
+
+
+@dataclass(frozen=True)
+class RecordAccount:
+    """Record a finished training as the run `key`, unless its experiment holds it already."""
+
+    key: str
+    account: Account
+    options: LogOptions
     destination: Destination
     parent: str | None = None
 
@@ -64,6 +81,16 @@ class Upload:
 
 
 @dataclass(frozen=True)
+class LinkModel:
+    """Register the checkpoint that stays in `directory` as an external model of the run `key`."""
+
+    key: str
+    name: str
+    directory: Path
+    params: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class EndRun:
     """The end of the run `key`."""
 
@@ -72,4 +99,4 @@ class EndRun:
     end_time: int
 
 
-Record = StartRun | LogMetrics | LogParams | SetTags | Upload | EndRun
+Record = StartRun | RecordAccount | LogMetrics | LogParams | SetTags | Upload | LinkModel | EndRun

@@ -1,71 +1,28 @@
-"""One training on its way into MLflow: its options, its recorder, its run and the runs of its seeds."""
+"""One training on its way into MLflow: its recorder, its run and the runs of its seeds."""
 
 from __future__ import annotations
 
 import atexit
 import logging
 import shutil
-import threading
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from gradiend_mlflow import tags
-from gradiend_mlflow.errors import InvalidInputError
-from gradiend_mlflow.parts import DEFAULT_TOPK, PARTS, Part, check_parts, check_topk
+from gradiend_mlflow.finished import Account
+from gradiend_mlflow.options import LogOptions
 from gradiend_mlflow.publish import stage_topk
 from gradiend_mlflow.recorder import Recorder, RunWriter
 from gradiend_mlflow.records import Destination
-from gradiend_mlflow.store import Store, active_run_id, chosen_experiment_id
-from gradiend_mlflow.training import Outcome, history, outcome_of, params_of, read_record, version_tags
+from gradiend_mlflow.store import Store, active_run_id, chosen_experiment_id, now_ms
+from gradiend_mlflow.training import Outcome, version_tags
 
 logger = logging.getLogger("gradiend_mlflow")
 
-DEFAULT_DEADLINE = 60.0
 _EXIT_DEADLINE = 5.0
 _OF_ONE_SEED = ("output_dir", "experiment_dir")  # params that gradiend sets anew for every seed
-
-
-@dataclass(frozen=True)
-class LogOptions:
-    """How trainings are logged; the arguments that `MLflowCallback`, `start_run` and `autolog` share.
-
-    Raises:
-        InvalidInputError: If one is not acceptable.
-    """
-
-    topk: int | float = DEFAULT_TOPK
-    parts: tuple[Part, ...] = PARTS
-    experiment_name: str | None = None
-    run_name: str | None = None
-    extra_tags: Mapping[str, str] = field(default_factory=dict)
-    tracking_uri: str | None = None
-    deadline: float = DEFAULT_DEADLINE
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "topk", check_topk(self.topk))
-        object.__setattr__(self, "parts", check_parts(self.parts))
-        object.__setattr__(self, "extra_tags", dict(self.extra_tags))
-        reserved = [name for name in self.extra_tags if str(name).startswith("gradiend.")]
-        if reserved:
-            raise InvalidInputError(
-                f"extra_tags may not begin with 'gradiend.', which the plugin sets; got {reserved}"
-            )
-        if (
-            isinstance(self.deadline, bool)
-            or not isinstance(self.deadline, (int, float))
-            or not 0 <= self.deadline <= threading.TIMEOUT_MAX
-        ):
-            raise InvalidInputError(f"deadline must be a finite number of seconds, 0 or more; got {self.deadline!r}")
-
-    def destination(self) -> Destination:
-        """Where a run that starts now, in this thread, goes."""
-        return Destination(
-            experiment_id=chosen_experiment_id(self.tracking_uri),
-            experiment_name=self.experiment_name,
-            adopt=active_run_id(self.tracking_uri),
-        )
 
 
 class Session:
@@ -75,21 +32,32 @@ class Session:
         options: How to log.
         name: The run's name, unless the options have one.
         run_tags: Its tags, besides the kind, the versions and the options' extra tags.
+        suite: The session of the suite that the training is part of; its run becomes the parent.
     """
 
-    def __init__(self, options: LogOptions, *, name: str, run_tags: Mapping[str, str]) -> None:
+    def __init__(
+        self, options: LogOptions, *, name: str, run_tags: Mapping[str, str], suite: Session | None = None
+    ) -> None:
         self.options = options
         self.seeds: dict[int, RunWriter] = {}
         self.was_live = False  # whether a training loop has logged to the run itself
         self.seeds_change_later = False  # whether gradiend prunes or rewrites a seed's model after its loop
         self.live_outcome: Outcome | None = None  # what that loop came to, where gradiend's file may not say it
+        self.live_steps: dict[int, list[tuple[int, Mapping[str, float]]]] = {}  # the same of seeds, and their metrics
+        self.live_outcomes: dict[int, Outcome] = {}
+        self.begun = now_ms()
         self.name = options.run_name or name
         self._about = dict(run_tags)
-        self._destination = options.destination()
-        self._recorder = Recorder(Store(options.tracking_uri))
+        self._suite = suite
+        self._destination = _destination(options)
+        self._recorder: Recorder = (
+            Recorder(Store(options.tracking_uri)) if suite is None else suite._recorder  # noqa: SLF001  # its own class
+        )
         self._run: RunWriter | None = None
         self._open: list[RunWriter] = []
-        self._closed = False
+        self._evaluated: set[str] = set()  # the keys of the metrics of evaluations
+        self._uploaded: dict[Path, int] = {}  # when those files were modified
+        self.closed = False
         atexit.register(self._abandon)
 
     @property
@@ -99,26 +67,98 @@ class Session:
 
     @property
     def run(self) -> RunWriter:
-        """The training's run; started when first asked for."""
+        """The training's run; started when first asked for, as of the session's beginning."""
         if self._run is None:
-            self._run = self._recorder.start(self.name, self._tags_of(tags.TRAINING), self._destination)
+            run_tags = self._tags_of(tags.TRAINING)
+            if self._suite is None:
+                self._run = self._recorder.start(self.name, run_tags, self._destination, start_time=self.begun)
+            else:
+                self._run = self._suite.run.child(self.name, run_tags, start_time=self.begun)
             self._open.append(self._run)
         return self._run
+
+    def start_suite(self) -> None:
+        """Make the run one of a suite, to be started when the first run below it is."""
+        run_tags = self._tags_of(tags.SUITE)
+        self._run = self._recorder.start(self.name, run_tags, self._destination, start_time=self.begun, deferred=True)
+        self._open.append(self._run)
 
     def seed_run(self, seed: int, params: Mapping[str, str]) -> RunWriter:
         """Start the run of one seed that is tried, below the training's, which shares its params."""
         if not self.seeds:
             self.run.params({key: value for key, value in params.items() if key not in _OF_ONE_SEED})
-        run = self.run.child(f"{self.name}/seed_{seed}", {**self._tags_of(tags.SEED_RUN), tags.SEED: str(seed)})
-        run.params({**params, "seed": str(seed)})  # gradiend's config keeps the first seed
-        self.seeds[seed] = run
+        self.seeds[seed] = self._start_seed(seed)
+        self.seeds[seed].params({**params, "seed": str(seed)})  # gradiend's config keeps the first seed
+        return self.seeds[seed]
+
+    def _start_seed(self, seed: int, *, start_time: int | None = None) -> RunWriter:
+        run_tags = {**self._tags_of(tags.SEED_RUN), tags.SEED: str(seed)}
+        run = self.run.child(f"{self.name}/seed_{seed}", run_tags, start_time=start_time)
         self._open.append(run)
         return run
 
     def _tags_of(self, kind: str) -> dict[str, str]:
-        return {tags.KIND: kind, **version_tags(), **self._about, **self.options.extra_tags}
+        return {tags.KIND: kind, **version_tags(), **self._about, **(self.options.extra_tags or {})}
 
-    def log_sets(self, run: RunWriter, directory: Path) -> None:
+    # ----------------------------------------------------------------------------------------------------- what it was
+
+    def log_account(self, account: Account) -> None:
+        """Queue what the selected model's directory says, as far as it is not logged already.
+
+        Raises:
+            CheckpointError: If its weights cannot be ranked.
+        """
+        if not self.was_live:
+            self._log_steps(account)
+            live = account.params if not self.seeds else {key: account.params[key] for key in _OF_ONE_SEED}
+            self.run.params(live)
+        self.log_seeds(account.seeds)
+        outcome = self.live_outcome
+        if outcome is None and account.gap is not None:
+            outcome = self.live_outcomes.get(int(account.run_tags.get(tags.SEED, -1)))
+        converged = account.outcome.converged
+        self.log_outcome(self.run, account.outcome if outcome is None else replace(outcome, converged=converged))
+        self.run.tags(account.run_tags)
+        self.run.metrics(0, {key: value for key, value in account.metrics.items() if key not in self._evaluated})
+        for folder, files in account.files.items():
+            self.log_files(files, folder)
+        if account.has_weights:
+            self.log_sets(self.run, account.directory, {tags.FINGERPRINT: account.fingerprint})
+            self._log_model(account)
+
+    def _log_steps(self, account: Account) -> None:
+        """The metrics by step of the selected model: as its file has them, or else as they were live."""
+        steps = account.steps or self.live_steps.get(int(account.run_tags.get(tags.SEED, -1)), ())
+        if not steps and account.gap is not None:
+            logger.warning("%s, so neither does the run", account.gap)
+        for step, values in steps:
+            self.run.metrics(step, values)
+
+    def log_seeds(self, seeds: Iterable[Account]) -> None:
+        """Queue what the seeds came to: to their runs, or to new ones if gradiend took them from its cache."""
+        for account in seeds:
+            seed = int(account.run_tags[tags.SEED])
+            live = self.seeds.get(seed)
+            run = live or self._start_seed(seed, start_time=account.start_time)
+            run.metrics(0, account.metrics)
+            run.tags({**account.run_tags, **Outcome(converged=account.outcome.converged).run_tags()})
+            if live is None:
+                run.params(account.params)
+                for step, values in account.steps:
+                    run.metrics(step, values)
+                self.log_outcome(run, account.outcome)
+            if account.has_weights and (live is None or self.seeds_change_later):
+                self.log_sets(run, account.directory)
+            elif live is not None and self.seeds_change_later:  # gradiend keeps the models of some seeds only
+                logger.info("The sets of seed %s are those before pruning: its model was not kept", seed)
+            self.end(run, "FINISHED")
+
+    def record(self, account: Account) -> None:
+        """Record a model that gradiend took from its cache, unless it is recorded already; this is then the run."""
+        parent = None if self._suite is None else self._suite.run
+        self._run = self._recorder.record(account, self.options, self._destination, parent=parent)
+
+    def log_sets(self, run: RunWriter, directory: Path, final_tags: Mapping[str, str] | None = None) -> None:
         """Rank the weights of a checkpoint now, and queue its sets; the tag that lists them comes last.
 
         Raises:
@@ -133,35 +173,32 @@ class Session:
             folder=self._recorder.new_folder(),
         )
         run.upload(staged.files, tags.TOPK_FOLDER)
-        run.tags(staged.run_tags)
-
-    def log_record(self, directory: Path) -> None:
-        """Queue what the training.json of the selected model says, as far as it is not logged already."""
-        record = read_record(directory)
-        if record is None:
-            return
-        seed = (record.get("training_args") or {}).get("seed")
-        if not (self.was_live or self.seeds) and seed is not None:
-            self.run.tags({tags.SEED: str(seed)})
-        if not self.was_live:
-            for step, values in history(record):
-                self.run.metrics(step, values)
-        if not (self.was_live or self.seeds):  # nothing was trained: the model comes from gradiend's cache
-            self.run.params(params_of(record.get("training_args") or {}))
-        outcome = outcome_of(record)
-        if self.live_outcome is not None:
-            outcome = replace(self.live_outcome, converged=outcome.converged)
-        self.log_outcome(self.run, outcome)
+        run.tags({**(final_tags or {}), **staged.run_tags})
 
     def log_outcome(self, run: RunWriter, outcome: Outcome) -> None:
         """Queue what a training came to."""
         run.metrics(outcome.step or 0, outcome.metrics())
         run.tags(outcome.run_tags())
 
-    def log_files(self, run: RunWriter, files: Sequence[Path], folder: str) -> None:
-        """Queue copies of those files that exist; they may change or vanish afterwards."""
+    def log_evaluation(self, metrics: Mapping[str, float]) -> None:
+        """Queue the figures of an evaluation of the trained model."""
+        self._evaluated |= set(metrics)
+        self.run.metrics(0, metrics)
+
+    def log_files(self, files: Iterable[Path], folder: str) -> None:
+        """Queue copies of the files that are new or have changed; they may change or vanish afterwards."""
         copies = self._recorder.new_folder()
-        run.upload([Path(shutil.copy2(file, copies)) for file in files if file.is_file()], folder)
+        new = [file for file in files if self._uploaded.get(file) != file.stat().st_mtime_ns]
+        self._uploaded |= {file: file.stat().st_mtime_ns for file in new}
+        self.run.upload([Path(shutil.copy2(file, copies)) for file in new], folder)
+
+    def _log_model(self, account: Account) -> None:
+        if self.options.log_models is True:
+            self.run.upload([account.directory], tags.MODEL_FOLDER)
+        elif self.options.log_models:
+            self.run.link_model(self.name, account.directory, account.params)
+
+    # --------------------------------------------------------------------------------------------------------- the end
 
     def end(self, run: RunWriter, status: str) -> None:
         """End one run, once."""
@@ -171,15 +208,20 @@ class Session:
 
     def close(self, status: str, reason: str | None = None, *, deadline: float | None = None) -> None:
         """End every run that is still open, children first, and wait until all is delivered (or the deadline)."""
-        if self._closed:
+        if self.closed:
             return
-        self._closed = True
+        self.closed = True
         atexit.unregister(self._abandon)
         if reason is not None:
             self.run.tags({tags.FAILURE: reason})
         for run in reversed(self._open):
             run.end(status)
         self._open.clear()
+        if self._suite is None:  # else the suite's end waits for all
+            self.flush(deadline)
+
+    def flush(self, deadline: float | None = None) -> None:
+        """Wait until all is delivered, or the deadline."""
         self._recorder.close(self.options.deadline if deadline is None else deadline)
 
     def _abandon(self) -> None:
@@ -190,9 +232,18 @@ class Session:
             )
 
 
+def _destination(options: LogOptions) -> Destination:
+    """Where a run that starts now, in this thread, goes."""
+    return Destination(
+        experiment_id=chosen_experiment_id(options.tracking_uri),
+        experiment_name=options.experiment_name,
+        adopt=active_run_id(options.tracking_uri),
+    )
+
+
 def run_id_of(session: Session | None) -> str | None:
     """MLflow's id of the session's run; waits for it as long as the options allow."""
-    if session is None or not session.started:
+    if session is None or (session.closed and not session.started):
         return None
     return session.run.run_id(session.options.deadline)
 

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import difflib
 import re
+import shutil
+import sys
+import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,7 +21,7 @@ from typing import Any, TypeVar
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.entities import Experiment, Metric, Param, Run, RunTag
+from mlflow.entities import Experiment, LoggedModelOutput, Metric, Param, Run, RunStatus, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.tracking import fluent
@@ -32,6 +35,8 @@ _PARAMS_PER_BATCH = 100
 _PARAM_LENGTH = 6000
 _TAG_LENGTH = 8000
 _RUNS_PER_PAGE = 1000
+_NOT_IN_ARTIFACT_NAMES = re.compile(r"[^A-Za-z0-9._-]")
+_NOT_IN_MODEL_NAMES = re.compile(r"[/:.%\"']")
 
 T = TypeVar("T")
 
@@ -203,7 +208,7 @@ class Store:
         refused: dict[str, str] = {}
         with self._asking(f"log params to the run {run_id}"):
             for batch in _batches(params.items(), _PARAMS_PER_BATCH):
-                fitting = [Param(key, _shortened(value, _PARAM_LENGTH)) for key, value in batch]
+                fitting = [Param(key, shortened_param(value)) for key, value in batch]
                 try:
                     self._client.log_batch(run_id, params=fitting)
                 except MlflowException as error:
@@ -231,14 +236,50 @@ class Store:
                 self._client.log_batch(run_id, tags=[RunTag(key, value) for key, value in batch])
 
     def upload(self, run_id: str, file: Path, folder: str | None) -> None:
-        """Log a file as an artifact into a folder of the run; None means the top."""
-        with self._asking(f"upload {file.name} to the run {run_id}"):
-            self._client.log_artifact(run_id, str(file), folder)
+        """Log a file, or the files of a directory, as artifacts into a folder of the run; None means the top.
+
+        Characters of the file's name that MLflow corrupts in silence become underscores.
+        """
+        with self._asking(f"upload {file.name} to the run {run_id}"), tempfile.TemporaryDirectory() as temporary:
+            name = _NOT_IN_ARTIFACT_NAMES.sub("_", file.name)
+            if file.is_dir():
+                self._client.log_artifacts(run_id, str(file), folder)
+            elif name == file.name:
+                self._client.log_artifact(run_id, str(file), folder)
+            else:
+                self._client.log_artifact(run_id, shutil.copy2(file, Path(temporary, name)), folder)
+
+    def link_model(
+        self, run_id: str, experiment_id: str, name: str, directory: Path, params: Mapping[str, str]
+    ) -> None:
+        """Register a checkpoint that stays where it is as an external model of the run, as MLflow's own API does."""
+        from mlflow.models.utils import get_external_mlflow_model_spec
+
+        with self._asking(f"register {directory} as a model of the run {run_id}"):
+            model = self._client.create_logged_model(
+                experiment_id,
+                name=_NOT_IN_MODEL_NAMES.sub("_", name),
+                source_run_id=run_id,
+                tags=resolve_tags({"mlflow.model.isExternal": "true", tags.DIRECTORY: str(directory)}),
+                params={key: shortened_param(value) for key, value in params.items()},
+                model_type="gradiend",
+            )
+            with tempfile.TemporaryDirectory(prefix="gradiend-mlflow-") as folder:
+                get_external_mlflow_model_spec(model).save(str(Path(folder, "MLmodel")))
+                self._client.log_model_artifacts(model.model_id, folder)
+            self._client.finalize_logged_model(model.model_id, "READY")
+            self._client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
 
     def end_run(self, run_id: str, status: str, end_time: int | None = None) -> None:
-        """End a run: status FINISHED, FAILED or KILLED."""
+        """End a run: status FINISHED, FAILED or KILLED; MLflow prints a link to it."""
         with self._asking(f"end the run {run_id}"):
             self._client.set_terminated(run_id, status=status, end_time=end_time)
+
+    def end_imported_run(self, run_id: str, status: str, end_time: int) -> None:
+        """The same in one request and without a link: somebody who imports a hundred runs wants no hundred links."""
+        with self._asking(f"end the run {run_id}"):
+            tracking = self._client._tracking_client  # noqa: SLF001  # the public way to give an end time prints
+            tracking.store.update_run_info(run_id, RunStatus.from_string(status), end_time, None)
 
     # ----------------------------------------------------------------------------------------------------- reading
 
@@ -246,6 +287,11 @@ class Store:
         """One run with its tags, params and latest metrics."""
         with self._asking(f"find the run {run_id}"):
             return self._client.get_run(run_id)
+
+    def metric_history(self, run_id: str, key: str) -> dict[int, float]:
+        """A metric's values by step; where a step has several, the last."""
+        with self._asking(f"read the metric {key!r} of the run {run_id}"):
+            return {point.step: point.value for point in self._client.get_metric_history(run_id, key)}
 
     def search(
         self,
@@ -299,6 +345,16 @@ def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
 
 def _shortened(value: str, length: int) -> str:
     return value if len(value) <= length else value[: length - 1] + "…"
+
+
+def shortened_param(value: str) -> str:
+    """A param's value as MLflow takes it."""
+    return _shortened(value, _PARAM_LENGTH)
+
+
+def as_stored(value: float) -> float:
+    """A metric's value as MLflow's databases give it back: they keep infinity as the largest number."""
+    return max(-sys.float_info.max, min(sys.float_info.max, value))
 
 
 def _fitting_tags(run_tags: Mapping[str, Any]) -> dict[str, str]:

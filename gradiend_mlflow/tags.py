@@ -6,6 +6,7 @@ KIND = "gradiend.kind"
 TRAINING = "training"
 SEED_RUN = "seed"
 COMPARISON = "comparison"
+SUITE = "suite"  # the parent of the runs of a TrainerSuite or TrainerCollection
 
 RUN_ID = "gradiend.run_id"
 BASE_MODEL = "gradiend.base_model"
@@ -15,6 +16,12 @@ SEED = "gradiend.seed"
 GRADIEND_VERSION = "gradiend.version"
 PLUGIN_VERSION = "gradiend.mlflow_version"
 FAILURE = "gradiend.failure"
+TUNED_LEARNING_RATE = "gradiend.tuned_learning_rate"
+# Where the model lies, and a digest of what the run holds of it: by these an import knows what is logged already.
+DIRECTORY = "gradiend.directory"
+FINGERPRINT = "gradiend.fingerprint"
+IMPORTED = "gradiend.imported"  # true on runs that were recorded from disk
+SUPERSEDED_BY = "gradiend.superseded_by"  # the run of a later training in the same directory
 
 # JSON: {part: {"path": artifact path, "sha256": hex digest of the file, "k": weights in it}}.
 # Written last: a run that has it is complete.
@@ -31,6 +38,8 @@ BEST_LOSS = "best/loss"
 TOPK_FOLDER = "gradiend/topk"
 FIGURES_FOLDER = "gradiend/figures"
 FILES_FOLDER = "gradiend"
+EVALUATION_FOLDER = "gradiend/evaluation"
+MODEL_FOLDER = "model"
 
 MLFLOW_RUN_NAME = "mlflow.runName"
 MLFLOW_PARENT = "mlflow.parentRunId"

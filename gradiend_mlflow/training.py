@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,6 +22,14 @@ DECODER_NORM = "train/decoder_norm"
 CORRELATION = "eval/correlation"
 CLASS_MEAN = "eval/mean"
 
+# gradiend's name for it in the seed report's topk_stability, and ours.
+_STABILITY = {
+    "mean_pairwise_overlap_fraction": "seeds/topk_overlap_mean",
+    "min_pairwise_overlap_fraction": "seeds/topk_overlap_min",
+    "max_pairwise_overlap_fraction": "seeds/topk_overlap_max",
+    "intersection_size": "seeds/topk_intersection",
+    "union_size": "seeds/topk_union",
+}
 # MLflow takes these characters in keys; "/" is left out because it makes groups there.
 _KEY_CHARACTERS = re.compile(r"[^\w. :-]")
 _KEY_LENGTH = 120
@@ -38,7 +47,7 @@ class Outcome:
     def metrics(self) -> dict[str, float]:
         """The logged model's own figures, by metric key."""
         values = {tags.BEST_CORRELATION: self.correlation, tags.BEST_LOSS: self.loss, tags.BEST_STEP: self.step}
-        return {key: float(value) for key, value in values.items() if value is not None and _is_number(value)}
+        return {key: float(value) for key, value in values.items() if value is not None and is_number(value)}
 
     def run_tags(self) -> dict[str, str]:
         """The convergence tag, if convergence is known."""
@@ -91,7 +100,7 @@ def step_metrics(step: int, loss: float | None, training_stats: Mapping[str, Any
     means = _at(training_stats.get("mean_by_feature_class"), step)
     if isinstance(means, Mapping):
         values |= {f"{CLASS_MEAN}/{key_of(name)}": mean for name, mean in means.items()}
-    return {key: float(value) for key, value in values.items() if _is_number(value)}
+    return {key: float(value) for key, value in values.items() if is_number(value)}
 
 
 def history(record: Mapping[str, Any]) -> Iterator[tuple[int, dict[str, float]]]:
@@ -112,9 +121,9 @@ def outcome_of(record: Mapping[str, Any]) -> Outcome:
     evaluated = bool((record.get("training_stats") or {}).get("scores"))
     return Outcome(
         converged=convergence.get("converged"),
-        correlation=best.get("correlation") if evaluated and _is_number(best.get("correlation")) else None,
+        correlation=best.get("correlation") if evaluated and is_number(best.get("correlation")) else None,
         # gradiend notes a loss beside a correlation that it selects by; only where it has none, the loss is the score.
-        loss=best.get("loss") if _is_number(best.get("loss")) and best.get("correlation") is None else None,
+        loss=best.get("loss") if is_number(best.get("loss")) and best.get("correlation") is None else None,
         step=None if step is None else int(step),
     )
 
@@ -154,6 +163,32 @@ def is_multi_seed(config: Mapping[str, Any]) -> bool:
     return int(config.get("max_seeds") or 1) > 1
 
 
+def seed_metrics(entry: Mapping[str, Any]) -> dict[str, float]:
+    """The scores of one seed from its entry in gradiend's seed report."""
+    scores = ("training_score", "eval_correlation", "selection_score")
+    return {f"seed/{name}": float(entry[name]) for name in scores if is_number(entry.get(name))}
+
+
+def report_metrics(report: Mapping[str, Any]) -> dict[str, float]:
+    """How many seeds were tried and converged, and how far their top-k sets agree, from gradiend's seed report."""
+    if not report:
+        return {}
+    values: dict[str, Any] = {
+        "seeds/tried": len(report.get("seeds_tried") or []),
+        "seeds/convergent": report.get("convergent_count"),
+        "seeds/best_selection_score": report.get("best_selection_score"),
+    }
+    stability = report.get("topk_stability") or {}
+    for name, key in _STABILITY.items():
+        values[key] = stability.get(name)
+    return {key: float(value) for key, value in values.items() if is_number(value)}
+
+
+def is_first_rank() -> bool:
+    """Whether this process is the one of its `torchrun` group that logs; true outside of one."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def trainer_tags(trainer: Any) -> dict[str, str]:
     """What a trainer is about: its run_id, base model and target classes, as far as it says."""
     try:
@@ -164,6 +199,18 @@ def trainer_tags(trainer: Any) -> dict[str, str]:
         tags.RUN_ID: trainer.run_id,
         tags.BASE_MODEL: base_model,
         tags.TARGET_CLASSES: json.dumps(list(trainer.target_classes)) if trainer.target_classes else None,
+    }
+    return {key: str(value) for key, value in found.items() if value is not None}
+
+
+def suite_tags(suite: Any, directory: str | None) -> dict[str, str]:
+    """What a TrainerSuite or TrainerCollection is about, whose trainers' directories lie below `directory`."""
+    run_id = getattr(suite, "run_id", None) or (Path(directory).name if directory else None)
+    base_models = {trainer_tags(trainer).get(tags.BASE_MODEL) for trainer in suite.trainers.values()}
+    found = {
+        tags.RUN_ID: run_id,
+        tags.BASE_MODEL: base_models.pop() if len(base_models) == 1 else None,
+        tags.DIRECTORY: None if directory is None else str(Path(directory).resolve()),
     }
     return {key: str(value) for key, value in found.items() if value is not None}
 
@@ -182,7 +229,8 @@ def _at(by_step: Any, step: int) -> Any:
     return by_step.get(step, by_step.get(str(step)))
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether MLflow can take `value` as a metric that says something: not NaN, no truth value, no text."""
     if isinstance(value, (bool, str)) or value is None:
         return False
     try:

@@ -51,6 +51,13 @@ def _trainer(base_model: str, experiment_dir: Path, pair: Sequence[str], **optio
     )
 
 
+def train(base_model: str, experiment_dir: Path, pair: Sequence[str], **options: Any) -> TextPredictionTrainer:
+    """A trained trainer, for fixtures that outlive a test."""
+    trainer = _trainer(base_model, experiment_dir, pair, **options)
+    trainer.train()
+    return trainer
+
+
 @pytest.fixture
 def make_trainer(base_model: str, tmp_path: Path) -> MakeTrainer:
     """Make a trainer for a pair of pronouns; options override its TrainingArguments."""

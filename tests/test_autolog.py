@@ -234,23 +234,6 @@ class TestAutolog:
         assert frame["k"].to_dict() == {"3SG_3PL": 20, "1SG_1PL": 10}
         assert frame["run_id"]["3SG_3PL"] == callback.run_id
 
-    def test_disable_stops_it(self, make_trainer: MakeTrainer, tracking: MlflowClient) -> None:
-        """And leaves gradiend's own method."""
-        original = TextPredictionTrainer.train
-        gradiend_mlflow.autolog()
-        gradiend_mlflow.autolog(topk=10)
-        gradiend_mlflow.autolog(disable=True)
-        assert TextPredictionTrainer.train is original
-        make_trainer().train()
-        assert tracking.search_runs(["0"]) == []
-
-    def test_a_cached_training_makes_no_run(self, make_trainer: MakeTrainer, tracking: MlflowClient) -> None:
-        """Gradiend serves the model from disk: nothing was trained."""
-        make_trainer().train()
-        gradiend_mlflow.autolog()
-        make_trainer(use_cache="always").train()
-        assert tracking.search_runs(["0"]) == []
-
     def test_inside_the_users_run(self, make_trainer: MakeTrainer, tracking: MlflowClient) -> None:
         """The first training goes into it, the second below it; it is ended by its owner."""
         gradiend_mlflow.autolog(topk=10)

@@ -1,0 +1,102 @@
+"""`gradiend-mlflow`: each command is one public function."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gradiend_mlflow.errors import GradiendMLflowError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_TRACKING_URI = click.option("--tracking-uri", help="The MLflow server or database; default MLflow's current one.")
+
+
+def _number_or_fraction(text: str) -> float:
+    return int(text) if text.lstrip("+-").isdigit() else float(text)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="gradiend-mlflow")
+def main() -> None:
+    """Experiment tracking for GRADIEND with MLflow."""
+    logging.basicConfig(level=logging.ERROR, format="%(message)s")  # what a command has to say it prints itself
+
+
+@main.command("import")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--experiment-name", help="Where runs go, made if needed; default MLflow's active experiment.")
+@click.option(
+    "--topk",
+    type=_number_or_fraction,
+    default="10000",
+    show_default=True,
+    help="How many weights per part to log, or which fraction.",
+)
+@click.option("--part", "parts", multiple=True, help="Which importance to log; may be repeated.  [default: all four]")
+@click.option("--tag", "extra_tags", multiple=True, metavar="KEY=VALUE", help="A tag for every run; may be repeated.")
+@click.option(
+    "--log-models",
+    type=click.Choice(["copy", "external"]),
+    help="Log each model's directory too: as artifacts, or as an external model whose weights stay where they are.",
+)
+@_TRACKING_URI
+@click.option("--quiet", is_flag=True, help="No progress bar, and only failures.")
+def import_command(
+    path: Path,
+    *,
+    experiment_name: str | None,
+    topk: float,
+    parts: tuple[str, ...],
+    extra_tags: tuple[str, ...],
+    log_models: str | None,
+    tracking_uri: str | None,
+    quiet: bool,
+) -> None:
+    """Record finished GRADIEND trainings below PATH as if they had been tracked.
+
+    What is recorded already is left alone; a directory that has changed since updates its run. A broken directory is
+    named and the rest goes on; then the exit code is 1.
+    """
+    from gradiend_mlflow.importing import import_runs
+    from gradiend_mlflow.parts import PARTS
+
+    try:
+        frame = import_runs(
+            path,
+            experiment_name=experiment_name,
+            topk=topk,
+            parts=parts or PARTS,
+            extra_tags=dict(_pair(text) for text in extra_tags),
+            log_models={None: False, "copy": True, "external": "external"}[log_models],  # type: ignore[arg-type]
+            progress=not quiet,
+            tracking_uri=tracking_uri,
+        )
+    except GradiendMLflowError as error:
+        raise click.ClickException(str(error)) from error
+    _report(frame, quiet=quiet)
+    if (frame["result"] == "failed").any():
+        raise click.exceptions.Exit(1)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, separator, value = text.partition("=")
+    if not separator or not key:
+        raise click.BadParameter(f"{text!r} is not of the form KEY=VALUE", param_hint="--tag")
+    return key, value
+
+
+def _report(frame: pd.DataFrame, *, quiet: bool) -> None:
+    for row in frame.to_dict("records"):
+        note = f"  ({row['reason']})" if row["reason"] else ""
+        if row["result"] == "failed":
+            click.echo(f"failed    {row['directory']}{note}", err=True)
+        elif not quiet:
+            click.echo(f"{row['result']:<9} {row['directory']}  ->  run {row['run_id']}{note}")
+    if not quiet:
+        counts = frame["result"].value_counts()
+        click.echo(", ".join(f"{count} {result}" for result, count in counts.items()))

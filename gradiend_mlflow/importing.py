@@ -1,0 +1,144 @@
+"""`import_runs`: finished trainings in a directory tree become runs, each once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gradiend_mlflow.backfill import Backfill
+from gradiend_mlflow.directories import TrainingDirectory, find_trainings, unfinished_trainings
+from gradiend_mlflow.errors import CheckpointError, GradiendMLflowError, InvalidInputError
+from gradiend_mlflow.finished import Account, account_of, suite_of
+from gradiend_mlflow.options import LogModels, LogOptions
+from gradiend_mlflow.parts import DEFAULT_TOPK, PARTS
+from gradiend_mlflow.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+logger = logging.getLogger("gradiend_mlflow")
+
+COLUMNS = ("directory", "result", "run_id", "run_name", "reason")
+
+_PARALLEL = 4
+
+
+def import_runs(
+    path: str | PathLike[str],
+    *,
+    experiment_name: str | None = None,
+    topk: float = DEFAULT_TOPK,
+    parts: Sequence[str] = PARTS,
+    extra_tags: Mapping[str, str] | None = None,
+    log_models: LogModels = False,
+    strict: bool = False,
+    progress: bool = True,
+    tracking_uri: str | None = None,
+) -> pd.DataFrame:
+    """Record finished GRADIEND trainings that nobody tracked, as if they had been.
+
+    Every training in or below `path` becomes a run with its params, metrics by step, seeds, sets, files and plots;
+    its start and end are those of its files. Suites become parent runs. What is recorded already - imported before or
+    tracked live - is left alone; a directory that has changed since updates its run, and one that holds another
+    training than before becomes a new run, to which the old one's tag `gradiend.superseded_by` points.
+
+    Args:
+        path: An experiment directory, a model directory, or any directory above them.
+        experiment_name: Where runs go, made if needed; default MLflow's active experiment.
+        topk: How many weights per part to log, or which fraction of the GRADIEND's inputs.
+        parts: Which of gradiend's four importances; one that a GRADIEND lacks is left out and named.
+        extra_tags: More tags for every run.
+        log_models: True logs each model's directory too, as `model/`; "external" registers it as an external model.
+        strict: Raise if a directory could not be imported; the others are imported nevertheless.
+        progress: Whether to show a progress bar.
+        tracking_uri: The MLflow server or database; default MLflow's current one.
+
+    Returns:
+        One row per training, in the order of their ends: directory (of its model), result ("imported", "updated",
+        "unchanged" or "failed"), run_id (None if failed), run_name, and reason: of the failure, or what the run lacks
+        because the files do not tell it.
+
+    Raises:
+        InvalidInputError: If `path` does not exist, nothing below it is a training, or an option is not acceptable.
+        CheckpointError: With `strict`, if directories failed; it names them.
+        StoreError: If MLflow cannot be reached.
+    """
+    import pandas as pd
+    from tqdm import tqdm
+
+    root = Path(path)
+    if not root.is_dir():
+        raise InvalidInputError(f"import needs a directory; {root} is {'a file' if root.exists() else 'not there'}")
+    options = LogOptions(
+        topk=topk, parts=parts, extra_tags=extra_tags, log_models=log_models, tracking_uri=tracking_uri
+    )
+    found, broken_off = find_trainings(root), unfinished_trainings(root)
+    if not found and not broken_off:
+        raise InvalidInputError(f"no GRADIEND training below {root}: no directory there has a training.json")
+    store = Store(tracking_uri)
+    experiment_id = store.active_experiment_id() if experiment_name is None else store.experiment_id(experiment_name)
+    backfill = Backfill(store, experiment_id, options)
+    backfill.known  # noqa: B018  # a server that cannot be reached is one error, not one per directory
+    rows = [
+        _failed(directory, "the training was broken off: it has seeds, but no selected model")
+        for directory in broken_off
+    ]
+    with ThreadPoolExecutor(_PARALLEL) as pool:
+        results = pool.map(lambda item: _attempt(backfill, item), _with_suites(found))
+        rows += tqdm(results, total=len(found), desc="import", unit="training", disable=not progress)
+    backfill.end_suites()
+    frame = pd.DataFrame(rows, columns=list(COLUMNS))
+    failed = frame[frame["result"] == "failed"]
+    for row in failed.itertuples():
+        logger.warning("%s could not be imported: %s", row.directory, row.reason)
+    if strict and len(failed):
+        lines = "\n".join(f"  {row.directory}: {row.reason}" for row in failed.itertuples())
+        raise CheckpointError(f"{len(failed)} of {len(frame)} directories could not be imported:\n{lines}")
+    return frame
+
+
+Item = tuple[TrainingDirectory, "Account | CheckpointError", "Path | None"]
+
+
+def _with_suites(found: Sequence[TrainingDirectory]) -> list[Item]:
+    """Each training with its account, or why it has none, and its suite's directory if it has siblings there."""
+    accounts: list[Account | CheckpointError] = []
+    for training in found:
+        try:
+            accounts.append(account_of(training))
+        except (CheckpointError, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            accounts.append(error if isinstance(error, CheckpointError) else CheckpointError(_described(error)))
+    suites = [
+        None if isinstance(account, CheckpointError) else suite_of(training, account)
+        for training, account in zip(found, accounts, strict=True)
+    ]
+    return [
+        (training, account, suite if suites.count(suite) > 1 else None)
+        for training, account, suite in zip(found, accounts, suites, strict=True)
+    ]
+
+
+def _attempt(backfill: Backfill, item: Item) -> tuple[Any, ...]:
+    training, account, suite = item
+    if isinstance(account, CheckpointError):
+        return _failed(training.model, str(account))
+    try:
+        done = backfill.record(account, parent=None if suite is None else lambda: backfill.suite(suite, account))
+    except GradiendMLflowError as error:
+        return _failed(training.model, str(error))
+    except Exception as error:  # one broken directory must not cost the others
+        logger.debug("%s", training.model, exc_info=True)
+        return _failed(training.model, _described(error))
+    return (str(training.model), done.result, done.run_id, account.name, account.gap)
+
+
+def _failed(directory: Path, reason: str) -> tuple[Any, ...]:
+    return (str(directory), "failed", None, None, reason)
+
+
+def _described(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,51 @@
+"""How trainings are logged: what `MLflowCallback`, `start_run`, `autolog` and `import_runs` have in common."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from gradiend_mlflow.errors import InvalidInputError
+from gradiend_mlflow.parts import DEFAULT_TOPK, PARTS, check_parts, check_topk
+
+DEFAULT_DEADLINE = 60.0
+
+LogModels = bool | Literal["external"]
+
+
+@dataclass(frozen=True)
+class LogOptions:
+    """The options, checked.
+
+    Raises:
+        InvalidInputError: If one is not acceptable.
+    """
+
+    topk: int | float = DEFAULT_TOPK
+    parts: Sequence[str] = PARTS
+    experiment_name: str | None = None
+    run_name: str | None = None
+    extra_tags: Mapping[str, str] | None = field(default_factory=dict)
+    log_models: LogModels = False
+    tracking_uri: str | None = None
+    deadline: float = DEFAULT_DEADLINE
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "topk", check_topk(self.topk))
+        object.__setattr__(self, "parts", check_parts(self.parts))
+        object.__setattr__(self, "extra_tags", dict(self.extra_tags or {}))
+        reserved = [name for name in self.extra_tags or () if str(name).startswith("gradiend.")]
+        if reserved:
+            raise InvalidInputError(
+                f"extra_tags may not begin with 'gradiend.', which the plugin sets; got {reserved}"
+            )
+        if self.log_models not in (True, False, *get_args(get_args(LogModels)[1])):
+            raise InvalidInputError(f'log_models must be True, False or "external"; got {self.log_models!r}')
+        if (
+            isinstance(self.deadline, bool)
+            or not isinstance(self.deadline, (int, float))
+            or not 0 <= self.deadline <= threading.TIMEOUT_MAX
+        ):
+            raise InvalidInputError(f"deadline must be a finite number of seconds, 0 or more; got {self.deadline!r}")
