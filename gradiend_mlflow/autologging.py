@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -14,9 +13,9 @@ from gradiend.trainer.trainer import Trainer
 from mlflow.utils.autologging_utils import autologging_integration, safe_patch
 
 from gradiend_mlflow import tags
-from gradiend_mlflow.block import owned, safely, suite, training_block
+from gradiend_mlflow.block import owned, suite, training_block
 from gradiend_mlflow.callback import MLflowCallback
-from gradiend_mlflow.following import EVALUATIONS, arguments_of, log_evaluation, session_of
+from gradiend_mlflow.following import EVALUATIONS, Evaluation, log_evaluation, safely, session_of
 from gradiend_mlflow.options import DEFAULT_DEADLINE, LogModels
 from gradiend_mlflow.parts import DEFAULT_TOPK, PARTS
 from gradiend_mlflow.session import Session, describe
@@ -114,25 +113,30 @@ def _evaluate(name: str, original: Callable[..., Any], self: Any, *args: Any, **
     result = original(self, *args, **kwargs)
     session = session_of(self)
     if session is not None:
-        log_evaluation(session, self, name, arguments_of(original, (self, *args), kwargs), result)
+        log_evaluation(session, self, Evaluation(name, original, (self, *args), kwargs, result))
     return result
 
 
 def _train_suite(new_callback: NewCallback, original: Callable[..., Any], self: Any, *args: Any, **kwargs: Any) -> Any:
-    if suite.get() is not None or not is_first_rank():
+    begun: list[Session] = []
+    if suite.get() is None and is_first_rank():
+        safely("begin the run of a suite", lambda: begun.append(_suite_session(self, new_callback())))
+    if not begun:  # its trainers are logged nevertheless
         return original(self, *args, **kwargs)
-    with _suite_block(self, new_callback()):
+    with _suite_block(begun[0]):
         return original(self, *args, **kwargs)
+
+
+def _suite_session(group: Any, callback: MLflowCallback) -> Session:
+    about = suite_tags(group)
+    session = Session(callback.options, name=about.get(tags.RUN_ID) or type(group).__name__, run_tags=about)
+    session.start_suite()
+    return session
 
 
 @contextmanager
-def _suite_block(group: Any, callback: MLflowCallback) -> Iterator[None]:
+def _suite_block(session: Session) -> Iterator[None]:
     """Put the runs of a suite's trainers below one run, which ends with the suite."""
-    directories = [trainer.experiment_dir for trainer in group.trainers.values() if trainer.experiment_dir]
-    directory = os.path.commonpath(directories) if len(directories) > 1 else None
-    about = suite_tags(group, directory)
-    session = Session(callback.options, name=about.get(tags.RUN_ID, type(group).__name__), run_tags=about)
-    session.start_suite()
     token = suite.set(session)
     try:
         yield

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Literal
@@ -19,6 +19,10 @@ from gradiend_mlflow.training import version_tags
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
+
+    from gradiend_mlflow.publish import StagedSets
+
+logger = logging.getLogger("gradiend_mlflow")
 
 Result = Literal["imported", "updated", "unchanged"]
 
@@ -34,25 +38,28 @@ class Recorded:
 
 
 class Backfill:
-    """Records finished trainings into one experiment; knows what it holds. Several threads may use it.
+    """Records finished trainings into one experiment. Several threads may use it.
 
     Args:
         store: The MLflow server or database.
         experiment_id: The experiment.
         options: What to log.
+        keep_open: The id of a run that its owner will end.
     """
 
-    def __init__(self, store: Store, experiment_id: str, options: LogOptions) -> None:
+    def __init__(self, store: Store, experiment_id: str, options: LogOptions, *, keep_open: str | None = None) -> None:
         self.experiment_id = experiment_id
         self._store = store
         self._options = options
-        self._suites: dict[Path, tuple[str, int]] = {}  # those that were made here: their run and latest end
+        self._keep_open = keep_open
+        self._known: list[Run] | None = None
+        self._suites: dict[Path, tuple[str, int]] = {}  # their run and latest end
+        self._recorded: dict[str, str] = {}  # by fingerprint: copies of a directory are one training
         self._lock = Lock()
 
-    @cached_property
-    def known(self) -> list[Run]:
-        """The experiment's runs that say of which directory they are, newest first."""
-        return self._store.search([self.experiment_id], f"tags.`{tags.DIRECTORY}` != ''")
+    def look_up(self) -> None:
+        """Read what the experiment holds, once for many trainings."""
+        self._known = self._store.search([self.experiment_id], f"tags.`{tags.DIRECTORY}` != ''")
 
     def record(self, account: Account, *, parent: Callable[[], str] | None = None) -> Recorded:
         """Record one training with its seeds, or complete the run that it has.
@@ -63,62 +70,79 @@ class Backfill:
 
         Raises:
             StoreError: If MLflow refuses or cannot be reached.
-            CheckpointError: If the checkpoint cannot be read.
+            CheckpointError: If the checkpoint cannot be read; then nothing is recorded.
         """
-        same = [run for run in self.known if run.data.tags.get(tags.FINGERPRINT) == account.fingerprint]
-        if same:
-            return Recorded(same[0].info.run_id, "unchanged")
-        before = self._run_of(account, tags.TRAINING)
-        if before is not None and self._is_of(before, account):
-            self._write(account, before)
-            return Recorded(before.info.run_id, "updated")
-        run_id = self._write(account, None, parent=None if parent is None else parent())
-        if before is not None:
-            self._store.set_tags(before.info.run_id, {tags.SUPERSEDED_BY: run_id})
+        with self._lock:
+            copy = self._recorded.get(account.fingerprint)
+        if copy is not None:
+            return Recorded(copy, "unchanged")
+        done = self._record(account, parent)
+        with self._lock:
+            self._recorded[account.fingerprint] = done.run_id
+        return done
+
+    def _record(self, account: Account, parent: Callable[[], str] | None) -> Recorded:
+        candidates = self._candidates(account)
+        for run in candidates:
+            if run.data.tags.get(tags.FINGERPRINT) == account.fingerprint:
+                self._note_move(run, account)
+                return Recorded(str(run.info.run_id), "unchanged")
+        here = [run for run in candidates if _may_be_of(run, account, tags.TRAINING)]
+        with tempfile.TemporaryDirectory(prefix="gradiend-mlflow-") as folder:
+            staged = _stage(account, self._options, Path(folder))  # first: what cannot be read leaves no run behind
+            for run in here:
+                if self._is_of(run, account):
+                    self._write(account, staged, run)
+                    return Recorded(str(run.info.run_id), "updated")
+            run_id = self._write(account, staged, None, parent=None if parent is None else parent())
+        for run in here:
+            if tags.FINGERPRINT in run.data.tags:
+                self._store.set_tags(str(run.info.run_id), {tags.SUPERSEDED_BY: run_id})
         return Recorded(run_id, "imported")
 
     def suite(self, directory: Path, account: Account) -> str:
         """The id of the run of a suite, which is made if needed."""
         with self._lock:
             if directory not in self._suites:
-                self._suites[directory] = (self._suite_run(directory, account), 0)
+                self._suites[directory] = self._suite_run(directory, account)
             run_id, end = self._suites[directory]
             self._suites[directory] = (run_id, max(end, account.end_time))
             return run_id
 
     def end_suites(self) -> None:
-        """End the suites' runs when their last training ended."""
+        """End the runs of suites that were imported when their last training ended."""
         for run_id, end in self._suites.values():
-            self._store.end_imported_run(run_id, "FINISHED", end)
+            if tags.IMPORTED in self._store.run(run_id).data.tags:
+                self._store.end_imported_run(run_id, "FINISHED", end)
 
-    def _suite_run(self, directory: Path, account: Account) -> str:
-        where = str(directory.resolve())
-        for run in self.known:
+    def _suite_run(self, directory: Path, account: Account) -> tuple[str, int]:
+        where = str(directory)
+        for run in self._known or ():
             if run.data.tags.get(tags.KIND) == tags.SUITE and run.data.tags.get(tags.DIRECTORY) == where:
-                return str(run.info.run_id)
+                return str(run.info.run_id), run.info.end_time or 0
         about = {key: account.run_tags[key] for key in (tags.BASE_MODEL,) if key in account.run_tags}
-        own = {tags.KIND: tags.SUITE, tags.RUN_ID: directory.name, tags.DIRECTORY: where}
-        return self._create(directory.name, {**about, **own}, account.start_time, None)
+        own = {tags.KIND: tags.SUITE, tags.RUN_ID: directory.name, tags.DIRECTORY: where, tags.IMPORTED: "true"}
+        return self._create(directory.name or where, {**about, **own}, account.start_time, None), 0
 
     # ------------------------------------------------------------------------------------------------------ matching
 
-    def _run_of(self, account: Account, kind: str, parent: str | None = None) -> Run | None:
-        """The newest run of this directory that is not known to be of an earlier training there."""
-        for run in self.known:
-            run_tags = run.data.tags
-            if (
-                run_tags.get(tags.KIND) == kind
-                and run_tags.get(tags.DIRECTORY) == account.run_tags[tags.DIRECTORY]
-                and (parent is None or run_tags.get(tags.MLFLOW_PARENT) == parent)
-                and (tags.FINGERPRINT in run_tags or run.info.status in ("RUNNING", "FINISHED"))
-                and tags.SUPERSEDED_BY not in run_tags
-            ):
-                return run
-        return None
+    def _candidates(self, account: Account) -> list[Run]:
+        """The runs of this content or this directory, newest first."""
+        if self._known is not None:
+            return self._known
+        quote = '"' if "'" in account.run_tags[tags.DIRECTORY] else "'"
+        same = self._store.search([self.experiment_id], f"tags.`{tags.FINGERPRINT}` = '{account.fingerprint}'")
+        directory = f"tags.`{tags.DIRECTORY}` = {quote}{account.run_tags[tags.DIRECTORY]}{quote}"
+        return same + self._store.search([self.experiment_id], directory)
+
+    def _note_move(self, run: Run, account: Account) -> None:
+        """A directory that was moved is known again; its next change must be, too."""
+        if not Path(run.data.tags.get(tags.DIRECTORY, "")).exists():
+            self._store.set_tags(str(run.info.run_id), {tags.DIRECTORY: account.run_tags[tags.DIRECTORY]})
 
     def _is_of(self, run: Run, account: Account) -> bool:
         """Whether a run can be of this very training: nothing that it holds is contradicted."""
-        if run.info.start_time > account.end_time:
+        if run.info.start_time > account.end_time or (not account.steps and tags.FINGERPRINT in run.data.tags):
             return False
         params = {key: shortened_param(value) for key, value in account.params.items() if key not in _OF_PLACE}
         if any(run.data.params.get(key, value) != value for key, value in params.items()):
@@ -136,30 +160,40 @@ class Backfill:
             for step, value in self._store.metric_history(run.info.run_id, key).items()
         }
 
+    def _seed_run(self, seed: Account, parent: Run) -> Run | None:
+        below = f"tags.`{tags.MLFLOW_PARENT}` = '{parent.info.run_id}'"
+        runs = self._store.search([self.experiment_id], below)
+        return next((run for run in runs if _may_be_of(run, seed, tags.SEED_RUN)), None)
+
     # ------------------------------------------------------------------------------------------------------- writing
 
-    def _write(self, account: Account, run: Run | None, *, parent: str | None = None) -> str:
+    def _write(
+        self, account: Account, staged: Mapping[Path, StagedSets], run: Run | None, *, parent: str | None = None
+    ) -> str:
         """Bring everything that an account says, and a run does not hold, to that run or to a new one."""
-        store = self._store
-        if run is None:
-            run_id = self._create(
-                account.name, {**account.run_tags, tags.IMPORTED: "true"}, account.start_time, parent
-            )
-        else:
-            run_id = str(run.info.run_id)
+        store, before = self._store, {} if run is None else run.data.tags
+        run_id = self._create_for(account, parent) if run is None else str(run.info.run_id)
         logged = {} if run is None else self._logged(run, account)
         params = {} if run is None else run.data.params
-        store.log_params(run_id, {key: value for key, value in account.params.items() if key not in params})
-        store.log_metrics(run_id, [point for point in _points(account) if (point.key, point.step) not in logged])
-        listed = self._upload(run_id, account)
+        refused = store.log_params(run_id, {key: value for key, value in account.params.items() if key not in params})
+        new = [point for point in _points(account) if logged.get((point.key, point.step)) != as_stored(point.value)]
+        refused_points = store.log_metrics(run_id, new)
+        if refused or refused_points:
+            logger.warning("MLflow refuses these of %s: %s %s", account.directory, list(refused), refused_points)
+        listed = self._upload(run_id, account, staged.get(account.directory), is_new=run is None)
         for seed in account.seeds:
-            known = None if run is None else self._run_of(seed, tags.SEED_RUN, run_id)
-            self._write(seed, known, parent=run_id)
-        failure = {} if account.failure is None else {tags.FAILURE: account.failure}
+            self._write(seed, staged, None if run is None else self._seed_run(seed, run), parent=run_id)
+        about = {key: value for key, value in account.run_tags.items() if key not in before or key == tags.DIRECTORY}
         known_by = {tags.FINGERPRINT: account.fingerprint} if account.fingerprint else {}
-        store.set_tags(run_id, {**account.run_tags, **account.outcome.run_tags(), **failure, **listed, **known_by})
-        store.end_imported_run(run_id, "FINISHED" if account.failure is None else "FAILED", account.end_time)
+        if tags.TOPK in before and tags.TOPK not in listed:
+            listed = {}  # weights that are gone by now leave the sets that were logged of them
+        store.set_tags(run_id, {**about, **account.outcome.run_tags(), **listed, **known_by})
+        if run_id != self._keep_open:
+            store.end_imported_run(run_id, "FINISHED", account.end_time)
         return run_id
+
+    def _create_for(self, account: Account, parent: str | None) -> str:
+        return self._create(account.name, {**account.run_tags, tags.IMPORTED: "true"}, account.start_time, parent)
 
     def _create(self, name: str, run_tags: Mapping[str, str], start_time: int, parent: str | None) -> str:
         below = {} if parent is None else {tags.MLFLOW_PARENT: parent}
@@ -171,35 +205,49 @@ class Backfill:
             start_time=start_time,
         )
 
-    def _upload(self, run_id: str, account: Account) -> dict[str, str]:
+    def _upload(self, run_id: str, account: Account, staged: StagedSets | None, *, is_new: bool) -> dict[str, str]:
         """The account's files and sets; returns the tags that say that they are there."""
-        from gradiend_mlflow.publish import stage_topk
-        from gradiend_mlflow.weights import open_checkpoint
-
-        with tempfile.TemporaryDirectory(prefix="gradiend-mlflow-") as temporary:
-            for folder, files in account.files.items():
-                for file in files:
-                    self._store.upload(run_id, file, folder)
-            if not account.has_weights:
-                return {
-                    tags.TOPK_LEFT_OUT: json.dumps(dict.fromkeys(self._options.parts, "its weights were not kept"))
-                }
-            weights = open_checkpoint(account.directory)
-            staged = stage_topk(
-                weights, topk=self._options.topk, parts=self._options.parts, folder=Path(temporary, "topk")
-            )
-            for file in staged.files:
-                self._store.upload(run_id, file, tags.TOPK_FOLDER)
+        for folder, files in account.files.items():
+            for file in files:
+                self._store.upload(run_id, file, folder)
+        if staged is None:
+            return {tags.TOPK_LEFT_OUT: json.dumps(dict.fromkeys(self._options.parts, "its weights were not kept"))}
+        for file in staged.files:
+            self._store.upload(run_id, file, tags.TOPK_FOLDER)
+        if is_new and account.run_tags[tags.KIND] == tags.TRAINING:
             self._log_model(run_id, account)
-            return dict(staged.run_tags)
+        return dict(staged.run_tags)
 
     def _log_model(self, run_id: str, account: Account) -> None:
-        if account.run_tags[tags.KIND] != tags.TRAINING:
-            return
         if self._options.log_models is True:
             self._store.upload(run_id, account.directory, tags.MODEL_FOLDER)
         elif self._options.log_models:
             self._store.link_model(run_id, self.experiment_id, account.name, account.directory, account.params)
+
+
+def _may_be_of(run: Run, account: Account, kind: str) -> bool:
+    """Whether a run is of this directory and not known to be of an earlier training there, nor of one that failed."""
+    run_tags = run.data.tags
+    return (
+        run_tags.get(tags.KIND) == kind
+        and run_tags.get(tags.DIRECTORY) == account.run_tags[tags.DIRECTORY]
+        and (tags.FINGERPRINT in run_tags or run.info.status in ("RUNNING", "FINISHED"))
+        and tags.SUPERSEDED_BY not in run_tags
+    )
+
+
+def _stage(account: Account, options: LogOptions, folder: Path) -> dict[Path, StagedSets]:
+    """The sets of a training and its seeds, by model directory, as far as their weights were kept."""
+    from gradiend_mlflow.publish import stage_topk
+    from gradiend_mlflow.weights import open_checkpoint
+
+    return {
+        each.directory: stage_topk(
+            open_checkpoint(each.directory), topk=options.topk, parts=options.parts, folder=folder / str(number)
+        )
+        for number, each in enumerate((account, *account.seeds))
+        if each.has_weights
+    }
 
 
 def _points(account: Account) -> list[MetricPoint]:

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 from gradiend.trainer.trainer import Trainer
-from mlflow.utils.autologging_utils import is_testing
 
 from gradiend_mlflow import tags
 from gradiend_mlflow.callback import MLflowCallback
-from gradiend_mlflow.directories import TrainingDirectory
+from gradiend_mlflow.directories import CONFIG, TrainingDirectory, best_of, modified
 from gradiend_mlflow.errors import InvalidInputError
-from gradiend_mlflow.finished import account_of, seed_accounts
-from gradiend_mlflow.following import followed, remember
+from gradiend_mlflow.finished import Account, account_of, seed_accounts
+from gradiend_mlflow.following import followed, remember, safely
 from gradiend_mlflow.options import DEFAULT_DEADLINE, LogModels
 from gradiend_mlflow.parts import DEFAULT_TOPK, PARTS
 from gradiend_mlflow.session import Session, describe
@@ -120,7 +119,7 @@ def start_run(
             if session is None:
                 yield callback
             else:
-                with followed(trainer, session):
+                with followed(trainer, session, trained=lambda: _log_cached(session, trainer)):
                     yield callback
     finally:
         owned.release(trainer)
@@ -140,7 +139,8 @@ def training_block(trainer: Any, callback: MLflowCallback) -> Iterator[Session |
     try:
         yield session
     except BaseException as error:
-        status, reason = "FAILED" if isinstance(error, Exception) else "KILLED", describe(error)
+        status = "FAILED" if isinstance(error, Exception) else "KILLED"
+        reason = describe(error)
         safely("log what there is of a failed training", lambda: _log_remains(session, trainer))
         safely("end the run of a failed training", lambda: session.close(status, reason))
         raise
@@ -152,33 +152,42 @@ def training_block(trainer: Any, callback: MLflowCallback) -> Iterator[Session |
         callback.serve(before)
 
 
-def safely(what: str, action: Callable[[], object]) -> None:
-    """Do it, but never raise into the user's training: a failure is told."""
-    try:
-        action()
-    except Exception as error:
-        if is_testing():
-            raise
-        logger.warning("Could not %s: %s", what, error, exc_info=logger.isEnabledFor(logging.DEBUG))
-
-
 def directory_of(trainer: Any) -> TrainingDirectory:
-    """Where a trainer's results lie; without an experiment_dir, all in the model's directory."""
-    model = Path(trainer.model_path)
-    return TrainingDirectory.of(model, Path(trainer.experiment_dir) if trainer.experiment_dir else model)
+    """Where a trainer's results lie."""
+    return TrainingDirectory.of(
+        Path(trainer.model_path), Path(trainer.experiment_dir) if trainer.experiment_dir else None
+    )
+
+
+def _account_of(session: Session, trainer: Any) -> Account | None:
+    """What the trainer's selected model says; None where nothing was trained."""
+    if Path(trainer.model_path) == Path(trainer.base_model_path):
+        return None
+    return account_of(directory_of(trainer), name=session.name, about=trainer_tags(trainer))
+
+
+def _is_cached(trainer: Any) -> bool:
+    return bool(getattr(trainer, "_last_train_used_cache", False))
+
+
+def _log_cached(session: Session, trainer: Any) -> None:
+    """When `train()` returns: a model from gradiend's cache has a run already, or gets one from disk."""
+    if _is_cached(trainer) and not session.started:
+        account = _account_of(session, trainer)
+        if account is not None:
+            session.record(account)
 
 
 def _log_selected(session: Session, trainer: Any) -> None:
     """What is known once `train()` has returned: the selected model and, for several seeds, their report."""
-    if Path(trainer.model_path) == Path(trainer.base_model_path):
+    _log_cached(session, trainer)
+    if session.recorded:
+        return
+    account = _account_of(session, trainer)
+    if account is None:
         session.run  # noqa: B018  # nothing was trained, but the block is to have its run
         return
-    account = account_of(directory_of(trainer), name=session.name, about=trainer_tags(trainer))
-    cached = bool(getattr(trainer, "_last_train_used_cache", False))
-    if cached and not session.started:
-        session.record(account)
-        return
-    if not (cached or session.was_live or session.seeds):
+    if not (_is_cached(trainer) or session.was_live or session.seeds):
         logger.warning(
             "train() was not given the block's callback: train(callbacks=[callback]). The run %s has what gradiend's "
             "training.json says, at the time of its end.",
@@ -191,12 +200,15 @@ def _log_remains(session: Session, trainer: Any) -> None:
     """What a training that failed has written since it began: the report on its seeds, a learning-rate search."""
     if not trainer.experiment_dir:
         return
-    training = TrainingDirectory.of(Path(trainer.experiment_dir) / "model", Path(trainer.experiment_dir))
-    fresh = [file for file in training.reports() if file.stat().st_mtime * 1000 >= session.begun]
+    training = TrainingDirectory.of(best_of(Path(trainer.experiment_dir) / "model"), Path(trainer.experiment_dir))
+    fresh = [file for file in training.reports() if modified(file) * 1000 >= session.begun]
     if fresh:
         session.log_files(fresh, tags.FILES_FOLDER)
     if session.seeds and training.report_file() in fresh:
         session.log_seeds(seed_accounts(training, session.name, trainer_tags(trainer)))
+    if modified(training.model / CONFIG) * 1000 >= session.begun:
+        # Its model is there, so an import would take it for a finished training: this run is what became of it.
+        session.run.tags({tags.DIRECTORY: str(training.model), tags.FINGERPRINT: training.fingerprint()})
 
 
 def _suite_for(callback: MLflowCallback) -> Session | None:

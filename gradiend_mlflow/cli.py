@@ -33,11 +33,17 @@ def main() -> None:
 @click.option(
     "--topk",
     type=_number_or_fraction,
+    metavar="NUMBER",
     default="10000",
     show_default=True,
     help="How many weights per part to log, or which fraction.",
 )
-@click.option("--part", "parts", multiple=True, help="Which importance to log; may be repeated.  [default: all four]")
+@click.option(
+    "--part",
+    "parts",
+    multiple=True,
+    help="encoder-weight, decoder-weight, decoder-bias or decoder-sum; may be repeated.  [default: all four]",
+)
 @click.option("--tag", "extra_tags", multiple=True, metavar="KEY=VALUE", help="A tag for every run; may be repeated.")
 @click.option(
     "--log-models",
@@ -57,10 +63,12 @@ def import_command(
     tracking_uri: str | None,
     quiet: bool,
 ) -> None:
-    """Record finished GRADIEND trainings below PATH as if they had been tracked.
+    """Record finished trainings that nobody tracked.
 
-    What is recorded already is left alone; a directory that has changed since updates its run. A broken directory is
-    named and the rest goes on; then the exit code is 1.
+    Every GRADIEND training in or below PATH becomes a run as if it had been tracked.
+
+    What the experiment holds already is left alone; a directory that has changed since updates its run. A broken
+    directory is named and the rest goes on; then the exit code is 1.
     """
     from gradiend_mlflow.importing import import_runs
     from gradiend_mlflow.parts import PARTS

@@ -32,6 +32,7 @@ class Delivery:
         self._run_ids: dict[str, str] = {}
         self._adopted: set[str] = set()
         self._deferred: dict[str, StartRun] = {}
+        self._untrue: dict[str, set[str]] = {}  # by run, the tags that say of lost records that they are there
         self._experiments: dict[str, str] = {}  # by MLflow's run id
         self._known = threading.Condition()
         self._warned = False
@@ -48,6 +49,9 @@ class Delivery:
         try:
             self._carry_out(record)
         except Exception as error:
+            self._untrue.setdefault(record.key, set()).update(
+                {tags.TOPK, tags.FINGERPRINT} if isinstance(record, Upload) else {tags.FINGERPRINT}
+            )
             self._lose(len(record.points) if isinstance(record, LogMetrics) else 1, error)
 
     def _lose(self, count: int, reason: object) -> None:
@@ -86,13 +90,18 @@ class Delivery:
             if refused:
                 logger.warning("The run %s already has other values of these params: %s", run_id, ", ".join(refused))
         elif isinstance(record, SetTags):
-            self._store.set_tags(run_id, record.run_tags)
+            self._store.set_tags(run_id, self._true_tags(record))
         elif isinstance(record, Upload):
             self._store.upload(run_id, record.file, record.folder)
         elif isinstance(record, LinkModel):
             self._store.link_model(run_id, self._experiments[run_id], record.name, record.directory, record.params)
         elif record.key not in self._adopted:
             self._store.end_run(run_id, record.status, record.end_time)
+
+    def _true_tags(self, record: SetTags) -> dict[str, str]:
+        """The tags without those that say that something is there which was lost."""
+        untrue = self._untrue.get(record.key, ())
+        return {key: value for key, value in record.run_tags.items() if key not in untrue}
 
     def _start(self, record: StartRun) -> None:
         adopt = record.destination.adopt
@@ -121,7 +130,8 @@ class Delivery:
     def _record(self, record: RecordAccount) -> None:
         from gradiend_mlflow.backfill import Backfill
 
-        backfill = Backfill(self._store, self._experiment_of(record), record.options)
+        adopt = record.destination.adopt
+        backfill = Backfill(self._store, self._experiment_of(record), record.options, keep_open=adopt)
         parent = record.parent
         done = backfill.record(record.account, parent=None if parent is None else lambda: self._run_id(parent))
         self._note(record.key, done.run_id, backfill.experiment_id)

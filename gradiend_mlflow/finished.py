@@ -40,12 +40,13 @@ _ENCODER_RESULT = re.compile(r"encoded_values.*_split_(.+)\.json")
 class Account:
     """One finished run in MLflow's terms; `seeds` are its children. Times in milliseconds since the epoch.
 
-    `directory` holds the model, with weights if `has_weights`; `steps` are its metrics by step, ascending; `metrics`
-    those without one; `gap` is what its files should say and do not;
+    `training` is where all of the training lies, `directory` holds the model, with weights if `has_weights`; `steps`
+    are its metrics by step, ascending; `metrics` those without one; `gap` is what its files should say and do not;
     `fingerprint` is that of the training's directory, empty for seeds.
     """
 
     directory: Path
+    training: TrainingDirectory
     name: str
     run_tags: Mapping[str, str]
     params: Mapping[str, str]
@@ -56,7 +57,6 @@ class Account:
     has_weights: bool
     start_time: int
     end_time: int
-    failure: str | None = None
     gap: str | None = None
     seeds: tuple[Account, ...] = ()
     fingerprint: str = ""
@@ -87,6 +87,7 @@ def account_of(
         params["output_dir"] = str(training.model)
     return Account(
         directory=training.model,
+        training=training,
         name=name,
         run_tags={
             **about,
@@ -103,22 +104,10 @@ def account_of(
         has_weights=has_weights(training.model),
         start_time=_start_time(training.model, record),
         end_time=_end_time(training.model),
-        failure=_failure(record),
-        gap=f"{training.model / RECORD} holds no params and no metrics" if record is _NO_RECORD else None,
+        gap=_gap(training.model, record),
         seeds=seed_accounts(training, name, about),
         fingerprint=training.fingerprint(),
     )
-
-
-def suite_of(training: TrainingDirectory, account: Account) -> Path | None:
-    """The directory of the suite that a training seems to be of, or None.
-
-    gradiend's suites name a trainer `<suite>/<class>__<class>` or `<class>__<class>`, and so its directory.
-    """
-    run_id = account.run_tags.get(tags.RUN_ID, "")
-    classes = json.loads(account.run_tags.get(tags.TARGET_CLASSES, "[]"))
-    named = training.experiment_dir.name.split("__")
-    return training.experiment_dir.parent if "/" in run_id or (len(named) == len(classes) == 2) else None  # noqa: PLR2004
 
 
 def seed_accounts(training: TrainingDirectory, name: str, about: Mapping[str, str]) -> tuple[Account, ...]:
@@ -128,16 +117,21 @@ def seed_accounts(training: TrainingDirectory, name: str, about: Mapping[str, st
         CheckpointError: If the record of one is damaged.
     """
     report = training.report()
-    return () if report is None else tuple(_seed_account(path, name, about, report) for path in training.seeds)
+    return (
+        () if report is None else tuple(_seed_account(training, path, name, about, report) for path in training.seeds)
+    )
 
 
-def _seed_account(path: Path, name: str, about: Mapping[str, str], report: Mapping[str, Any]) -> Account:
+def _seed_account(
+    training: TrainingDirectory, path: Path, name: str, about: Mapping[str, str], report: Mapping[str, Any]
+) -> Account:
     record = _usable_record(path)
     number = seed_number(path)
     entries = {entry.get("seed"): entry for entry in report.get("runs") or []}
     entry = entries.get(number, {})
     return Account(
         directory=path,
+        training=training,
         name=f"{name}/seed_{number}",
         run_tags={**about, tags.KIND: tags.SEED_RUN, tags.SEED: str(number), tags.DIRECTORY: str(path.resolve())},
         params={**params_of(record["training_args"]), "seed": str(number)},
@@ -230,14 +224,17 @@ def _evaluation_metrics(training: TrainingDirectory) -> dict[str, float]:
     return metrics
 
 
-def _failure(record: Mapping[str, Any]) -> str | None:
-    """Why `train()` ended with an error, as far as the record tells: it was to fail without convergence."""
-    convergence = record.get("convergence_info") or {}
-    wanted = convergence.get("min_convergent_seeds") or 0
-    strict = record["training_args"].get("fail_on_non_convergence")
-    if not strict or (convergence.get("convergent_count") or 0) >= wanted:
-        return None
-    return f"fail_on_non_convergence: {convergence.get('convergent_count')} of {wanted} seeds converged"
+def _gap(model: Path, record: Mapping[str, Any]) -> str | None:
+    """What its files should say and do not."""
+    gaps = []
+    if record is _NO_RECORD:
+        gaps.append(
+            f"{RECORD} holds no params and no metrics: gradiend writes none with save_only_best=False or "
+            "delete_models=True"
+        )
+    if not has_weights(model):
+        gaps.append("the weights were not kept, so there are no top-k sets")
+    return "; ".join(gaps) or None
 
 
 def _end_time(directory: Path) -> int:

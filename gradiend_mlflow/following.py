@@ -7,6 +7,7 @@ import inspect
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -14,9 +15,9 @@ from weakref import WeakKeyDictionary
 from mlflow.utils.autologging_utils import is_testing
 
 from gradiend_mlflow import tags
-from gradiend_mlflow.directories import TrainingDirectory
+from gradiend_mlflow.directories import TrainingDirectory, seed_number
 from gradiend_mlflow.evaluation import decoder_metrics, encoder_metrics
-from gradiend_mlflow.session import Session
+from gradiend_mlflow.session import Session, describe
 
 logger = logging.getLogger("gradiend_mlflow")
 
@@ -38,59 +39,94 @@ def session_of(trainer: Any) -> Session | None:
 
 
 @contextmanager
-def followed(trainer: Any, session: Session) -> Iterator[None]:
-    """Log the evaluations of this one trainer to the session's run, within the block."""
+def followed(trainer: Any, session: Session, *, trained: Callable[[], None]) -> Iterator[None]:
+    """Within the block, log this one trainer's evaluations to the session's run, once it has trained.
+
+    Args:
+        trainer: The trainer; its own methods are back when the block ends.
+        session: The training's.
+        trained: Called when `train()` has returned.
+    """
+    before = {name: vars(trainer)[name] for name in ("train", *EVALUATIONS) if name in vars(trainer)}
+    has_trained = [False]
+
+    def train(*args: Any, **kwargs: Any) -> Any:
+        has_trained[0] = False  # what gradiend evaluates meanwhile is its own business
+        result = original_train(*args, **kwargs)
+        has_trained[0] = True
+        safely("look for the run of a model from gradiend's cache", trained)
+        return result
+
+    original_train = trainer.train
+    trainer.train = functools.wraps(original_train)(train)
     for name in EVALUATIONS:
-        setattr(trainer, name, _followed(getattr(trainer, name), name, trainer, session))
+        setattr(trainer, name, _followed(getattr(trainer, name), name, trainer, session, lambda: has_trained[0]))
     try:
         yield
     finally:
-        for name in EVALUATIONS:
-            delattr(trainer, name)
+        for name in ("train", *EVALUATIONS):
+            vars(trainer).pop(name, None)
+        vars(trainer).update(before)
 
 
-def _followed(original: Callable[..., Any], name: str, trainer: Any, session: Session) -> Callable[..., Any]:
+def _followed(
+    original: Callable[..., Any], name: str, trainer: Any, session: Session, has_trained: Callable[[], bool]
+) -> Callable[..., Any]:
     @functools.wraps(original)
     def evaluate(*args: Any, **kwargs: Any) -> Any:
         result = original(*args, **kwargs)
-        log_evaluation(session, trainer, name, arguments_of(original, args, kwargs), result)
+        if has_trained():
+            log_evaluation(session, trainer, Evaluation(name, original, args, kwargs, result))
         return result
 
     return evaluate
 
 
-def log_evaluation(
-    session: Session, trainer: Any, name: str, arguments: Mapping[str, Any], result: Mapping[str, Any]
-) -> None:
-    """Log what an evaluation of a trained model returned and wrote to the run of its training; never raises.
-
-    Args:
-        session: The training's.
-        trainer: Its trainer.
-        name: One of `EVALUATIONS`.
-        arguments: The evaluation's arguments by name.
-        result: What it returned.
-    """
+def safely(what: str, action: Callable[[], object]) -> None:
+    """Do it, but never raise into the user's code: a failure is told."""
     try:
-        _log(session, trainer, name, arguments, result)
+        action()
     except Exception as error:
         if is_testing():
             raise
-        logger.warning("Could not log %s: %s", name, error, exc_info=logger.isEnabledFor(logging.DEBUG))
+        logger.warning("Could not %s: %s", what, describe(error), exc_info=logger.isEnabledFor(logging.DEBUG))
 
 
-def _log(session: Session, trainer: Any, name: str, arguments: Mapping[str, Any], result: Mapping[str, Any]) -> None:
+@dataclass(frozen=True)
+class Evaluation:
+    """One call of one of `EVALUATIONS`: its name, the function, its arguments, what it returned."""
+
+    name: str
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    result: Mapping[str, Any]
+
+    def arguments(self) -> dict[str, Any]:
+        """The arguments by name, with the defaults of those that were not given."""
+        bound = inspect.signature(self.function).bind(*self.args, **self.kwargs)
+        bound.apply_defaults()
+        return dict(bound.arguments)
+
+
+def log_evaluation(session: Session, trainer: Any, evaluation: Evaluation) -> None:
+    """Log what an evaluation of a trained model returned and wrote to the run of its training; never raises."""
+    safely(f"log {evaluation.name}", lambda: _log(session, trainer, evaluation))
+
+
+def _log(session: Session, trainer: Any, evaluation: Evaluation) -> None:
+    arguments = evaluation.arguments()
     if _is_of_another_model(trainer, arguments.get("model_with_gradiend")):
         return
-    metrics = _metrics(name, arguments, result)
-    seed = _seed_under_evaluation(trainer)
+    metrics = _metrics(evaluation.name, arguments, evaluation.result)
+    seed = _seed_under_evaluation(session, trainer)
     if seed is None:
         session.log_evaluation(metrics)
     elif seed in session.seeds:  # gradiend points the trainer at one seed after the other
         session.seeds[seed].metrics(0, metrics)
     if session.closed:  # else the end of the block logs the files and waits
-        if seed is None and trainer.experiment_dir:
-            training = TrainingDirectory.of(Path(trainer.model_path), Path(trainer.experiment_dir))
+        if seed is None and session.directory is not None:
+            training = TrainingDirectory.of(session.directory.model, session.directory.experiment_dir)
             session.log_files(training.evaluation_files(), tags.EVALUATION_FOLDER)
             session.run.tags({tags.FINGERPRINT: training.fingerprint()})
         session.flush()
@@ -104,13 +140,6 @@ def _metrics(name: str, arguments: Mapping[str, Any], result: Mapping[str, Any])
     options = {**arguments.get("kwargs", {}), **(arguments.get("kwargs_encoder") or {})}
     encoder, decoder = result.get("encoder") or {}, result.get("decoder") or {}
     return {**encoder_metrics(encoder, _split_name(options.get("split"))), **decoder_metrics(decoder)}
-
-
-def arguments_of(original: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of a call by name, with the defaults of those that were not given."""
-    bound = inspect.signature(original).bind(*args, **kwargs)
-    bound.apply_defaults()
-    return dict(bound.arguments)
 
 
 def _split_name(split: Any) -> str:
@@ -127,9 +156,12 @@ def _is_of_another_model(trainer: Any, model: Any) -> bool:
     return model is not None and path is not None and Path(path) != own
 
 
-def _seed_under_evaluation(trainer: Any) -> int | None:
-    where = Path(trainer.experiment_dir or "")
-    for part, inside in zip(where.parts[1:], where.parts, strict=False):
-        if inside == "seeds" and part.startswith("seed_"):
-            return int(part.removeprefix("seed_"))
+def _seed_under_evaluation(session: Session, trainer: Any) -> int | None:
+    """The seed at which gradiend has pointed the trainer's experiment directory, if it has."""
+    where = Path(trainer.experiment_dir or "").resolve()
+    if session.directory is None:
+        return None
+    for seed in session.directory.seeds:
+        if where.is_relative_to(seed.with_name(f"seed_{seed_number(seed)}")) or where.is_relative_to(seed):
+            return seed_number(seed)
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from os import PathLike
@@ -10,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gradiend_mlflow.backfill import Backfill
-from gradiend_mlflow.directories import TrainingDirectory, find_trainings, unfinished_trainings
+from gradiend_mlflow.directories import RECORD, TrainingDirectory, find_trainings
 from gradiend_mlflow.errors import CheckpointError, GradiendMLflowError, InvalidInputError
-from gradiend_mlflow.finished import Account, account_of, suite_of
+from gradiend_mlflow.finished import account_of
 from gradiend_mlflow.options import LogModels, LogOptions
 from gradiend_mlflow.parts import DEFAULT_TOPK, PARTS
 from gradiend_mlflow.store import Store
@@ -42,9 +43,10 @@ def import_runs(
     """Record finished GRADIEND trainings that nobody tracked, as if they had been.
 
     Every training in or below `path` becomes a run with its params, metrics by step, seeds, sets, files and plots;
-    its start and end are those of its files. Suites become parent runs. What is recorded already - imported before or
-    tracked live - is left alone; a directory that has changed since updates its run, and one that holds another
-    training than before becomes a new run, to which the old one's tag `gradiend.superseded_by` points.
+    its start and end are those of its files. Suites become parent runs. What the experiment holds already - imported
+    before or tracked live - is left alone, whatever the options say; a directory that has changed since updates its
+    run, and one that holds another training than before becomes a new run, to which the old one's tag
+    `gradiend.superseded_by` points. Two imports of the same directories at the same time may record them twice.
 
     Args:
         path: An experiment directory, a model directory, or any directory above them.
@@ -58,7 +60,8 @@ def import_runs(
         tracking_uri: The MLflow server or database; default MLflow's current one.
 
     Returns:
-        One row per training, in the order of their ends: directory (of its model), result ("imported", "updated",
+        First a row for each directory that cannot be imported, then one per training, in the order of their ends:
+        directory (of its model), result ("imported", "updated",
         "unchanged" or "failed"), run_id (None if failed), run_name, and reason: of the failure, or what the run lacks
         because the files do not tell it.
 
@@ -70,28 +73,24 @@ def import_runs(
     import pandas as pd
     from tqdm import tqdm
 
-    root = Path(path)
-    if not root.is_dir():
-        raise InvalidInputError(f"import needs a directory; {root} is {'a file' if root.exists() else 'not there'}")
+    root = _checked(path)
     options = LogOptions(
         topk=topk, parts=parts, extra_tags=extra_tags, log_models=log_models, tracking_uri=tracking_uri
     )
-    found, broken_off = find_trainings(root), unfinished_trainings(root)
-    if not found and not broken_off:
-        raise InvalidInputError(f"no GRADIEND training below {root}: no directory there has a training.json")
+    found = find_trainings(root)
+    if not found.trainings and not found.faults:
+        raise InvalidInputError(f"no GRADIEND training below {root}: no directory there has a {RECORD}")
     store = Store(tracking_uri)
     experiment_id = store.active_experiment_id() if experiment_name is None else store.experiment_id(experiment_name)
     backfill = Backfill(store, experiment_id, options)
-    backfill.known  # noqa: B018  # a server that cannot be reached is one error, not one per directory
-    rows = [
-        _failed(directory, "the training was broken off: it has seeds, but no selected model")
-        for directory in broken_off
-    ]
+    backfill.look_up()  # a server that cannot be reached is one error, not one per directory
+    rows = [_failed(directory, reason) for directory, reason in found.faults]
+    suites = _suites(found.trainings)
     with ThreadPoolExecutor(_PARALLEL) as pool:
-        results = pool.map(lambda item: _attempt(backfill, item), _with_suites(found))
-        rows += tqdm(results, total=len(found), desc="import", unit="training", disable=not progress)
+        results = pool.map(lambda training: _attempt(backfill, training, suites.get(training)), found.trainings)
+        rows += tqdm(results, total=len(found.trainings), desc="import", unit="training", disable=not progress)
     backfill.end_suites()
-    frame = pd.DataFrame(rows, columns=list(COLUMNS))
+    frame = pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
     failed = frame[frame["result"] == "failed"]
     for row in failed.itertuples():
         logger.warning("%s could not be imported: %s", row.directory, row.reason)
@@ -101,44 +100,36 @@ def import_runs(
     return frame
 
 
-Item = tuple[TrainingDirectory, "Account | CheckpointError", "Path | None"]
+def _checked(path: str | PathLike[str]) -> Path:
+    if not isinstance(path, (str, PathLike)) or not str(path):
+        raise InvalidInputError(f"import needs the path of a directory; got {path!r}")
+    root = Path(path).absolute()
+    if not root.is_dir():
+        raise InvalidInputError(f"import needs a directory; {root} is {'a file' if root.exists() else 'not there'}")
+    return root
 
 
-def _with_suites(found: Sequence[TrainingDirectory]) -> list[Item]:
-    """Each training with its account, or why it has none, and its suite's directory if it has siblings there."""
-    accounts: list[Account | CheckpointError] = []
-    for training in found:
-        try:
-            accounts.append(account_of(training))
-        except (CheckpointError, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            accounts.append(error if isinstance(error, CheckpointError) else CheckpointError(_described(error)))
-    suites = [
-        None if isinstance(account, CheckpointError) else suite_of(training, account)
-        for training, account in zip(found, accounts, strict=True)
-    ]
-    return [
-        (training, account, suite if suites.count(suite) > 1 else None)
-        for training, account, suite in zip(found, accounts, suites, strict=True)
-    ]
+def _suites(found: Sequence[TrainingDirectory]) -> dict[TrainingDirectory, Path]:
+    """The directory of the suite that each training seems to be of, if any.
+
+    gradiend's suites name their trainers, and so their directories, `<class>__<class>`; one alone is no suite.
+    """
+    parents = {training: training.experiment_dir.parent for training in found if "__" in training.experiment_dir.name}
+    siblings = Counter(parents.values())
+    return {training: parent for training, parent in parents.items() if siblings[parent] > 1}
 
 
-def _attempt(backfill: Backfill, item: Item) -> tuple[Any, ...]:
-    training, account, suite = item
-    if isinstance(account, CheckpointError):
-        return _failed(training.model, str(account))
+def _attempt(backfill: Backfill, training: TrainingDirectory, suite: Path | None) -> tuple[Any, ...]:
     try:
+        account = account_of(training)
         done = backfill.record(account, parent=None if suite is None else lambda: backfill.suite(suite, account))
     except GradiendMLflowError as error:
         return _failed(training.model, str(error))
     except Exception as error:  # one broken directory must not cost the others
         logger.debug("%s", training.model, exc_info=True)
-        return _failed(training.model, _described(error))
+        return _failed(training.model, f"{type(error).__name__}: {error}")
     return (str(training.model), done.result, done.run_id, account.name, account.gap)
 
 
 def _failed(directory: Path, reason: str) -> tuple[Any, ...]:
     return (str(directory), "failed", None, None, reason)
-
-
-def _described(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"

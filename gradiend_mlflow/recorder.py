@@ -6,14 +6,12 @@ in the worker, which reports it once and goes on.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import logging
-import queue
 import tempfile
 import threading
-import time
 import uuid
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -39,6 +37,7 @@ logger = logging.getLogger("gradiend_mlflow")
 _QUEUE_SIZE = 100_000
 # How long the worker waits for more metrics before it sends those that it has: one request a second, not one a step.
 _GATHER_SECONDS = 1.0
+_IDLE_SECONDS = 2.0  # then a worker with nothing to do ends; the next record starts another
 
 
 class RunWriter:
@@ -96,13 +95,14 @@ class Recorder:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
-        self._queue: queue.Queue[Record | None] = queue.Queue(_QUEUE_SIZE)
         self._delivery = Delivery(store)
-        self._closing = threading.Event()
+        self._changed = threading.Condition()  # guards all that follows
+        self._queue: deque[Record] = deque()
+        self._pending = 0  # queued, or being delivered
+        self._hurry = False
         self._dropped = 0
         self._told = 0
         self._worker: threading.Thread | None = None
-        self._starting = threading.Lock()
 
     def new_folder(self) -> Path:
         """A new, empty folder whose files live until all is delivered."""
@@ -142,74 +142,66 @@ class Recorder:
 
     def put(self, record: Record) -> None:
         """Queue a record; if the queue is full it is dropped and counted, never waited for."""
-        try:
-            self._queue.put_nowait(record)
-        except queue.Full:
-            self._dropped += 1
-        self._ensure_worker()
+        with self._changed:
+            if self._pending >= _QUEUE_SIZE:
+                self._dropped += 1
+                return
+            self._queue.append(record)
+            self._pending += 1
+            if self._worker is None:
+                self._worker = threading.Thread(target=self._work, name="gradiend-mlflow", daemon=True)
+                self._worker.start()
+            self._changed.notify_all()
 
     def run_id(self, key: str, timeout: float) -> str | None:
         """MLflow's id of a run, once it is there."""
         return self._delivery.wait_for(key, timeout)
 
     def close(self, deadline: float) -> None:
-        """Deliver what is queued; after `deadline` seconds leave the rest to the worker and say so.
+        """Wait until all is delivered that is queued; after `deadline` seconds leave the rest to the worker.
 
         More may be put afterwards, and closed again.
         """
-        until = time.monotonic() + deadline
-        while not self._queue.empty() or self._is_working():
-            self._closing.set()
-            # A worker that stops just now leaves what came after its last look; then the next one takes that.
-            with contextlib.suppress(queue.Full):  # then the worker notices the event when it is through
-                self._queue.put_nowait(None)
-            self._ensure_worker().join(max(0.0, until - time.monotonic()))
-            if time.monotonic() >= until:
-                break
-        if self._is_working():
+        with self._changed:
+            self._hurry = True
+            self._changed.notify_all()
+            done = self._changed.wait_for(lambda: not self._pending, deadline)
+            self._hurry = False
+            waiting, lost = self._pending, self._dropped + self._delivery.lost
+            told, self._told = self._told, lost
+        if not done:
             logger.warning(
                 "MLflow on %s has not taken everything within %s s; %d records still wait and are sent in the "
                 "background while this process lives. A longer wait: deadline=...",
                 self._store.shown_uri,
                 deadline,
-                self._queue.qsize(),
+                waiting,
             )
         elif self._temporary is not None:
             self._temporary.cleanup()
             self._temporary = None
-        lost = self._dropped + self._delivery.lost
-        if lost > self._told:
-            self._told = lost
-            logger.warning("%d values could not be logged to MLflow on %s", lost, self._store.shown_uri)
-
-    def _is_working(self) -> bool:
-        return self._worker is not None and self._worker.is_alive()
-
-    def _ensure_worker(self) -> threading.Thread:
-        with self._starting:
-            if self._worker is None or not self._worker.is_alive():
-                self._worker = threading.Thread(target=self._work, name="gradiend-mlflow", daemon=True)
-                self._worker.start()
-            return self._worker
+        if lost > told:
+            logger.warning("%d values could not be logged to MLflow on %s", lost - told, self._store.shown_uri)
 
     def _work(self) -> None:
-        while True:
-            batch = self._next_batch()
-            for record in _joined(record for record in batch if record is not None):
+        while batch := self._next_batch():
+            for record in _joined(batch):
                 self._delivery.deliver(record)
-            # Closing without a None: the queue was too full to take it.
-            if batch[-1] is None or (self._closing.is_set() and self._queue.empty()):
-                self._closing.clear()
-                return
+            with self._changed:
+                self._pending -= len(batch)
+                self._changed.notify_all()
 
-    def _next_batch(self) -> list[Record | None]:
-        """At least one record, and all that came meanwhile; None, if it is there, is the last."""
-        batch = [self._queue.get()]
-        if isinstance(batch[0], LogMetrics):
-            self._closing.wait(_GATHER_SECONDS)
-        while batch[-1] is not None and not self._queue.empty():
-            batch.append(self._queue.get())
-        return batch
+    def _next_batch(self) -> list[Record]:
+        """All that is queued, at least one record; nothing if none came for a while: then the worker is over."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._queue, _IDLE_SECONDS):
+                self._worker = None
+                return []
+            if isinstance(self._queue[0], LogMetrics):
+                self._changed.wait_for(lambda: self._hurry, _GATHER_SECONDS)
+            batch = list(self._queue)
+            self._queue.clear()
+            return batch
 
 
 def _joined(records: Iterable[Record]) -> Iterator[Record]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gradiend_mlflow import tags
+from gradiend_mlflow.directories import TrainingDirectory
 from gradiend_mlflow.finished import Account
 from gradiend_mlflow.options import LogOptions
 from gradiend_mlflow.publish import stage_topk
@@ -45,6 +46,8 @@ class Session:
         self.live_outcome: Outcome | None = None  # what that loop came to, where gradiend's file may not say it
         self.live_steps: dict[int, list[tuple[int, Mapping[str, float]]]] = {}  # the same of seeds, and their metrics
         self.live_outcomes: dict[int, Outcome] = {}
+        self.directory: TrainingDirectory | None = None  # once it is known
+        self.recorded = False  # whether the run is one that is recorded from disk
         self.begun = now_ms()
         self.name = options.run_name or name
         self._about = dict(run_tags)
@@ -123,8 +126,11 @@ class Session:
         for folder, files in account.files.items():
             self.log_files(files, folder)
         if account.has_weights:
-            self.log_sets(self.run, account.directory, {tags.FINGERPRINT: account.fingerprint})
+            self.log_sets(self.run, account.directory)
             self._log_model(account)
+        self.run.tags({tags.FINGERPRINT: account.fingerprint})
+        self.directory = account.training
+        self.live_steps.clear()
 
     def _log_steps(self, account: Account) -> None:
         """The metrics by step of the selected model: as its file has them, or else as they were live."""
@@ -139,7 +145,7 @@ class Session:
         for account in seeds:
             seed = int(account.run_tags[tags.SEED])
             live = self.seeds.get(seed)
-            run = live or self._start_seed(seed, start_time=account.start_time)
+            run = self.seeds[seed] = live or self._start_seed(seed, start_time=account.start_time)
             run.metrics(0, account.metrics)
             run.tags({**account.run_tags, **Outcome(converged=account.outcome.converged).run_tags()})
             if live is None:
@@ -157,8 +163,9 @@ class Session:
         """Record a model that gradiend took from its cache, unless it is recorded already; this is then the run."""
         parent = None if self._suite is None else self._suite.run
         self._run = self._recorder.record(account, self.options, self._destination, parent=parent)
+        self.recorded, self.directory = True, account.training
 
-    def log_sets(self, run: RunWriter, directory: Path, final_tags: Mapping[str, str] | None = None) -> None:
+    def log_sets(self, run: RunWriter, directory: Path) -> None:
         """Rank the weights of a checkpoint now, and queue its sets; the tag that lists them comes last.
 
         Raises:
@@ -173,7 +180,7 @@ class Session:
             folder=self._recorder.new_folder(),
         )
         run.upload(staged.files, tags.TOPK_FOLDER)
-        run.tags({**(final_tags or {}), **staged.run_tags})
+        run.tags(staged.run_tags)
 
     def log_outcome(self, run: RunWriter, outcome: Outcome) -> None:
         """Queue what a training came to."""
@@ -249,5 +256,8 @@ def run_id_of(session: Session | None) -> str | None:
 
 
 def describe(value: Any) -> str:
-    """A one-line account of an exception, for a tag."""
-    return f"{type(value).__name__}: {value}".strip().rstrip(":")
+    """A one-line account of an exception, for a tag or a warning; also of one that cannot say what it is."""
+    try:
+        return f"{type(value).__name__}: {value}".strip().rstrip(":")
+    except Exception:
+        return type(value).__name__

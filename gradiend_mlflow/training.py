@@ -203,16 +203,18 @@ def trainer_tags(trainer: Any) -> dict[str, str]:
     return {key: str(value) for key, value in found.items() if value is not None}
 
 
-def suite_tags(suite: Any, directory: str | None) -> dict[str, str]:
-    """What a TrainerSuite or TrainerCollection is about, whose trainers' directories lie below `directory`."""
-    run_id = getattr(suite, "run_id", None) or (Path(directory).name if directory else None)
-    base_models = {trainer_tags(trainer).get(tags.BASE_MODEL) for trainer in suite.trainers.values()}
+def suite_tags(suite: Any) -> dict[str, str]:
+    """What a TrainerSuite or TrainerCollection is about; its directory is the one that its trainers' share."""
+    trainers = list(suite.trainers.values())
+    base_models = {trainer_tags(trainer).get(tags.BASE_MODEL) for trainer in trainers}
+    parents = {Path(trainer.experiment_dir).resolve().parent for trainer in trainers if trainer.experiment_dir}
+    directory = parents.pop() if len(parents) == 1 else None
     found = {
-        tags.RUN_ID: run_id,
+        tags.RUN_ID: getattr(suite, "run_id", None) or (directory.name if directory else None),
         tags.BASE_MODEL: base_models.pop() if len(base_models) == 1 else None,
-        tags.DIRECTORY: None if directory is None else str(Path(directory).resolve()),
+        tags.DIRECTORY: directory,
     }
-    return {key: str(value) for key, value in found.items() if value is not None}
+    return {key: str(value) for key, value in found.items() if value}
 
 
 def version_tags() -> dict[str, str]:

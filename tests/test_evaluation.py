@@ -111,17 +111,48 @@ def test_a_fault_of_ours_never_reaches_the_evaluation(
     with caplog.at_level(logging.WARNING, logger="gradiend_mlflow"):
         assert trainer.evaluate_encoder()["correlation"]
     (warning,) = [record.getMessage() for record in caplog.records if record.name == "gradiend_mlflow"]
-    assert "Could not log evaluate_encoder: division by zero" in warning
+    assert "Could not log evaluate_encoder: ZeroDivisionError: division by zero" in warning
 
 
-def test_a_cached_training_is_evaluated_into_its_run(make_trainer: MakeTrainer, tracking: MlflowClient) -> None:
+@pytest.mark.parametrize("how", ["autolog", "block"])
+def test_a_cached_training_is_evaluated_into_its_run(
+    how: str, make_trainer: MakeTrainer, tracking: MlflowClient
+) -> None:
     """A script that runs again and now evaluates: the figures go to the run that is there."""
     gradiend_mlflow.autolog(topk=10)
     make_trainer().train()
     trainer = make_trainer(use_cache="always")
-    trainer.train()
-    result = trainer.evaluate_encoder()
+    if how == "autolog":
+        trainer.train()
+        result = trainer.evaluate_encoder()
+    else:
+        gradiend_mlflow.autolog(disable=True)
+        with start_run(trainer, topk=10) as callback:
+            trainer.train(callbacks=[callback])
+            assert callback.run_id == only_run(tracking).info.run_id
+            result = trainer.evaluate_encoder()
     assert only_run(tracking).data.metrics["eval/test/correlation"] == result["correlation"]
+
+
+def test_the_trainers_own_methods_are_back(make_trainer: MakeTrainer, tracking: MlflowClient) -> None:
+    """Also one that the user has put on the trainer, and one that is deleted meanwhile."""
+    trainer = make_trainer()
+    own = trainer.evaluate_encoder = lambda: {"correlation": 1.0}
+    with start_run(trainer, topk=10):
+        del trainer.evaluate_decoder
+    assert trainer.evaluate_encoder is own
+    assert "train" not in vars(trainer)
+
+
+def test_an_evaluation_before_the_training_is_not_of_it(make_trainer: MakeTrainer, tracking: MlflowClient) -> None:
+    """An earlier model's figures do not go to the new training's run."""
+    trainer = make_trainer()
+    trainer.train()
+    with start_run(trainer, topk=10) as callback:
+        trainer.evaluate_encoder()
+        trainer.train(callbacks=[callback], use_cache=False)
+    history_of = tracking.get_metric_history(callback.run_id, "eval/test/correlation")
+    assert len(history_of) <= 1, "a figure of another model is in the run"
 
 
 def test_classes_that_mlflow_would_refuse() -> None:

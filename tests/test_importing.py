@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import pytest
 import torch
 from click.testing import CliRunner
 from gradiend import TextPredictionTrainer, TrainingArguments
 from gradiend.trainer import PrePruneConfig
+from gradiend.trainer.core.callbacks import TrainingCallback
 from gradiend.trainer.suite import SymmetricTrainerSuite
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -83,6 +85,14 @@ def runs_by_name(client: MlflowClient) -> dict[str, Run]:
     return {run.info.run_name: run for run in client.search_runs(["0"])}
 
 
+class FailingLate(TrainingCallback):
+    """Fails the training when something is saved already."""
+
+    def on_step_end(self, step: int, *args: Any, **kwargs: Any) -> None:
+        if step == 5:
+            raise RuntimeError("out of luck")
+
+
 class TestImport:
     """`import_runs`."""
 
@@ -148,6 +158,10 @@ class TestImport:
         assert frame["result"].tolist() == ["updated"]
         (run,) = tracking.search_runs(["0"])
         assert run.data.metrics["eval/train/correlation"] == 0.25
+        other.write_text(json.dumps({"correlation": 0.75}))
+        import_runs(copied / "single", progress=False)
+        (run,) = tracking.search_runs(["0"])
+        assert run.data.metrics["eval/train/correlation"] == 0.75
         assert set(history(tracking, run, "train/loss")) == {1, 2, 3, 4}
         assert set(history(tracking, run, "best/step")) == {4}
 
@@ -169,6 +183,8 @@ class TestImport:
         import_runs(copied / "single", progress=False)
         moved = shutil.move(copied / "single", tmp_path / "elsewhere")
         assert import_runs(moved, progress=False)["result"].tolist() == ["unchanged"]
+        (moved / "3SG_3PL" / "encoded_values_max_size_9_split_train.json").write_text('{"correlation": 0.5}')
+        assert import_runs(moved, progress=False)["result"].tolist() == ["updated"]
         assert len(tracking.search_runs(["0"])) == 1
 
     @pytest.mark.parametrize("damage", ["json", "weights", "seed"])
@@ -189,8 +205,7 @@ class TestImport:
         assert frame.set_index("result")["reason"]["failed"]
         with pytest.raises(CheckpointError, match=r"1 of 5 directories could not be imported:\n  .*1SG_1PL"):
             import_runs(copied, progress=False, strict=True)
-        finished = [run for run in tracking.search_runs(["0"]) if run.info.status == "FINISHED"]
-        assert "1SG_1PL" not in {run.info.run_name for run in finished}, "a broken training looks complete"
+        assert not [name for name in runs_by_name(tracking) if name.startswith("1SG_1PL")], "half a run is left"
 
     def test_a_training_that_was_broken_off(self, copied: Path) -> None:
         """Seeds without a selected model: named, not passed by."""
@@ -199,6 +214,94 @@ class TestImport:
         assert frame["result"].tolist() == ["failed"]
         assert "broken off" in frame["reason"][0]
 
+    @pytest.mark.parametrize("options", [{}, {"save_strategy": "steps", "save_steps": 1}])
+    def test_a_training_that_was_interrupted(self, options: dict[str, Any], make_trainer: MakeTrainer) -> None:
+        """What gradiend saved until then is no finished training; nor are models of single steps."""
+        trainer = make_trainer(max_steps=6, **options)
+        with pytest.raises(RuntimeError, match="out of luck"):
+            trainer.train(callbacks=[FailingLate()], evaluate_fn=Scripted({0: 0.1, 2: 0.9, 4: 0.2}))
+        assert list(Path(trainer.experiment_dir).glob("model_*")), "gradiend saved nothing"
+        frame = import_runs(trainer.experiment_dir, progress=False)
+        assert set(frame["result"]) == {"failed"}
+        assert frame["reason"].str.contains("broken off").all()
+
+    @pytest.mark.parametrize("max_seeds", [1, 2])
+    def test_a_training_that_failed_for_want_of_convergence(
+        self, max_seeds: int, make_trainer: MakeTrainer, tracking: MlflowClient
+    ) -> None:
+        """Its model is on disk; tracked live it is known there, and FAILED it stays."""
+        gradiend_mlflow.autolog(topk=10)
+        trainer = make_trainer(max_seeds=max_seeds, fail_on_non_convergence=True)
+        with pytest.raises(RuntimeError, match="converge"):
+            trainer.train(evaluate_fn=Scripted({0: 0.1, 2: 0.2, 4: 0.3}))
+        before = {name: run.to_dictionary() for name, run in runs_by_name(tracking).items()}
+        frame = import_runs(trainer.experiment_dir, progress=False)
+        assert set(frame["result"]) <= {"unchanged", "failed"}
+        assert {name: run.to_dictionary() for name, run in runs_by_name(tracking).items()} == before
+
+    def test_what_tells_no_trainings_apart_is_not_taken_for_one(
+        self, make_trainer: MakeTrainer, tracking: MlflowClient
+    ) -> None:
+        """Where gradiend wrote no record, another training in the same place does not get the first one's run."""
+        gradiend_mlflow.autolog(topk=10)
+        make_trainer(save_only_best=False).train()
+        gradiend_mlflow.autolog(disable=True)
+        trainer = make_trainer(save_only_best=False, learning_rate=1e-3, seed=5)
+        trainer.train()
+        frame = import_runs(trainer.experiment_dir, topk=10, progress=False)
+        assert frame["result"].tolist() == ["imported"]
+        sets = load_topk(search_runs(), topk=10)
+        assert sets[frame["run_id"][0]] == TopKSet.from_checkpoint(trainer.model_path, topk=10)
+        assert len(sets) == 2
+
+    def test_a_training_elsewhere_has_no_seeds_of_an_earlier_one(
+        self, make_trainer: MakeTrainer, tmp_path: Path, tracking: MlflowClient
+    ) -> None:
+        """`train(experiment_dir=...)` goes there; the trainer's own directory holds another training."""
+        make_trainer(max_seeds=2, min_convergent_seeds=None).train()
+        gradiend_mlflow.autolog(topk=10)
+        make_trainer().train(experiment_dir=str(tmp_path / "elsewhere"))
+        (run,) = tracking.search_runs(["0"])
+        assert run.data.tags["gradiend.seed"] == "0"
+        assert "seeds/tried" not in run.data.metrics
+
+    def test_the_users_run_stays_open(self, make_trainer: MakeTrainer, tmp_path: Path, tracking: MlflowClient) -> None:
+        """A cached model whose files have changed is logged into it, and does not end it."""
+        gradiend_mlflow.autolog(topk=10)
+        with mlflow.start_run() as mine:
+            trainer = make_trainer()
+            trainer.train()
+            (Path(trainer.experiment_dir) / "encoded_values_max_size_9_split_train.json").write_text(
+                '{"correlation": 0.5}'
+            )
+            make_trainer(use_cache="always").train()
+            run = tracking.get_run(mine.info.run_id)
+            assert run.data.metrics["eval/train/correlation"] == 0.5
+            assert run.info.status == "RUNNING"
+
+    def test_from_within(self, copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A relative path, as one types it."""
+        monkeypatch.chdir(copied / "single" / "3SG_3PL" / "model")
+        assert import_runs(".", progress=False)["run_name"].tolist() == ["3SG_3PL"]
+        monkeypatch.chdir(copied / "suites" / "pronouns")
+        assert len(import_runs(".", progress=False)) == 3
+
+    def test_names_that_gradiend_uses_too(self, copied: Path, tmp_path: Path) -> None:
+        """A directory called cache or seeds is gradiend's own only beside a model."""
+        (tmp_path / "cache" / "seeds").mkdir(parents=True)
+        shutil.move(copied, tmp_path / "cache" / "seeds" / "lr_search")
+        assert len(import_runs(tmp_path / "cache", progress=False)) == 5
+
+    def test_what_mlflow_stores_is_no_training(
+        self, make_trainer: MakeTrainer, tmp_path: Path, tracking: MlflowClient
+    ) -> None:
+        """Runs hold copies of records, and of models if asked to."""
+        gradiend_mlflow.autolog(topk=10, log_models=True, experiment_name="local")
+        make_trainer().train()
+        assert list(tmp_path.glob("mlflow/**/artifacts/model/training.json")), "the store lies elsewhere"
+        frame = import_runs(tmp_path, experiment_name="local", progress=False)
+        assert frame["result"].tolist() == ["unchanged"]
+
     def test_deleted_weights_leave_a_run_without_sets(self, copied: Path, tracking: MlflowClient) -> None:
         """The curves are worth keeping; the run says why it has no sets."""
         (copied / "single" / "3SG_3PL" / "model" / "model.safetensors").unlink()
@@ -206,6 +309,23 @@ class TestImport:
         run = tracking.get_run(frame["run_id"][0])
         assert "gradiend.topk" not in run.data.tags
         assert "weights were not kept" in run.data.tags["gradiend.topk_left_out"]
+        assert "weights were not kept" in frame["reason"][0]
+
+    def test_weights_that_are_deleted_later_leave_the_sets(self, copied: Path, tracking: MlflowClient) -> None:
+        """What was logged of them stays true."""
+        import_runs(copied / "single", progress=False)
+        (copied / "single" / "3SG_3PL" / "model" / "model.safetensors").unlink()
+        assert import_runs(copied / "single", progress=False)["result"].tolist() == ["updated"]
+        (run,) = tracking.search_runs(["0"])
+        assert "gradiend.topk" in run.data.tags
+        assert "gradiend.topk_left_out" not in run.data.tags
+
+    def test_a_model_without_a_record_is_named(self, copied: Path) -> None:
+        """Copied in part, or broken off."""
+        (copied / "single" / "3SG_3PL" / "model" / "training.json").unlink()
+        frame = import_runs(copied / "single", progress=False)
+        assert frame["result"].tolist() == ["failed"]
+        assert "no training.json" in frame["reason"][0]
 
     def test_intermediate_models_are_no_trainings(self, make_trainer: MakeTrainer) -> None:
         """Of epochs, of steps, and the last step's where the best is kept beside it."""

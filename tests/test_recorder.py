@@ -165,20 +165,66 @@ def test_a_full_queue_drops_and_counts(caplog: pytest.LogCaptureFixture, monkeyp
     assert "values could not be logged" in caplog.text
 
 
-def test_the_worker_ends_even_if_the_queue_was_full_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """There was no room to tell it; it notices when it is through."""
-    monkeypatch.setattr("gradiend_mlflow.recorder._QUEUE_SIZE", 2)
+def test_closed_again_after_a_close_that_gave_up() -> None:
+    """It waits for what is there then, and no longer; the worker ends when it has nothing to do."""
     store = HangingStore()
     recorder = Recorder(store)
     run = recorder.start("run", {}, Destination())
-    for step in range(5):
-        run.tags({"step": str(step)})
-    begin = time.monotonic()
     recorder.close(0.05)
-    assert time.monotonic() - begin < 5
     store.answer.set()
-    recorder._worker.join(20)
-    assert not recorder._worker.is_alive()
+    for _ in range(2):
+        run.tags({"more": "yes"})
+        begin = time.monotonic()
+        recorder.close(60)
+        assert time.monotonic() - begin < 20, "it waits for its deadline"
+    worker = recorder._worker
+    assert worker is not None
+    worker.join(20)
+    assert not worker.is_alive()
+
+
+def test_two_threads_close_at_once(tracking: MlflowClient) -> None:
+    """Both return when all is delivered."""
+    recorder = Recorder(Store())
+    run = recorder.start("run", {}, Destination())
+    begin = time.monotonic()
+
+    def say_and_close(step: int) -> None:
+        run.metrics(step, {"m": 1.0})
+        recorder.close(120)
+
+    threads = [threading.Thread(target=say_and_close, args=[step]) for step in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert time.monotonic() - begin < 60, "one of them waits for its deadline"
+    assert len(tracking.get_metric_history(run.run_id(0), "m")) == 4
+
+
+class LosingStore(Store):
+    """A real store that loses some uploads."""
+
+    def upload(self, run_id: str, file: Path, folder: str | None) -> None:
+        if file.name == "lost":
+            raise StoreError("the disk of the server is full")
+        super().upload(run_id, file, folder)
+
+
+def test_a_run_does_not_say_that_it_has_what_was_lost(tracking: MlflowClient, tmp_path: Path) -> None:
+    """The tags that list its sets, and that say that it is complete, are left out; only of that run."""
+    recorder = Recorder(LosingStore())
+    complete = {"gradiend.topk": "{}", "gradiend.fingerprint": "abc", "team": "nlp"}
+    runs = []
+    for name in ("lost", "kept"):
+        (tmp_path / name).touch()
+        runs.append(recorder.start(name, {}, Destination()))
+        runs[-1].upload([tmp_path / name], "folder")
+        runs[-1].tags(complete)
+    recorder.close(60)
+    lost, kept = (tracking.get_run(run.run_id(0)).data.tags for run in runs)
+    assert complete.keys() & lost.keys() == {"team"}
+    assert complete.keys() & kept.keys() == complete.keys()
 
 
 def test_a_run_that_cannot_start_is_told_once(

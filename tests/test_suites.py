@@ -84,6 +84,20 @@ def test_a_collection(make_trainer: MakeTrainer, tmp_path: Path, tracking: Mlflo
     assert [child.info.run_name for child in children_of(tracking, parent)] == ["3SG_3PL", "1SG_1PL"]
 
 
+def test_a_collection_from_everywhere(
+    make_trainer: MakeTrainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tracking: MlflowClient
+) -> None:
+    """Directories with nothing in common, relative and absolute: below a run that has the type's name."""
+    monkeypatch.chdir(tmp_path)
+    gradiend_mlflow.autolog(topk=10)
+    first = make_trainer("3SG", "3PL", experiment_dir=Path("relative"))
+    second = make_trainer("1SG", "1PL", experiment_dir=tmp_path / "absolute")
+    TrainerCollection(first, second).train()
+    (parent,) = suite_runs(tracking)
+    assert parent.info.run_name == "TrainerCollection"
+    assert len(children_of(tracking, parent)) == 2
+
+
 def test_trained_again_from_gradiends_cache(base_model: str, tmp_path: Path, tracking: MlflowClient) -> None:
     """No second suite, no second runs; what is new goes below a suite of its own."""
     gradiend_mlflow.autolog(topk=10)

@@ -1,0 +1,5 @@
+"""`python -m gradiend_mlflow`: the command line."""
+
+from gradiend_mlflow.cli import main
+
+main(prog_name="gradiend-mlflow")
