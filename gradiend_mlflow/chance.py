@@ -34,7 +34,8 @@ class Chance:
         lift: The overlap over the expected one, so 1 for chance; NaN where nothing is expected.
         p_value: The probability that random selections share as many weights or more: the upper tail
             P(X >= observed) of the hypergeometric distribution, as `scipy.stats.hypergeom.sf(observed - 1, N, k_a,
-            k_b)` gives it. 0 below the smallest float, about 1e-308. NaN on the diagonal, where nothing is tested.
+            k_b)` gives it. 0 below the smallest float, about 1e-308. NaN where nothing is tested: on the diagonal,
+            and where two selections have no weight in common.
         q_value: The same, corrected for the number of pairs by the false discovery rate (Benjamini and Hochberg
             1995): of the pairs with a q-value up to 0.05, about 5 % at most are there by chance.
 
@@ -89,6 +90,8 @@ def chance_of(labels: tuple[str, ...], shared: IntArray, drawn: IntArray, popula
     lift = np.divide(shared, expected, out=np.full(shared.shape, np.nan), where=expected > 0)
     p_value, q_value = np.full((2, *shared.shape), np.nan)
     rows, columns = np.triu_indices(len(labels), k=1)
+    testable = population[rows, columns] > 0
+    rows, columns = rows[testable], columns[testable]
     if len(rows):
         tails = _upper_tails(
             shared[rows, columns], population[rows, columns], drawn[rows, columns], drawn.T[rows, columns]

@@ -132,8 +132,10 @@ def with_seeds(
     if twice:
         raise InvalidInputError(f"these runs are asked for, and are seeds of others that are: {', '.join(twice)}")
     which = "seeds that converged" if seeds == "all_convergent" else "seeds"
-    notes = (f"Fewer than two {which}, so the selected model stands alone: {', '.join(alone)}.",) if alone else ()
-    return rows, notes
+    if not alone:
+        return rows, ()
+    note = f"Fewer than two {which} are logged, so the selected model stands alone: {', '.join(alone)}."
+    return rows, (note,)
 
 
 def pull(rows: pd.DataFrame, *, part: str, topk: float, tracking_uri: str | None) -> Pulled:

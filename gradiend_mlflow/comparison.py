@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -31,6 +32,8 @@ from gradiend_mlflow.topk import TopKSet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+logger = logging.getLogger("gradiend_mlflow")
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,7 +199,8 @@ def compare(
         part: Which of gradiend's four importances.
         topk: How many weights, or which fraction of each run's own input_dim.
         value: Which measure is shown: "intersection" (a count), "intersection_frac" (over the smaller set),
-            "jaccard", "mass_overlap", "cosine", "cosine_signed" or "rbo". All are in `comparison.overlap`.
+            "jaccard", "mass_overlap", "cosine", "cosine_signed", "spearman", "spearman_signed" or "rbo". All are in
+            `comparison.overlap`.
         rbo_p: The parameter p of rank-biased overlap; see `gradiend_mlflow.measures.rbo`.
         labels: How to call the runs: a column of `search_runs`, "params.<name>", "tags.<name>", a mapping from run id,
             or a callable of a row; default gradiend's run_id, else the run's name. Labels that clash are told apart
@@ -240,6 +244,12 @@ def compare(
     skipped = (*unfinished, *unfinished_seeds, *pulled.skipped)
     compared = pulled.rows["run_id" if policy.seed_aggregate is None else TRAINING_RUN].unique().tolist()
     _check_enough(compared, skipped, strict=strict, searched=str(search) if runs is None else "")
+    if skipped:
+        logger.warning(
+            "%d runs that were asked for are not compared; comparison.skipped says why: %s",
+            len(skipped),
+            ", ".join(run.name for run in skipped),
+        )
     names = labels_of(pulled.rows, labels)
     frame = _labelled(pulled.rows, names)
     sets = dict(zip(names, pulled.cut, strict=True))
@@ -261,7 +271,7 @@ def compare(
         seed_overlap=seed_overlap,
         groups=None if groups is None else groups_of(groups, shown),
         skipped=skipped,
-        notes=(*alone, *notes_of(frame, sets, overlap)),
+        notes=(*alone, *notes_of(frame, sets, overlap, topk)),
     )
     if not log:
         return comparison

@@ -10,7 +10,7 @@ import numpy as np
 
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.groups import complete_groups
-from gradiend_mlflow.measures import Value, check_value
+from gradiend_mlflow.measures import SIGNED, Value, check_value
 from gradiend_mlflow.overlap import Overlap
 from gradiend_mlflow.seeds import SeedOverlap
 
@@ -29,6 +29,8 @@ _TITLES = {
     "mass_overlap": "importance on shared weights",
     "cosine": "cosine of the weights, unsigned",
     "cosine_signed": "cosine of the weights",
+    "spearman": "rank correlation of the weights, unsigned",
+    "spearman_signed": "rank correlation of the weights",
     "rbo": "rank-biased overlap",
 }
 
@@ -91,7 +93,7 @@ def plot_heatmap(
         fmt=".0f",
         annot_kws={"fontsize": 9 if n <= 12 else 7},  # noqa: PLR2004
         cmap=cmap,
-        vmin=-100 if value == "cosine_signed" else 0,
+        vmin=-100 if value in SIGNED else 0,
         vmax=None if counts else 100,
         square=True,
         linewidths=0.5 if n <= _ANNOTATED_UP_TO else 0,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -98,6 +98,8 @@ class GroupedOverlap:
     def to_frame(self, value: Value = "intersection_frac") -> pd.DataFrame:
         """One row per group and pair: group, a, b, weights_a, weights_b, shared, the value and its lift over chance.
 
+        Where either set has no weight in the group there is no value: NaN.
+
         Raises:
             InvalidInputError: As for `Overlap.values`.
         """
@@ -116,7 +118,11 @@ class GroupedOverlap:
                         "weights_a": overlap.sizes[rows],
                         "weights_b": overlap.sizes[columns],
                         "shared": overlap.intersection[rows, columns],
-                        value: overlap.values(value)[rows, columns],
+                        value: np.where(
+                            overlap.sizes[rows] * overlap.sizes[columns] > 0,
+                            overlap.values(value)[rows, columns],
+                            np.nan,
+                        ),
                         "lift": overlap.chance().lift[rows, columns],
                     }
                 )
@@ -126,7 +132,7 @@ class GroupedOverlap:
 
 def grouped(overlap: Overlap, grouping: Grouping) -> GroupedOverlap:
     """The overlap within each group; see `Overlap.by_group`."""
-    name_of = _naming(grouping)
+    name_of = _naming(grouping, overlap.space.names)
     group_of = np.array([name_of(param) for param in overlap.space.names], dtype=object)
     params = overlap.space.locate(overlap.keys)[0]
     found = {}
@@ -139,7 +145,7 @@ def grouped(overlap: Overlap, grouping: Grouping) -> GroupedOverlap:
     return GroupedOverlap(found)
 
 
-def _naming(grouping: Grouping) -> Callable[[str], str]:
+def _naming(grouping: Grouping, params: Sequence[str]) -> Callable[[str], str]:
     if isinstance(grouping, str):
         known: dict[str, Callable[[str], str]] = {"layer": layer_of, "component": component_of, "param": str}
         if grouping not in known:
@@ -148,9 +154,14 @@ def _naming(grouping: Grouping) -> Callable[[str], str]:
             )
         return known[grouping]
     if isinstance(grouping, Mapping):
+        if grouping and not any(param in grouping for param in params):
+            raise InvalidInputError(
+                f"grouping names none of the parameters; it has {', '.join(map(repr, list(grouping)[:3]))}, they are "
+                f"{', '.join(map(repr, params[:3]))}, ..."
+            )
         return lambda param: str(grouping.get(param, OTHER))
     if not callable(grouping):
         raise InvalidInputError(
             f"grouping must be a name, a callable or a mapping of parameter names; got {type(grouping).__name__}"
         )
-    return lambda param: str(grouping(param))
+    return lambda param: OTHER if (name := grouping(param)) is None else str(name)

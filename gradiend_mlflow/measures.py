@@ -13,13 +13,25 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
+from scipy.stats import rankdata
 
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.parts import check_choice
 from gradiend_mlflow.space import IntArray
 
-Value = Literal["intersection", "intersection_frac", "jaccard", "mass_overlap", "cosine", "cosine_signed", "rbo"]
+Value = Literal[
+    "intersection",
+    "intersection_frac",
+    "jaccard",
+    "mass_overlap",
+    "cosine",
+    "cosine_signed",
+    "spearman",
+    "spearman_signed",
+    "rbo",
+]
 VALUES: tuple[Value, ...] = get_args(Value)
+SIGNED: tuple[Value, ...] = ("cosine_signed", "spearman_signed")  # from -1 to 1
 RBO_P = 0.98
 
 Matrix = npt.NDArray[np.float64]
@@ -137,13 +149,7 @@ def cosine_signed(sets: RankedSets) -> Matrix:
         InvalidInputError: If the signed weights of a set are not known, or two sets have them for different numbers
             of latent neurons, so that there is no cosine.
     """
-    signed = _known(sets, sets.weights, "signed weights")
-    depths = {label: x.shape[1] for label, x in zip(sets.labels, signed, strict=True)}
-    if len(set(depths.values())) > 1:
-        found = ", ".join(f"{label!r} has {depth}" for label, depth in depths.items())
-        raise InvalidInputError(
-            f"a cosine needs the same number of latent neurons in every set; {found}. The other measures do not."
-        )
+    signed = _signed_weights(sets, "a cosine")
     products = np.zeros((len(signed), len(signed)))
     for neuron in range(signed[0].shape[1]):
         vectors = sets.sparse([x[:, neuron].astype(np.float64) for x in signed])
@@ -152,6 +158,55 @@ def cosine_signed(sets: RankedSets) -> Matrix:
     products = np.triu(products) + np.triu(products, 1).T
     norms = np.sqrt(np.diag(products))
     return np.clip(_divided(products, np.multiply.outer(norms, norms)), -1.0, 1.0)
+
+
+def spearman_signed(sets: RankedSets, length: IntArray) -> Matrix:
+    """Spearman's rank correlation of the signed weights, in [-1, 1]; gradiend's `spearman_signed` with `topk`.
+
+    A set is a vector over all weights, 0 outside the set, as for `cosine_signed`; its entries are replaced by their
+    ranks, those of equal entries by their mean rank, and the correlation is Pearson's of the ranks. So it is about the
+    zeros too: where the sets are small, two that share nothing are nearly uncorrelated. 0 if either vector is
+    constant. gradiend's `spearman` is its absolute value.
+
+    Args:
+        sets: The sets.
+        length: How many weights each pair's vectors are over; shape (N, N), symmetric.
+
+    Raises:
+        InvalidInputError: As for `cosine_signed`.
+    """
+    signed = _signed_weights(sets, "a rank correlation")
+    ranked = [_centred_ranks(x) for x in signed]
+    # Centred ranks are sign * length / 2 + constant; less those of the zeros, only shared weights have products.
+    half = length * signed[0].shape[1] / 2
+    products = np.zeros((3, *length.shape))
+    for neuron in range(signed[0].shape[1]):
+        signs = sets.sparse([sign[:, neuron] for sign, _, _ in ranked])
+        constants = sets.sparse([constant[:, neuron] for _, constant, _ in ranked])
+        mixed = (signs @ constants.T).toarray()
+        products += [(signs @ signs.T).toarray(), mixed + mixed.T, (constants @ constants.T).toarray()]
+    zeros = np.array([zero for _, _, zero in ranked])
+    covariance = half**2 * products[0] + half * products[1] + products[2] - 2 * half * np.multiply.outer(zeros, zeros)
+    own = [np.diag(product)[:, None] for product in products]
+    variance = (
+        half**2 * own[0] + half * own[1] + own[2] - 2 * half * zeros[:, None] ** 2
+    )  # [A, B]: of A, over B's length
+    scale = np.sqrt(np.maximum(variance, 0.0) * np.maximum(variance.T, 0.0))
+    return np.clip(_divided((covariance + covariance.T) / 2, scale), -1.0, 1.0)
+
+
+def _centred_ranks(weights: npt.NDArray[Any]) -> tuple[Matrix, Matrix, float]:
+    """The ranks of a set's entries among zeros, centred, as sign * length / 2 + constant; and that of the zeros.
+
+    With n- negative and n+ positive entries the zeros' centred rank is (n- - n+) / 2, whatever the length.
+    """
+    values = weights.astype(np.float64)
+    positive, negative = values > 0, values < 0
+    zero = (np.count_nonzero(negative) - np.count_nonzero(positive)) / 2
+    constant = np.zeros(values.shape)
+    constant[negative] = rankdata(values[negative]) - 0.5 - zero
+    constant[positive] = rankdata(values[positive]) - 0.5 - np.count_nonzero(positive) - zero
+    return np.sign(values), constant, zero
 
 
 def rbo(sets: RankedSets, p: float = RBO_P) -> Matrix:
@@ -212,6 +267,18 @@ def _shared_depths(sets: RankedSets, series: Matrix) -> tuple[Matrix, Matrix, Ma
         for total, values in zip(sums, (None, early, series[depth - 1]), strict=True):
             total[this, this:] = total[this:, this] = np.bincount(other, weights=values, minlength=n)[this:]
     return sums[0], sums[1], sums[2]
+
+
+def _signed_weights(sets: RankedSets, what: str) -> tuple[npt.NDArray[Any], ...]:
+    """The signed weights of every set, if all are known and of as many latent neurons."""
+    signed = _known(sets, sets.weights, "signed weights")
+    depths = {label: x.shape[1] for label, x in zip(sets.labels, signed, strict=True)}
+    if len(set(depths.values())) > 1:
+        found = ", ".join(f"{label!r} has {depth}" for label, depth in depths.items())
+        raise InvalidInputError(
+            f"{what} needs the same number of latent neurons in every set; {found}. The other measures do not."
+        )
+    return signed
 
 
 def _known(sets: RankedSets, values: tuple[npt.NDArray[Any] | None, ...], what: str) -> tuple[npt.NDArray[Any], ...]:

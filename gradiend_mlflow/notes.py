@@ -10,7 +10,7 @@ from gradiend_mlflow.overlap import Overlap
 from gradiend_mlflow.topk import TopKSet
 
 
-def notes_of(runs: pd.DataFrame, sets: Mapping[str, TopKSet], overlap: Overlap) -> tuple[str, ...]:
+def notes_of(runs: pd.DataFrame, sets: Mapping[str, TopKSet], overlap: Overlap, topk: float) -> tuple[str, ...]:
     """One sentence each; none if there is nothing to say."""
     notes = []
     base_models = list(dict.fromkeys(str(topk_set.space.base_model) for topk_set in sets.values()))
@@ -28,6 +28,9 @@ def notes_of(runs: pd.DataFrame, sets: Mapping[str, TopKSet], overlap: Overlap) 
         apart = _without_common_parameter(overlap)
         if apart:
             notes.append(f"No parameter in common, so nothing to share: {'; '.join(apart)}.")
+    small = [label for label, topk_set in sets.items() if isinstance(topk, int) and len(topk_set) < topk]
+    if small:
+        notes.append(f"Have no {topk:,} inputs, so all that they have are compared: {', '.join(small)}.")
     unconverged = [
         label for label, converged in zip(runs["label"], runs["converged"], strict=True) if converged is False
     ]

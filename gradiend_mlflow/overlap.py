@@ -100,6 +100,26 @@ class Overlap:
         return np.abs(self.cosine_signed)
 
     @cached_property
+    def spearman_signed(self) -> Matrix:
+        """Spearman's correlation of the signed weights, 0 outside the sets, in [-1, 1]; float64, shape (N, N).
+
+        gradiend's measure `spearman_signed` with `topk`, over the weights of the parameters that either run of a pair
+        selects from; see `gradiend_mlflow.measures.spearman_signed`.
+
+        Raises:
+            InvalidInputError: As for `cosine_signed`.
+        """
+        selected = self.selects.astype(np.int64)
+        both = (selected * self.space.sizes) @ selected.T
+        own = np.diag(both)
+        return measures.spearman_signed(self.ranked, np.add.outer(own, own) - both)
+
+    @cached_property
+    def spearman(self) -> Matrix:
+        """The absolute value of `spearman_signed`, in [0, 1]: gradiend's measure `spearman` with `topk`."""
+        return np.abs(self.spearman_signed)
+
+    @cached_property
     def rbo(self) -> Matrix:
         """Rank-biased overlap with `rbo_p`, in [0, 1]; float64, shape (N, N).
 

@@ -146,8 +146,7 @@ def _experiments(
         return store.experiments()
     if names is None and ids is None:
         ids = [store.active_experiment_id()]
-    names = [names] if isinstance(names, str) else list(names or ())
-    ids = [ids] if isinstance(ids, str) else list(map(str, ids or ()))
+    names, ids = _listed("experiment_names", names), _listed("experiment_ids", ids)
     return store.find_experiments(names, ids)
 
 
@@ -169,6 +168,15 @@ def _frame(runs: Iterable[Run], experiments: Mapping[str, Experiment]) -> pd.Dat
     return frame.astype(types)
 
 
+def _listed(name: str, values: Sequence[str] | str | None) -> list[str]:
+    """One value or several as a list."""
+    if values is None or isinstance(values, (str, int)):
+        return [] if values is None else [str(values)]
+    if not isinstance(values, Iterable):
+        raise InvalidInputError(f"{name} must be a string or a sequence of strings; got {values!r}")
+    return list(map(str, values))
+
+
 def _row(run: Run, experiment: Experiment) -> dict[str, Any]:
     sets = sets_of(run.data.tags)
     converged = run.data.tags.get(tags.CONVERGED)
@@ -185,7 +193,7 @@ def _row(run: Run, experiment: Experiment) -> dict[str, Any]:
         "parts": tuple(sets),
         "k": min((entry["k"] for entry in sets.values()), default=0),
         "start_time": datetime.fromtimestamp(run.info.start_time / 1000, tz=timezone.utc),
-        "status": run.info.status,
+        "status": "DELETED" if run.info.lifecycle_stage == "deleted" else run.info.status,
         "experiment_id": experiment.experiment_id,
         "artifact_uri": run.info.artifact_uri,
         "sets": sets,

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from scipy.stats import hypergeom
+from scipy.stats import false_discovery_control, hypergeom
 
 from gradiend_mlflow import InvalidInputError, TopKSet, WeightSpace, compute_overlap
 from tests.test_overlap import SIZE, families
@@ -76,11 +76,17 @@ def test_only_parameters_that_both_have_count() -> None:
 
 
 def test_nothing_in_common_is_no_surprise() -> None:
-    """No common parameter: nothing expected, nothing found."""
-    sets = {name: TopKSet.from_indices([0], space=WeightSpace((name,), ((3,),))) for name in "ab"}
+    """No common parameter: nothing expected, nothing found, nothing to test; other pairs are corrected without it."""
+    spaces = {"a": ("x",), "b": ("y",), "c": ("x", "y")}
+    sets = {
+        label: TopKSet.from_indices([0], space=WeightSpace(names, ((3,),) * len(names)))
+        for label, names in spaces.items()
+    }
     chance = compute_overlap(sets).chance()
-    assert (chance.population[0, 1], chance.expected[0, 1], chance.p_value[0, 1]) == (0, 0, 1)
-    assert np.isnan(chance.lift[0, 1])
+    assert (chance.population[0, 1], chance.expected[0, 1]) == (0, 0)
+    assert np.isnan([chance.lift[0, 1], chance.p_value[0, 1], chance.q_value[0, 1]]).all()
+    tested = chance.p_value[[0, 1], [2, 2]]
+    np.testing.assert_allclose(chance.q_value[[0, 1], [2, 2]], false_discovery_control(tested))
 
 
 def test_a_population_of_ones_own() -> None:

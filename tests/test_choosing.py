@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import logging
 import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -118,6 +119,29 @@ def test_chance_levels_use_the_common_space(world: World, server: str) -> None:
     assert population.loc["a", "c"] == population.loc["c", "d"] == 48
     drawn = sum(param != "layer.0.key" for param, _ in identities(world.sets["a"], 10))
     assert compared.overlap.chance().expected[0, 2] == pytest.approx(drawn * 10 / 48)
+
+
+def test_a_deleted_run_is_not_compared(world: World, server: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Asked for by its id it is named, also in a warning; experiment ids may be numbers."""
+    client = MlflowClient(tracking_uri=server)
+    frame = compare(experiment_names=EXPERIMENTS, topk=10, log=False, tracking_uri=server).runs
+    gone = frame["run_id"][0]
+    client.delete_run(gone)
+    try:
+        with caplog.at_level(logging.WARNING, logger="gradiend_mlflow"):
+            compared = compare(frame["run_id"].tolist(), topk=10, log=False, tracking_uri=server)
+    finally:
+        client.restore_run(gone)
+    assert [(run.run_id, run.reason) for run in compared.skipped] == [(gone, "it is DELETED, not FINISHED")]
+    assert "1 runs that were asked for are not compared; comparison.skipped says why: a" in caplog.text
+    by_number = compare(experiment_ids=int(frame["experiment_id"][0]), topk=10, log=False, tracking_uri=server)
+    assert by_number.matrix.index.tolist() == ["a", "b"]
+
+
+def test_a_set_that_has_no_more_inputs_is_noted(world: World, server: str) -> None:
+    """It is compared with all that it has; the number that was asked for is not its own."""
+    compared = compare(experiment_names=EXPERIMENTS[:1], topk=50, log=False, tracking_uri=server)
+    assert any(note.startswith("Have no 50 inputs") and note.endswith(": b.") for note in compared.notes)
 
 
 def test_groups_of_parameters(world: World, server: str) -> None:

@@ -91,7 +91,7 @@ def test_share_and_overlap_per_group() -> None:
         "intersection_frac": 1.0,
         "lift": pytest.approx(2 / (2 * 3 / 4)),
     }
-    assert frame.loc["layer_0", "intersection_frac"] == 0
+    assert np.isnan(frame.loc["layer_0", "intersection_frac"]), "b has no weight there that could agree or not"
     assert layers.overlaps["layer_1"].chance().population.tolist() == [[4, 4], [4, 4]]
     assert layers.overlaps["layer_0"].chance().population.tolist() == [[4, 0], [0, 0]]
 
@@ -113,6 +113,16 @@ def test_measures_of_a_set_that_has_nothing_there() -> None:
     part = compute_overlap(sets).by_layer().overlaps["layer_0"]
     for value in ("intersection_frac", "jaccard", "mass_overlap", "cosine", "rbo"):
         np.testing.assert_allclose(part.values(value), [[1, 0], [0, 0]])
+
+
+def test_what_belongs_to_no_group_is_other() -> None:
+    """A callable may say None; a mapping that names no parameter at all is a mistake."""
+    overlap = compute_overlap(example())
+    assert overlap.by_group(lambda param: "first" if ".0." in param else None).groups == ("first", "other")
+    with pytest.raises(
+        InvalidInputError, match=r"names none of the parameters; it has 'a', they are 'layer"
+    ):
+        overlap.by_group({"a": "b"})
 
 
 @pytest.mark.parametrize("grouping", ["head", 3])

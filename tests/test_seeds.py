@@ -199,5 +199,5 @@ class TestTrainings:
         compared = compare(experiment_names="pronouns", seeds="all_tried", topk=100, log=False, tracking_uri=server)
         assert compared.matrix.shape == (3, 3)
         assert compared.notes[0] == (
-            "Fewer than two seeds, so the selected model stands alone: 3SG_3PL, 1SG_1PL, 1SG_3SG."
+            "Fewer than two seeds are logged, so the selected model stands alone: 3SG_3PL, 1SG_1PL, 1SG_3SG."
         )
