@@ -17,7 +17,7 @@ demo: $(VENV)/.installed  ## Train six small GRADIENDs, log them, compare them, 
 	$(BIN)/python examples/quickstart.py
 
 test: $(VENV)/.installed  ## Run all tests
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 lint: $(VENV)/.installed  ## Check style and types
 	$(BIN)/ruff check .
