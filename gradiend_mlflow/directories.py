@@ -34,7 +34,7 @@ _OF_MLFLOW = re.compile(r"(m-)?[0-9a-f]{32}")  # a run's or a logged model's dir
 _SEED = re.compile(r"seed_-?\d+")
 _OF_EARLIER_STEP = re.compile(r"(.+)_(?:epoch_\d+|step_\d+|temp|best)")
 _OF_EVALUATIONS = re.compile(r"(encoded_values|encoder_|decoder_).*\.(csv|json|png|pdf|svg)")
-_BLOCK_BYTES = 1 << 20
+_SAMPLES, _SAMPLE_BYTES = 64, 4096
 _STUB_BYTES = 1000  # gradiend may write the first 120 characters of a record instead of the record
 _IN_TRAINING = ("encoded_values.json", "encoded_values.csv")  # of the evaluations by which the best step is found
 
@@ -105,7 +105,8 @@ class TrainingDirectory:
     def fingerprint(self) -> str:
         """A digest of all that a run of it holds, equal as long as nothing has changed.
 
-        Weights count by their size, unless the record beside them is a stub that tells no two trainings apart.
+        Weights count by their size; by samples, too, if the record beside them is a stub that tells no two trainings
+        apart.
         """
         digest = hashlib.sha256()
         for folder, files in sorted(self.files().items()):
@@ -115,9 +116,11 @@ class TrainingDirectory:
         for directory in (self.model, *self.seeds):
             record = _existing(directory / RECORD)
             stub = not record or record[0].stat().st_size < _STUB_BYTES
-            for file in (*record, *_existing(*(directory / name for name in _WEIGHTS))):
-                told_by_size = file.name != RECORD and not stub
-                digest.update(f"{file.stat().st_size}\0".encode() if told_by_size else _digest(file))
+            for file in record:
+                digest.update(_digest(file))
+            for file in _existing(*(directory / name for name in _WEIGHTS)):
+                digest.update(f"{file.stat().st_size}\0".encode())
+                digest.update(_samples(file) if stub else b"")
         return digest.hexdigest()
 
 
@@ -247,11 +250,18 @@ def read_json(file: Path) -> Mapping[str, Any] | None:
 
 
 def _digest(file: Path) -> bytes:
-    digest = hashlib.sha256()
+    return hashlib.sha256(file.read_bytes()).digest()
+
+
+def _samples(file: Path) -> bytes:
+    """Some blocks of a file, evenly spread: enough to tell two trainings' weights apart in no time."""
+    size = file.stat().st_size
     with file.open("rb") as opened:
-        while block := opened.read(_BLOCK_BYTES):
-            digest.update(block)
-    return digest.digest()
+        blocks = []
+        for number in range(_SAMPLES):
+            opened.seek(size * number // _SAMPLES)
+            blocks.append(opened.read(_SAMPLE_BYTES))
+    return b"".join(blocks)
 
 
 def _existing(*files: Path) -> tuple[Path, ...]:

@@ -136,7 +136,7 @@ class Session:
         """The metrics by step of the selected model: as its file has them, or else as they were live."""
         steps = account.steps or self.live_steps.get(int(account.run_tags.get(tags.SEED, -1)), ())
         if not steps and account.gap is not None:
-            logger.warning("%s, so neither does the run", account.gap)
+            logger.warning("The run %s lacks params and metrics: %s", self.name, account.gap)
         for step, values in steps:
             self.run.metrics(step, values)
 
