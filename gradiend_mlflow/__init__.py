@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from gradiend_mlflow.publish import log_topk
     from gradiend_mlflow.runs import load_topk, search_runs
     from gradiend_mlflow.space import WeightSpace
+    from gradiend_mlflow.syncing import sync
     from gradiend_mlflow.topk import TopKSet
 
 _HOMES = {
@@ -55,6 +56,7 @@ _HOMES = {
     "publish": ("log_topk",),
     "runs": ("load_topk", "search_runs"),
     "space": ("WeightSpace",),
+    "syncing": ("sync",),
     "topk": ("TopKSet",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
@@ -85,6 +87,7 @@ __all__ = [  # all strings
     "save_topk",
     "search_runs",
     "start_run",
+    "sync",
 ]
 
 

@@ -7,6 +7,7 @@ import inspect
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from gradiend.trainer.suite import TrainerCollection, TrainerSuite
@@ -131,7 +132,12 @@ def _suite_block(group: Any, callback: MLflowCallback) -> Iterator[None]:
     directories = [trainer.experiment_dir for trainer in group.trainers.values() if trainer.experiment_dir]
     directory = os.path.commonpath(directories) if len(directories) > 1 else None
     about = suite_tags(group, directory)
-    session = Session(callback.options, name=about.get(tags.RUN_ID, type(group).__name__), run_tags=about)
+    session = Session(
+        callback.options,
+        name=about.get(tags.RUN_ID, type(group).__name__),
+        run_tags=about,
+        experiment_dir=Path(directory or directories[0]) if directories else None,
+    )
     session.start_suite()
     token = suite.set(session)
     try:

@@ -27,9 +27,13 @@ RECORD = "training.json"
 CONFIG = "config.json"
 LR_SEARCH = "lr_search.json"
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+JOURNALS = ".gradiend-mlflow"  # what MLflow has not been told yet; see journal.py
 _SEEDS = "seeds"
 _REPORT = "seed_report.json"
-_NOT_TRAININGS = (_SEEDS, "lr_search", "cache", "decoder_mlm_head", "classification_head", "custom_prediction_head")
+_NOT_TRAININGS = (
+    *(_SEEDS, JOURNALS, "lr_search", "cache"),
+    *("decoder_mlm_head", "classification_head", "custom_prediction_head"),
+)
 _SEED = re.compile(r"seed_-?\d+")
 _OF_EARLIER_STEP = re.compile(r"(.+)_(?:epoch_\d+|step_\d+|temp)")
 _OF_EVALUATIONS = re.compile(r"(encoded_values|encoder_|decoder_).*\.(csv|json|png|pdf|svg)")
@@ -87,7 +91,11 @@ class TrainingDirectory:
         for file in sorted(self.experiment_dir.glob("**/decoder_probability_shifts*")):
             folder = file.parent
             between = folder.relative_to(self.experiment_dir).parts
-            if between and not any((self.experiment_dir / part / "model").exists() for part in between):
+            if (
+                between
+                and JOURNALS not in between
+                and not any((self.experiment_dir / part / "model").exists() for part in between)
+            ):
                 yield folder
                 return
 

@@ -29,3 +29,7 @@ class SpaceConflictError(GradiendMLflowError):
 
 class StoreError(GradiendMLflowError):
     """MLflow could not be asked, or does not hold what was asked for."""
+
+
+class UnavailableError(StoreError):
+    """MLflow cannot be reached, or is not up to a request at the moment; the same request may work later."""

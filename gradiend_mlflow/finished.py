@@ -42,7 +42,7 @@ class Account:
 
     `directory` holds the model, with weights if `has_weights`; `steps` are its metrics by step, ascending; `metrics`
     those without one; `gap` is what its files should say and do not;
-    `fingerprint` is that of the training's directory, empty for seeds.
+    `fingerprint` is that of the training's directory `experiment_dir`, both empty for seeds.
     """
 
     directory: Path
@@ -60,6 +60,7 @@ class Account:
     gap: str | None = None
     seeds: tuple[Account, ...] = ()
     fingerprint: str = ""
+    experiment_dir: Path | None = None
 
 
 def account_of(
@@ -107,6 +108,7 @@ def account_of(
         gap=f"{training.model / RECORD} holds no params and no metrics" if record is _NO_RECORD else None,
         seeds=seed_accounts(training, name, about),
         fingerprint=training.fingerprint(),
+        experiment_dir=training.experiment_dir,
     )
 
 
