@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -125,7 +126,7 @@ class Backfill:
             return False
         logged = self._logged(run, account)
         steps = [((key, step), value) for step, values in account.steps for key, value in values.items()]
-        return all(logged.get(where, as_stored(value)) == as_stored(value) for where, value in steps)
+        return all(where not in logged or _is_same(logged[where], as_stored(value)) for where, value in steps)
 
     def _logged(self, run: Run, account: Account) -> dict[tuple[str, int], float]:
         """What a run holds of the account's metrics, by key and step."""
@@ -200,6 +201,10 @@ class Backfill:
             self._store.upload(run_id, account.directory, tags.MODEL_FOLDER)
         elif self._options.log_models:
             self._store.link_model(run_id, self.experiment_id, account.name, account.directory, account.params)
+
+
+def _is_same(value: float, other: float) -> bool:
+    return value == other or (math.isnan(value) and math.isnan(other))
 
 
 def _points(account: Account) -> list[MetricPoint]:

@@ -130,7 +130,9 @@ class Delivery:
         elif isinstance(record, LinkModel):
             self._store.link_model(run_id, self._experiments[run_id], record.name, record.directory, record.params)
         elif record.key not in self._adopted:
-            self._store.end_run(run_id, record.status, record.end_time)
+            # A replay prints no links: it may be of a hundred runs.
+            end = self._store.end_imported_run if self._again else self._store.end_run
+            end(run_id, record.status, record.end_time)
 
     def _write_params(self, record: LogParams, run_id: str) -> None:
         refused = self._store.log_params(run_id, record.params)

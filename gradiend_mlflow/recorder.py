@@ -32,7 +32,7 @@ logger = logging.getLogger("gradiend_mlflow")
 _QUEUE_SIZE = 100_000
 # How long the worker waits for more metrics before it sends those that it has: one request a second, not one a step.
 _GATHER_SECONDS = 1.0
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 30.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 10.0
 _TRIES = 3  # then a record is set aside, if the server answers to others
 _LOOK_SECONDS = 0.05  # how often one who waits looks whether waiting is vain
 
@@ -255,16 +255,20 @@ class Recorder:
             try:
                 self._delivery.deliver(record)
             except UnavailableError as error:
-                if attempt >= _TRIES and self._store.patience.answered and self._store.is_answering():
+                if self._is_about_this_one(attempt):
                     self._delivery.set_aside(record, error)
                     break
-                if attempt > 1:
+                if attempt >= (_TRIES if self._store.patience.answered else 2):
                     self._say_outage(error)
             else:
                 break
             self._hurry.wait(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
         self._say_it_is_back()
+
+    def _is_about_this_one(self, attempt: int) -> bool:
+        """Whether the server is well, and only answers this record with a fault."""
+        return attempt >= _TRIES and self._store.patience.answered and self._store.is_answering()
 
 
 def joined(records: Iterable[Record]) -> Iterator[Record]:

@@ -6,6 +6,7 @@ Nothing here touches MLflow's global state: no active run, no `set_tracking_uri`
 from __future__ import annotations
 
 import difflib
+import math
 import re
 import shutil
 import sys
@@ -399,7 +400,9 @@ def is_long_param(value: str) -> bool:
 
 
 def as_stored(value: float) -> float:
-    """A metric's value as MLflow's databases give it back: they keep infinity as the largest number."""
+    """A metric's value as MLflow's databases give it back: infinity is the largest number there."""
+    if math.isnan(value):
+        return value
     return max(-sys.float_info.max, min(sys.float_info.max, value))
 
 
