@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from gradiend_mlflow.runs import search_runs
     from gradiend_mlflow.seeds import SeedOverlap
     from gradiend_mlflow.space import WeightSpace
+    from gradiend_mlflow.syncing import sync
     from gradiend_mlflow.topk import TopKSet
 
 _HOMES = {
@@ -69,6 +70,7 @@ _HOMES = {
     "runs": ("search_runs",),
     "seeds": ("SeedOverlap",),
     "space": ("WeightSpace",),
+    "syncing": ("sync",),
     "topk": ("TopKSet",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
@@ -105,6 +107,7 @@ __all__ = [  # all strings
     "save_topk",
     "search_runs",
     "start_run",
+    "sync",
 ]
 
 

@@ -6,6 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from gradiend.trainer.suite import TrainerCollection, TrainerSuite
@@ -129,7 +130,12 @@ def _train_suite(new_callback: NewCallback, original: Callable[..., Any], self: 
 
 def _suite_session(group: Any, callback: MLflowCallback) -> Session:
     about = suite_tags(group)
-    session = Session(callback.options, name=about.get(tags.RUN_ID) or type(group).__name__, run_tags=about)
+    session = Session(
+        callback.options,
+        name=about.get(tags.RUN_ID) or type(group).__name__,
+        run_tags=about,
+        experiment_dir=Path(about[tags.DIRECTORY]) if tags.DIRECTORY in about else None,
+    )
     session.start_suite()
     return session
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -149,7 +150,7 @@ class Backfill:
             return False
         logged = self._logged(run, account)
         steps = [((key, step), value) for step, values in account.steps for key, value in values.items()]
-        return all(logged.get(where, as_stored(value)) == as_stored(value) for where, value in steps)
+        return all(where not in logged or _is_same(logged[where], as_stored(value)) for where, value in steps)
 
     def _logged(self, run: Run, account: Account) -> dict[tuple[str, int], float]:
         """What a run holds of the account's metrics, by key and step."""
@@ -176,7 +177,7 @@ class Backfill:
         logged = {} if run is None else self._logged(run, account)
         params = {} if run is None else run.data.params
         refused = store.log_params(run_id, {key: value for key, value in account.params.items() if key not in params})
-        new = [point for point in _points(account) if logged.get((point.key, point.step)) != as_stored(point.value)]
+        new = [point for point in _points(account) if not _is_logged(point, logged)]
         refused_points = store.log_metrics(run_id, new)
         if refused or refused_points:
             logger.warning("MLflow refuses these of %s: %s %s", account.directory, list(refused), refused_points)
@@ -248,6 +249,15 @@ def _stage(account: Account, options: LogOptions, folder: Path) -> dict[Path, St
         for number, each in enumerate((account, *account.seeds))
         if each.has_weights
     }
+
+
+def _is_logged(point: MetricPoint, logged: Mapping[tuple[str, int], float]) -> bool:
+    where = (point.key, point.step)
+    return where in logged and _is_same(logged[where], as_stored(point.value))
+
+
+def _is_same(value: float, other: float) -> bool:
+    return value == other or (math.isnan(value) and math.isnan(other))
 
 
 def _points(account: Account) -> list[MetricPoint]:

@@ -132,7 +132,11 @@ def training_block(trainer: Any, callback: MLflowCallback) -> Iterator[Session |
         yield None
         return
     session = Session(
-        callback.options, name=_name_of(trainer), run_tags=trainer_tags(trainer), suite=_suite_for(callback)
+        callback.options,
+        name=_name_of(trainer),
+        run_tags=trainer_tags(trainer),
+        suite=_suite_for(callback),
+        experiment_dir=Path(trainer.experiment_dir) if trainer.experiment_dir else None,
     )
     before = callback.serve(session)
     remember(trainer, None)  # evaluations of an earlier training's model are over

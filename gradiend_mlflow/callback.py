@@ -15,7 +15,7 @@ from mlflow.utils.autologging_utils import ExceptionSafeAbstractClass, is_testin
 from gradiend_mlflow import tags
 from gradiend_mlflow.options import DEFAULT_DEADLINE, LogModels, LogOptions
 from gradiend_mlflow.parts import DEFAULT_TOPK, PARTS
-from gradiend_mlflow.recorder import RunWriter
+from gradiend_mlflow.run_writer import RunWriter
 from gradiend_mlflow.session import Session, run_id_of
 from gradiend_mlflow.training import Outcome, is_first_rank, is_multi_seed, params_of, seed_of, step_metrics
 
@@ -179,7 +179,9 @@ class MLflowCallback(_Configured, metaclass=ExceptionSafeAbstractClass):
             # gradiend does not call on_train_end when a training fails.
             self._loop.session.close("FAILED", "the training ended without reaching its end")
         output_dir = str(config.get("output_dir") or "")
-        session = self._session or Session(self.options, name=_name_of(output_dir), run_tags={})
+        session = self._session or Session(
+            self.options, name=_name_of(output_dir), run_tags={}, experiment_dir=_experiment_dir(config)
+        )
         alone = self._session is None
         seed = seed_of(config)
         if is_multi_seed(config) and not alone and seed is not None:
@@ -262,6 +264,14 @@ def _stamp(directory: Path) -> int | None:
         return (directory / "config.json").stat().st_mtime_ns
     except OSError:
         return None
+
+
+def _experiment_dir(config: Mapping[str, Any]) -> Path | None:
+    """Where the training's results lie, as far as its config says; a seed's own directory may be removed or copied."""
+    if not config.get("experiment_dir") or not config.get("output_dir"):
+        return None
+    model = Path(str(config["output_dir"])).absolute()
+    return model.parents[1] if model.parent.name == "seeds" else model.parent
 
 
 def _name_of(output_dir: str) -> str:

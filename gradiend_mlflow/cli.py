@@ -91,6 +91,30 @@ def import_command(
         raise click.exceptions.Exit(1)
 
 
+@main.command("sync")
+@click.argument("path", type=click.Path(path_type=Path))
+@_TRACKING_URI
+@click.option("--quiet", is_flag=True, help="No progress bar, and only failures.")
+def sync_command(path: Path, *, tracking_uri: str | None, quiet: bool) -> None:
+    """Send to MLflow what trainings below PATH could not send, and end the runs of those that were killed.
+
+    A training that is still running is left alone. It may be done again, and by several at once. What fails is named,
+    and stays for another time; then the exit code is 1. Without --tracking-uri each goes where its training logged.
+    """
+    from gradiend_mlflow.syncing import sync
+
+    try:
+        frame = sync(path, tracking_uri=tracking_uri, progress=not quiet)
+    except GradiendMLflowError as error:
+        raise click.ClickException(str(error)) from error
+    frame["run_id"] = [", ".join(run_ids) or None for run_ids in frame["run_ids"]]
+    if frame.empty and not quiet:
+        click.echo("nothing to send")
+    _report(frame, quiet=quiet)
+    if (frame["result"] == "failed").any():
+        raise click.exceptions.Exit(1)
+
+
 def _pair(text: str) -> tuple[str, str]:
     key, separator, value = text.partition("=")
     if not separator or not key:
@@ -104,7 +128,8 @@ def _report(frame: pd.DataFrame, *, quiet: bool) -> None:
         if row["result"] == "failed":
             click.echo(f"failed    {row['directory']}{note}", err=True)
         elif not quiet:
-            click.echo(f"{row['result']:<9} {row['directory']}  ->  run {row['run_id']}{note}")
-    if not quiet:
+            run = f"  ->  run {row['run_id']}" if row["run_id"] else ""
+            click.echo(f"{row['result']:<9} {row['directory']}{run}{note}")
+    if not quiet and not frame.empty:
         counts = frame["result"].value_counts()
         click.echo(", ".join(f"{count} {result}" for result, count in counts.items()))

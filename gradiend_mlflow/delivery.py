@@ -6,10 +6,11 @@ import logging
 import threading
 
 from gradiend_mlflow import tags
-from gradiend_mlflow.errors import StoreError
+from gradiend_mlflow.errors import StoreError, UnavailableError
 from gradiend_mlflow.records import (
     Destination,
     EndRun,
+    KnownRun,
     LinkModel,
     LogMetrics,
     LogParams,
@@ -19,24 +20,34 @@ from gradiend_mlflow.records import (
     StartRun,
     Upload,
 )
-from gradiend_mlflow.store import Store
+from gradiend_mlflow.store import DEFAULT_EXPERIMENT_ID, Store, is_long_param
 
 logger = logging.getLogger("gradiend_mlflow")
 
 
 class Delivery:
-    """Carries records out, one after the other; knows MLflow's id of every run that it started."""
+    """Carries records out, one after the other; knows MLflow's id of every run that it started.
 
-    def __init__(self, store: Store) -> None:
+    Args:
+        store: Where to.
+        again: Whether the records may have been carried out before, in part or all: then runs that are there are
+            found instead of started. Everything else is the same when it is done twice.
+    """
+
+    def __init__(self, store: Store, *, again: bool = False) -> None:
         self._store = store
+        self._again = again
         self._run_ids: dict[str, str] = {}
         self._adopted: set[str] = set()
         self._deferred: dict[str, StartRun] = {}
         self._untrue: dict[str, set[str]] = {}  # by run, the tags that say of lost records that they are there
         self._experiments: dict[str, str] = {}  # by MLflow's run id
+        self._doubtful: set[str] = set()  # the keys of runs whose start was not confirmed
         self._known = threading.Condition()
         self._warned = False
-        self.lost = 0
+        self.reason = ""  # of the first failure
+        self.refused = 0  # values that MLflow will never take
+        self.undelivered = 0  # values and other records that failed for another reason than an outage
 
     def wait_for(self, key: str, timeout: float) -> str | None:
         """MLflow's id of a run, or None if it has none within `timeout` seconds."""
@@ -44,24 +55,44 @@ class Delivery:
             self._known.wait_for(lambda: key in self._run_ids, timeout)
             return self._run_ids.get(key)
 
+    def known_runs(self) -> list[KnownRun]:
+        """The runs that are there."""
+        with self._known:
+            return [KnownRun(key, run_id, self._experiments[run_id]) for key, run_id in self._run_ids.items()]
+
     def deliver(self, record: Record) -> None:
-        """Carry one record out; a failure is counted, and the first one told."""
+        """Carry one record out; a failure is counted, and the first one told.
+
+        Raises:
+            UnavailableError: If it may work later.
+        """
         try:
             self._carry_out(record)
+        except UnavailableError:
+            if isinstance(record, StartRun):
+                self._doubtful.add(record.key)
+            raise
         except Exception as error:
-            self._untrue.setdefault(record.key, set()).update(
-                {tags.TOPK, tags.FINGERPRINT} if isinstance(record, Upload) else {tags.FINGERPRINT}
-            )
-            self._lose(len(record.points) if isinstance(record, LogMetrics) else 1, error)
+            self.set_aside(record, error)
 
-    def _lose(self, count: int, reason: object) -> None:
-        self.lost += count
+    def set_aside(self, record: Record, reason: object) -> None:
+        """Give a record up, so that it holds up no other."""
+        self._untrue.setdefault(record.key, set()).update(
+            {tags.TOPK, tags.FINGERPRINT} if isinstance(record, Upload) else {tags.FINGERPRINT}
+        )
+        self.undelivered += len(record.points) if isinstance(record, LogMetrics) else 1
+        self._tell(reason)
+
+    def _tell(self, reason: object) -> None:
         if not self._warned:
             self._warned = True
+            self.reason = str(reason)
             logger.warning("Logging to MLflow failed; the training goes on. %s", reason)
 
     def _carry_out(self, record: Record) -> None:
-        if isinstance(record, StartRun):
+        if isinstance(record, KnownRun):
+            self._note(record.key, record.run_id, record.experiment_id)
+        elif isinstance(record, StartRun):
             if record.deferred:
                 self._deferred[record.key] = record
             else:
@@ -72,9 +103,14 @@ class Delivery:
             self._write(record, self._run_id(record.key))
 
     def _run_id(self, key: str) -> str:
-        deferred = self._deferred.pop(key, None)
+        deferred = self._deferred.get(key)
         if deferred is not None:
-            self._start(deferred)
+            try:
+                self._start(deferred)
+            except UnavailableError:
+                self._doubtful.add(key)
+                raise
+            del self._deferred[key]
         run_id = self._run_ids.get(key)
         if run_id is None:
             raise StoreError("its run was never started")
@@ -84,48 +120,64 @@ class Delivery:
         if isinstance(record, LogMetrics):
             refused_points = self._store.log_metrics(run_id, record.points)
             if refused_points:
-                self._lose(len(refused_points), f"MLflow refuses the metric {refused_points[0]}")
+                self.refused += len(refused_points)
+                self._tell(f"MLflow refuses the metric {refused_points[0]}")
         elif isinstance(record, LogParams):
-            refused = self._store.log_params(run_id, record.params)
-            if refused:
-                logger.warning("The run %s already has other values of these params: %s", run_id, ", ".join(refused))
+            self._write_params(record, run_id)
         elif isinstance(record, SetTags):
-            self._store.set_tags(run_id, self._true_tags(record))
+            self._write_tags(record, run_id)
         elif isinstance(record, Upload):
             self._store.upload(run_id, record.file, record.folder)
         elif isinstance(record, LinkModel):
             self._store.link_model(run_id, self._experiments[run_id], record.name, record.directory, record.params)
         elif record.key not in self._adopted:
-            self._store.end_run(run_id, record.status, record.end_time)
+            # A replay prints no links: it may be of a hundred runs.
+            end = self._store.end_imported_run if self._again else self._store.end_run
+            end(run_id, record.status, record.end_time)
 
-    def _true_tags(self, record: SetTags) -> dict[str, str]:
-        """The tags without those that say that something is there which was lost."""
-        untrue = self._untrue.get(record.key, ())
-        return {key: value for key, value in record.run_tags.items() if key not in untrue}
+    def _write_params(self, record: LogParams, run_id: str) -> None:
+        refused = self._store.log_params(run_id, record.params)
+        if refused:
+            logger.warning("The run %s already has other values of these params: %s", run_id, ", ".join(refused))
+        cut = [key for key, value in record.params.items() if is_long_param(value)]
+        if cut:
+            logger.warning("MLflow takes no param as long as these; they are cut: %s", ", ".join(cut))
+
+    def _write_tags(self, record: SetTags, run_id: str) -> None:
+        run_tags = dict(record.run_tags)
+        for claim in self._untrue.get(record.key, ()):
+            self.undelivered += run_tags.pop(claim, None) is not None
+        self._store.set_tags(run_id, run_tags)
 
     def _start(self, record: StartRun) -> None:
         adopt = record.destination.adopt
         parent = None if record.parent is None else self._run_id(record.parent)
         if adopt is not None:
             active = self._store.run(adopt)
-            if tags.KIND not in active.data.tags:
-                self._store.set_tags(adopt, record.run_tags)
+            if active.data.tags.get(tags.KEY, record.key if tags.KIND not in active.data.tags else "") == record.key:
+                self._store.set_tags(adopt, {**record.run_tags, tags.KEY: record.key})
                 self._adopted.add(record.key)
                 self._note(record.key, adopt, active.info.experiment_id)
                 return
             # It already holds a training: a second one becomes its child instead of overwriting it.
             parent = adopt
             self._experiments[adopt] = active.info.experiment_id
-        run_tags = dict(record.run_tags)
+        run_tags = {**record.run_tags, tags.KEY: record.key}
         if parent is not None:
             run_tags[tags.MLFLOW_PARENT] = parent
             experiment_id = self._experiments[parent]
         else:
             experiment_id = self._experiment(record.destination)
-        run_id = self._store.create_run(
+        run_id = self._started_before(experiment_id, record.key) or self._store.create_run(
             experiment_id, name=record.name, run_tags=run_tags, start_time=record.start_time
         )
         self._note(record.key, run_id, experiment_id)
+
+    def _started_before(self, experiment_id: str, key: str) -> str | None:
+        """The run of that key, if it may be there: its start was said before, or the answer to it was lost."""
+        if not self._again and key not in self._doubtful:
+            return None
+        return self._store.run_of_key(experiment_id, key)
 
     def _record(self, record: RecordAccount) -> None:
         from gradiend_mlflow.backfill import Backfill
@@ -148,7 +200,10 @@ class Delivery:
     def _experiment(self, destination: Destination) -> str:
         if destination.experiment_name is not None:
             return self._store.experiment_id(destination.experiment_name)
-        return destination.experiment_id or self._store.active_experiment_id()
+        if destination.experiment_id is not None:
+            return destination.experiment_id
+        # What is active now is not what was active when it was said.
+        return DEFAULT_EXPERIMENT_ID if self._again else self._store.active_experiment_id()
 
     def _note(self, key: str, run_id: str, experiment_id: str) -> None:
         with self._known:

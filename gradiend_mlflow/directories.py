@@ -27,6 +27,7 @@ RECORD = "training.json"
 CONFIG = "config.json"
 LR_SEARCH = "lr_search.json"
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+JOURNALS = ".gradiend-mlflow"  # what MLflow has not been told yet; see journal.py
 _SEEDS = "seeds"
 _REPORT = "seed_report.json"
 _NOT_TRAININGS = (_SEEDS, "lr_search", "cache", "decoder_mlm_head", "classification_head", "custom_prediction_head")
@@ -176,7 +177,7 @@ def _walk(path: Path, faults: list[tuple[Path, str]]) -> Iterator[Path]:
         is_experiment = {"model", "model_best", LR_SEARCH, RECORD} & {*below, *names} or _has_seeds(Path(folder))
         # What runs hold in MLflow's store are copies.
         skip = _NOT_TRAININGS if is_experiment else ("artifacts",) if _OF_MLFLOW.fullmatch(Path(folder).name) else ()
-        below[:] = sorted(name for name in below if name not in skip)
+        below[:] = sorted(name for name in below if name not in (JOURNALS, *skip))
         yield Path(folder)
 
 

@@ -33,3 +33,7 @@ class StoreError(GradiendMLflowError):
 
 class SkippedRunsError(GradiendMLflowError):
     """A strict comparison would have to leave out runs; the text names each with its reason."""
+
+
+class UnavailableError(StoreError):
+    """MLflow cannot be reached, or is not up to a request at the moment; the same request may work later."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,8 @@ from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.parts import DEFAULT_TOPK, PARTS, check_parts, check_topk
 
 DEFAULT_DEADLINE = 60.0
+
+_TAG_NAME = re.compile(r"[\w./ :-]{1,250}")
 
 LogModels = bool | Literal["external"]
 
@@ -40,6 +43,11 @@ class LogOptions:
         if reserved:
             raise InvalidInputError(
                 f"extra_tags may not begin with 'gradiend.', which the plugin sets; got {reserved}"
+            )
+        odd = [name for name in self.extra_tags or () if not _TAG_NAME.fullmatch(str(name))]
+        if odd:
+            raise InvalidInputError(
+                f"MLflow takes letters, digits and / . _ - : and spaces in a tag's name, up to 250; got {odd}"
             )
         if self.log_models not in (True, False, *get_args(get_args(LogModels)[1])):
             raise InvalidInputError(f'log_models must be True, False or "external"; got {self.log_models!r}')

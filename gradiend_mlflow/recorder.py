@@ -1,88 +1,40 @@
 """Delivery: what a training says is queued here and sent to MLflow by a thread of its own.
 
-The training's thread only ever puts a record into a queue. Whatever MLflow does - refuse, hang, disappear - happens
-in the worker, which reports it once and goes on.
+The training's thread writes each record into the journal and puts it into a queue. Whatever MLflow does - refuse,
+hang, disappear - happens in the worker, which reports it once and tries again.
 """
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import itertools
 import logging
-import tempfile
+import queue
 import threading
+import time
 import uuid
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from gradiend_mlflow.delivery import Delivery
+from gradiend_mlflow.errors import UnavailableError
 from gradiend_mlflow.finished import Account
+from gradiend_mlflow.notebook import Notebook
 from gradiend_mlflow.options import LogOptions
-from gradiend_mlflow.records import (
-    Destination,
-    EndRun,
-    LinkModel,
-    LogMetrics,
-    LogParams,
-    Record,
-    RecordAccount,
-    SetTags,
-    StartRun,
-    Upload,
-)
-from gradiend_mlflow.store import MetricPoint, Store, now_ms
+from gradiend_mlflow.records import Destination, EndRun, LogMetrics, Record, RecordAccount, StartRun
+from gradiend_mlflow.run_writer import RunWriter
+from gradiend_mlflow.store import Store, now_ms
 
 logger = logging.getLogger("gradiend_mlflow")
 
 _QUEUE_SIZE = 100_000
 # How long the worker waits for more metrics before it sends those that it has: one request a second, not one a step.
 _GATHER_SECONDS = 1.0
-_IDLE_SECONDS = 2.0  # then a worker with nothing to do ends; the next record starts another
-
-
-class RunWriter:
-    """One run as the training sees it: every method returns at once and never raises."""
-
-    def __init__(self, recorder: Recorder, key: str) -> None:
-        self._recorder = recorder
-        self.key = key
-
-    def child(self, name: str, run_tags: Mapping[str, str], *, start_time: int | None = None) -> RunWriter:
-        """Start a run below this one."""
-        return self._recorder.start(name, run_tags, Destination(), parent=self.key, start_time=start_time)
-
-    def metrics(self, step: int, values: Mapping[str, float]) -> None:
-        """Log values of one step."""
-        stamp = now_ms()
-        points = tuple(MetricPoint(key, value, stamp, step) for key, value in values.items())
-        if points:
-            self._recorder.put(LogMetrics(self.key, points))
-
-    def params(self, params: Mapping[str, str]) -> None:
-        """Log params."""
-        self._recorder.put(LogParams(self.key, dict(params)))
-
-    def tags(self, run_tags: Mapping[str, str]) -> None:
-        """Set tags."""
-        if run_tags:
-            self._recorder.put(SetTags(self.key, dict(run_tags)))
-
-    def upload(self, files: Sequence[Path], folder: str) -> None:
-        """Log files that stay unchanged until the recorder is closed."""
-        for file in files:
-            self._recorder.put(Upload(self.key, file, folder))
-
-    def link_model(self, name: str, directory: Path, params: Mapping[str, str]) -> None:
-        """Register a checkpoint that stays where it is as an external model of this run."""
-        self._recorder.put(LinkModel(self.key, name, directory, dict(params)))
-
-    def end(self, status: str) -> None:
-        """End the run: FINISHED, FAILED or KILLED."""
-        self._recorder.put(EndRun(self.key, status, now_ms()))
-
-    def run_id(self, timeout: float) -> str | None:
-        """MLflow's id of the run, or None if it has none within `timeout` seconds."""
-        return self._recorder.run_id(self.key, timeout)
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 10.0
+_TRIES = 3  # then a record is set aside, if the server answers to others
+_LOOK_SECONDS = 0.05  # how often one who waits looks whether waiting is vain
 
 
 class Recorder:
@@ -90,25 +42,33 @@ class Recorder:
 
     Args:
         store: Where to deliver.
+        experiment_dir: Where gradiend puts what the training leaves: there the journal is kept until all is
+            delivered. None: there is no journal.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, experiment_dir: Path | None = None) -> None:
         self._store = store
-        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._queue: queue.Queue[Record | None] = queue.Queue(_QUEUE_SIZE)
         self._delivery = Delivery(store)
-        self._changed = threading.Condition()  # guards all that follows
-        self._queue: deque[Record] = deque()
-        self._pending = 0  # queued, or being delivered
-        self._hurry = False
+        self._notebook = Notebook(experiment_dir, store, self._delivery)
+        self._open: set[str] = set()  # the keys of the runs that have not ended
+        self._closing = threading.Event()
+        self._hurry = threading.Event()
+        self._deadline = 0.0
         self._dropped = 0
-        self._told = 0
+        self._taken: deque[Record] = deque()  # from the queue, and not delivered yet
+        self._outage_told = False
+        self._told = (0, 0)
+        self._staging = False  # whether files are being written that are not queued yet
         self._worker: threading.Thread | None = None
+        self._running = False
+        self._lock = threading.Lock()
 
     def new_folder(self) -> Path:
         """A new, empty folder whose files live until all is delivered."""
-        if self._temporary is None:
-            self._temporary = tempfile.TemporaryDirectory(prefix="gradiend-mlflow-", ignore_cleanup_errors=True)
-        return Path(tempfile.mkdtemp(dir=self._temporary.name))
+        with self._lock:
+            self._staging = True
+            return self._notebook.new_folder()
 
     def start(
         self,
@@ -141,70 +101,177 @@ class Recorder:
         return RunWriter(self, key)
 
     def put(self, record: Record) -> None:
-        """Queue a record; if the queue is full it is dropped and counted, never waited for."""
-        with self._changed:
-            if self._pending >= _QUEUE_SIZE:
+        """Write a record down and queue it; if the queue is full it is left to the journal, never waited for."""
+        with self._lock:
+            if isinstance(record, StartRun):
+                self._open.add(record.key)
+            elif isinstance(record, EndRun):
+                self._open.discard(record.key)
+            self._notebook.write(record)
+            try:
+                self._queue.put_nowait(record)
+            except queue.Full:
                 self._dropped += 1
-                return
-            self._queue.append(record)
-            self._pending += 1
-            if self._worker is None:
-                self._worker = threading.Thread(target=self._work, name="gradiend-mlflow", daemon=True)
-                self._worker.start()
-            self._changed.notify_all()
+            self._ensure_worker()
 
     def run_id(self, key: str, timeout: float) -> str | None:
-        """MLflow's id of a run, once it is there."""
-        return self._delivery.wait_for(key, timeout)
+        """MLflow's id of a run, once it is there; None if it is not within `timeout` seconds, or waiting is vain."""
+        until = time.monotonic() + timeout
+        while True:
+            left = until - time.monotonic()
+            found = self._delivery.wait_for(key, max(0.0, min(left, _LOOK_SECONDS)))
+            if found is not None or left <= 0 or self._store.stalled:
+                return found
 
     def close(self, deadline: float) -> None:
-        """Wait until all is delivered that is queued; after `deadline` seconds leave the rest to the worker.
+        """Deliver what is queued; after `deadline` seconds leave the rest to the worker and say so.
 
-        More may be put afterwards, and closed again.
+        With a journal nothing is lost, and so nobody waits for a server that does not answer. More may be put
+        afterwards, and closed again.
         """
-        with self._changed:
-            self._hurry = True
-            self._changed.notify_all()
-            done = self._changed.wait_for(lambda: not self._pending, deadline)
-            self._hurry = False
-            waiting, lost = self._pending, self._dropped + self._delivery.lost
-            told, self._told = self._told, lost
-        if not done:
+        self._deadline = deadline
+        self._staging = False
+        through = self._wait(deadline)
+        self._say_failed()
+        self._notebook.check()
+        atexit.unregister(self.finish)
+        if not through:
+            self._say_unsent()
+            atexit.register(self.finish)
+
+    def finish(self) -> None:
+        """The process ends: wait once more by the same rules, and say what is left for `sync`."""
+        if not self._wait(self._deadline):
+            self._notebook.say_unsent(self._waiting() + self._dropped + self._delivery.undelivered)
+
+    # --------------------------------------------------------------------------------------------------------- waiting
+
+    def _wait(self, deadline: float) -> bool:
+        """Whether all is through within `deadline` seconds; given up if waiting is vain and nothing is lost by it."""
+        until = time.monotonic() + deadline
+        self._store.patience.forgive()
+        self._hurry.set()
+        while self._is_working():
+            if not self._closing.is_set():
+                self._closing.set()
+                with contextlib.suppress(queue.Full):  # then the worker notices the event when it is through
+                    self._queue.put_nowait(None)
+            with self._lock:
+                worker = self._ensure_worker()
+            worker.join(min(_LOOK_SECONDS, max(0.0, until - time.monotonic())))
+            if time.monotonic() >= until or (self._notebook.keeps and self._store.stalled):
+                return not self._is_working()
+        with self._lock:
+            self._settle()
+        return True
+
+    def _is_working(self) -> bool:
+        return self._running or not self._queue.empty()
+
+    def _waiting(self) -> int:
+        return len(self._taken) + sum(record is not None for record in tuple(self._queue.queue))
+
+    def _settle(self) -> None:
+        """Nothing waits: the journal has done its work, unless more is to come."""
+        if not (self._running or self._open or self._staging or self._dropped):
+            self._notebook.close()
+
+    # --------------------------------------------------------------------------------------------------------- telling
+
+    def _say_unsent(self) -> None:
+        if self._notebook.keeps and self._store.stalled:
+            self._say_outage("It does not answer.")
+            return
+        logger.warning(
+            "MLflow on %s has not taken everything within %s s; %d records still wait and are sent in the "
+            "background while this process lives%s. A longer wait: deadline=...",
+            self._store.shown_uri,
+            self._deadline,
+            self._waiting(),
+            self._notebook.meanwhile,
+        )
+
+    def _say_failed(self) -> None:
+        refused, kept = self._delivery.refused, self._dropped + self._delivery.undelivered
+        if not self._notebook.keeps:
+            refused, kept = refused + kept, 0
+        before, self._told = self._told, (refused, kept)
+        if refused > before[0]:
+            logger.warning("%d values could not be logged to MLflow on %s", refused, self._store.shown_uri)
+        if kept > before[1]:
+            self._notebook.say_unsent(kept)
+
+    def _say_outage(self, reason: object) -> None:
+        if not self._outage_told:
+            self._outage_told = True
             logger.warning(
-                "MLflow on %s has not taken everything within %s s; %d records still wait and are sent in the "
-                "background while this process lives. A longer wait: deadline=...",
+                "MLflow on %s is not there; the training goes on, and what it says is sent when MLflow answers%s. %s",
                 self._store.shown_uri,
-                deadline,
-                waiting,
+                self._notebook.meanwhile,
+                reason,
             )
-        elif self._temporary is not None:
-            self._temporary.cleanup()
-            self._temporary = None
-        if lost > told:
-            logger.warning("%d values could not be logged to MLflow on %s", lost - told, self._store.shown_uri)
+
+    def _say_it_is_back(self) -> None:
+        if self._outage_told:
+            self._outage_told = False
+            logger.info("MLflow on %s answers again; what waited is being sent", self._store.shown_uri)
+
+    # ---------------------------------------------------------------------------------------------------------- worker
+
+    def _ensure_worker(self) -> threading.Thread:
+        if self._worker is None or not self._running:
+            self._running = True
+            self._worker = threading.Thread(target=self._work, name="gradiend-mlflow", daemon=True)
+            self._worker.start()
+        return self._worker
 
     def _work(self) -> None:
-        while batch := self._next_batch():
-            for record in _joined(batch):
-                self._delivery.deliver(record)
-            with self._changed:
-                self._pending -= len(batch)
-                self._changed.notify_all()
+        while True:
+            self._taken.extend(joined(self._next_batch()))
+            while self._taken:
+                self._carry(self._taken[0])
+                self._taken.popleft()
+            with self._lock:
+                if self._closing.is_set() and self._queue.empty():
+                    self._closing.clear()
+                    self._running = False
+                    self._settle()
+                    return
 
     def _next_batch(self) -> list[Record]:
-        """All that is queued, at least one record; nothing if none came for a while: then the worker is over."""
-        with self._changed:
-            if not self._changed.wait_for(lambda: self._queue, _IDLE_SECONDS):
-                self._worker = None
-                return []
-            if isinstance(self._queue[0], LogMetrics):
-                self._changed.wait_for(lambda: self._hurry, _GATHER_SECONDS)
-            batch = list(self._queue)
-            self._queue.clear()
-            return batch
+        """At least one record, or word that the end is awaited, and all that came meanwhile."""
+        batch = [self._queue.get()]
+        if isinstance(batch[0], LogMetrics):
+            self._closing.wait(_GATHER_SECONDS)
+        while not self._queue.empty():
+            batch.append(self._queue.get())
+        return [record for record in batch if record is not None]
+
+    def _carry(self, record: Record) -> None:
+        """Deliver one record, again and again until the server takes it - or takes everything but this one."""
+        pause = _FIRST_PAUSE
+        for attempt in itertools.count(1):
+            self._hurry.clear()
+            try:
+                self._delivery.deliver(record)
+            except UnavailableError as error:
+                if self._is_about_this_one(attempt):
+                    self._delivery.set_aside(record, error)
+                    break
+                if attempt >= (_TRIES if self._store.patience.answered else 2):
+                    self._say_outage(error)
+            else:
+                break
+            self._hurry.wait(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+        self._say_it_is_back()
+
+    def _is_about_this_one(self, attempt: int) -> bool:
+        """Whether the server is well, and only answers this record with a fault."""
+        return attempt >= _TRIES and self._store.patience.answered and self._store.is_answering()
 
 
-def _joined(records: Iterable[Record]) -> Iterator[Record]:
+def joined(records: Iterable[Record]) -> Iterator[Record]:
     """The records in order, with metrics of one run that follow each other made one record."""
     for (key, _), group in itertools.groupby(records, lambda record: (record.key, isinstance(record, LogMetrics))):
         metrics: list[LogMetrics] = []

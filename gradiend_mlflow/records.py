@@ -37,6 +37,15 @@ class StartRun:
 
 
 @dataclass(frozen=True)
+class KnownRun:
+    """The run `key` is there already: MLflow's id of it and of its experiment."""
+
+    key: str
+    run_id: str
+    experiment_id: str
+
+
+@dataclass(frozen=True)
 class RecordAccount:
     """Record a finished training as the run `key`, unless its experiment holds it already."""
 
@@ -99,4 +108,4 @@ class EndRun:
     end_time: int
 
 
-Record = StartRun | RecordAccount | LogMetrics | LogParams | SetTags | Upload | LinkModel | EndRun
+Record = KnownRun | StartRun | RecordAccount | LogMetrics | LogParams | SetTags | Upload | LinkModel | EndRun

@@ -15,9 +15,10 @@ from gradiend_mlflow.directories import TrainingDirectory
 from gradiend_mlflow.finished import Account
 from gradiend_mlflow.options import LogOptions
 from gradiend_mlflow.publish import stage_topk
-from gradiend_mlflow.recorder import Recorder, RunWriter
+from gradiend_mlflow.recorder import Recorder
 from gradiend_mlflow.records import Destination
-from gradiend_mlflow.store import Store, active_run_id, chosen_experiment_id, now_ms
+from gradiend_mlflow.run_writer import RunWriter
+from gradiend_mlflow.store import Store, active_run_id, chosen_experiment, now_ms
 from gradiend_mlflow.training import Outcome, version_tags
 
 logger = logging.getLogger("gradiend_mlflow")
@@ -34,10 +35,17 @@ class Session:
         name: The run's name, unless the options have one.
         run_tags: Its tags, besides the kind, the versions and the options' extra tags.
         suite: The session of the suite that the training is part of; its run becomes the parent.
+        experiment_dir: Where gradiend puts what the training leaves, and we the journal; None: there is no journal.
     """
 
     def __init__(
-        self, options: LogOptions, *, name: str, run_tags: Mapping[str, str], suite: Session | None = None
+        self,
+        options: LogOptions,
+        *,
+        name: str,
+        run_tags: Mapping[str, str],
+        suite: Session | None = None,
+        experiment_dir: Path | None = None,
     ) -> None:
         self.options = options
         self.seeds: dict[int, RunWriter] = {}
@@ -54,7 +62,9 @@ class Session:
         self._suite = suite
         self._destination = _destination(options)
         self._recorder: Recorder = (
-            Recorder(Store(options.tracking_uri)) if suite is None else suite._recorder  # noqa: SLF001  # its own class
+            suite._recorder  # noqa: SLF001  # its own class
+            if suite is not None
+            else Recorder(Store(options.tracking_uri, once=True), experiment_dir)
         )
         self._run: RunWriter | None = None
         self._open: list[RunWriter] = []
@@ -237,13 +247,15 @@ class Session:
             self.close(
                 "FAILED", "the training did not come to its end before the process ended", deadline=_EXIT_DEADLINE
             )
+            self._recorder.finish()
 
 
 def _destination(options: LogOptions) -> Destination:
     """Where a run that starts now, in this thread, goes."""
+    experiment_id, experiment_name = chosen_experiment(options.tracking_uri)
     return Destination(
-        experiment_id=chosen_experiment_id(options.tracking_uri),
-        experiment_name=options.experiment_name,
+        experiment_id=experiment_id,
+        experiment_name=options.experiment_name or experiment_name,
         adopt=active_run_id(options.tracking_uri),
     )
 

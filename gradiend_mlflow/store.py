@@ -6,6 +6,7 @@ Nothing here touches MLflow's global state: no active run, no `set_tracking_uri`
 from __future__ import annotations
 
 import difflib
+import math
 import re
 import shutil
 import sys
@@ -22,14 +23,18 @@ from typing import Any, TypeVar
 import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Experiment, LoggedModelOutput, Metric, Param, Run, RunStatus, RunTag
+from mlflow.environment_variables import MLFLOW_EXPERIMENT_ID, MLFLOW_EXPERIMENT_NAME
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.tracking import fluent
 from mlflow.tracking.context.registry import resolve_tags
 
 from gradiend_mlflow import tags
-from gradiend_mlflow.errors import StoreError
+from gradiend_mlflow.errors import StoreError, UnavailableError
+from gradiend_mlflow.patience import Patience, deadline_of_reading, shield_random
+from gradiend_mlflow.uris import opening, without_password
 
+DEFAULT_EXPERIMENT_ID = "0"
 _METRICS_PER_BATCH = 1000
 _PARAMS_PER_BATCH = 100
 _PARAM_LENGTH = 6000
@@ -57,11 +62,18 @@ def active_run_id(tracking_uri: str | None = None) -> str | None:
     return None if active is None or not _is_current(tracking_uri) else str(active.info.run_id)
 
 
-def chosen_experiment_id(tracking_uri: str | None = None) -> str | None:
-    """The id of the experiment set with `mlflow.set_experiment`, if one is; asks no server."""
-    elsewhere = tracking_uri is not None and tracking_uri != mlflow.get_tracking_uri()
+def chosen_experiment(tracking_uri: str | None = None) -> tuple[str | None, str | None]:
+    """The id or the name of the experiment that the user has chosen with MLflow's own means, or neither.
+
+    As `mlflow.set_experiment` or the environment say it; asks no server.
+    """
+    if tracking_uri is not None and tracking_uri != mlflow.get_tracking_uri():
+        return None, None
     chosen: Any = fluent._active_experiment_id  # noqa: SLF001  # the public ways may ask the server
-    return None if chosen is None or elsewhere else str(chosen)
+    if chosen is not None:
+        return str(chosen), None
+    name = MLFLOW_EXPERIMENT_NAME.get()
+    return (None if name else MLFLOW_EXPERIMENT_ID.get()), name
 
 
 @dataclass(frozen=True)
@@ -79,17 +91,38 @@ class Store:
 
     Args:
         tracking_uri: Where it is; default what `mlflow.get_tracking_uri()` says now.
+        once: Make each request once, for one who repeats it himself. Default is to repeat one that is not answered
+            for as many seconds as the environment's GRADIEND_MLFLOW_DEADLINE says (30).
 
     Raises:
-        StoreError: From every method, if MLflow refuses or cannot be reached; it names the server.
+        StoreError: From every method, if MLflow refuses or cannot be reached; it names the server. It is an
+            `UnavailableError` if the same call may work later.
     """
 
-    def __init__(self, tracking_uri: str | None = None) -> None:
+    def __init__(self, tracking_uri: str | None = None, *, once: bool = False) -> None:
         self.uri: str = tracking_uri or mlflow.get_tracking_uri()
+        self.patience = Patience(None if once else deadline_of_reading())
 
     @cached_property
     def _client(self) -> MlflowClient:
-        return MlflowClient(tracking_uri=self.uri)
+        with opening(self.uri):
+            client = MlflowClient(tracking_uri=self.uri)
+        shield_random()
+        return client
+
+    @property
+    def stalled(self) -> bool:
+        """Whether this is a server that does not answer, so that waiting for it seems vain."""
+        return self.patience.stalled
+
+    def is_answering(self) -> bool:
+        """Whether the server answers a request that asks for little."""
+        try:
+            with self._asking("ask for anything"):
+                self._client.search_experiments(max_results=1)
+        except StoreError:
+            return False
+        return True
 
     # ------------------------------------------------------------------------------------------------ experiments
 
@@ -114,7 +147,7 @@ class Store:
         """The experiment that MLflow's own calls would log to now, or the default one of another server."""
         with self._asking("find the active experiment"):
             if not _is_current(self.uri):
-                return "0"
+                return DEFAULT_EXPERIMENT_ID
             return str(fluent._get_experiment_id())  # noqa: SLF001  # what MLflow's own flavors ask
 
     def experiments(self) -> dict[str, Experiment]:
@@ -256,6 +289,8 @@ class Store:
         from mlflow.models.utils import get_external_mlflow_model_spec
 
         with self._asking(f"register {directory} as a model of the run {run_id}"):
+            if self._client.search_logged_models([experiment_id], f"source_run_id = '{run_id}'", max_results=1):
+                return  # told before, and the answer was lost
             model = self._client.create_logged_model(
                 experiment_id,
                 name=_NOT_IN_MODEL_NAMES.sub("_", name),
@@ -322,19 +357,26 @@ class Store:
             # The public download_artifacts first lists the folder: a second request for every file.
             repository._download_file(path, str(destination))  # noqa: SLF001
 
+    def run_of_key(self, experiment_id: str, key: str) -> str | None:
+        """The id of the run that was started under a key, if one was."""
+        found = self.search([experiment_id], f"tags.`{tags.KEY}` = '{key}'", max_results=1)
+        return str(found[0].info.run_id) if found else None
+
     @property
     def shown_uri(self) -> str:
         """The URI without its password, for messages."""
-        return re.sub(r"//([^/@:]*):[^/@]*@", r"//\1:***@", self.uri)
+        return without_password(self.uri, "***")
 
     @contextmanager
     def _asking(self, what: str) -> Iterator[None]:
-        try:
-            yield
-        except StoreError:
-            raise
-        except Exception as error:  # MLflow lets through requests', SQLAlchemy's and its plugins' exceptions
-            raise StoreError(f"could not {what} at MLflow on {self.shown_uri}: {error}") from error
+        with self.patience.used():
+            try:
+                yield
+            except StoreError:
+                raise
+            except Exception as error:  # MLflow lets through requests', SQLAlchemy's and its plugins' exceptions
+                kind = UnavailableError if self.patience.may_pass(error) else StoreError
+                raise kind(f"could not {what} at MLflow on {self.shown_uri}: {error}") from error
 
 
 def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
@@ -352,8 +394,15 @@ def shortened_param(value: str) -> str:
     return _shortened(value, _PARAM_LENGTH)
 
 
+def is_long_param(value: str) -> bool:
+    """Whether MLflow takes only the beginning of a param's value."""
+    return len(value) > _PARAM_LENGTH
+
+
 def as_stored(value: float) -> float:
-    """A metric's value as MLflow's databases give it back: they keep infinity as the largest number."""
+    """A metric's value as MLflow's databases give it back: infinity is the largest number there."""
+    if math.isnan(value):
+        return value
     return max(-sys.float_info.max, min(sys.float_info.max, value))
 
 

@@ -16,6 +16,7 @@ SEED = "gradiend.seed"
 GRADIEND_VERSION = "gradiend.version"
 PLUGIN_VERSION = "gradiend.mlflow_version"
 FAILURE = "gradiend.failure"
+KEY = "gradiend.key"  # what a run is called before MLflow has given it an id: by it a run is started only once
 TUNED_LEARNING_RATE = "gradiend.tuned_learning_rate"
 # Where the model lies, and a digest of what the run holds of it: by these an import knows what is logged already.
 DIRECTORY = "gradiend.directory"

@@ -100,7 +100,8 @@ def step_metrics(step: int, loss: float | None, training_stats: Mapping[str, Any
     means = _at(training_stats.get("mean_by_feature_class"), step)
     if isinstance(means, Mapping):
         values |= {f"{CLASS_MEAN}/{key_of(name)}": mean for name, mean in means.items()}
-    return {key: float(value) for key, value in values.items() if is_number(value)}
+    # A loss that is NaN or infinite says that the training has diverged, and when.
+    return {key: float(value) for key, value in values.items() if is_real(value)}
 
 
 def history(record: Mapping[str, Any]) -> Iterator[tuple[int, dict[str, float]]]:
@@ -232,10 +233,16 @@ def _at(by_step: Any, step: int) -> Any:
 
 
 def is_number(value: Any) -> bool:
-    """Whether MLflow can take `value` as a metric that says something: not NaN, no truth value, no text."""
+    """Whether `value` says how good something is: not NaN, no truth value, no text."""
+    return is_real(value) and not math.isnan(float(value))
+
+
+def is_real(value: Any) -> bool:
+    """Whether MLflow can take `value` as a metric: NaN and infinity too, no truth value, no text."""
     if isinstance(value, (bool, str)) or value is None:
         return False
     try:
-        return not math.isnan(float(value))
-    except (TypeError, ValueError):
+        float(value)
+    except (TypeError, ValueError, RuntimeError):  # torch's word for a tensor of several values
         return False
+    return True

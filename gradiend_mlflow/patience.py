@@ -1,0 +1,208 @@
+"""How long a request to MLflow may take, and what became of the last ones.
+
+MLflow reads its retries from the environment: 246 seconds of them, with pauses drawn from the global random generator.
+Requests that are made inside `Patience.used()` obey their own limits instead; all others are left as they are.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import requests
+from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_TIMEOUT
+from mlflow.exceptions import MlflowException
+from mlflow.utils import request_utils
+
+from gradiend_mlflow.errors import InvalidInputError
+
+DEADLINE_VARIABLE = "GRADIEND_MLFLOW_DEADLINE"
+_DEFAULT_DEADLINE = 30.0
+_TIMEOUT = 30.0
+_MAY_PASS = frozenset((408, 429, 500, 502, 503, 504))
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
+# A request is stalled if it takes longer than that, and thrice as long as the slowest that was answered.
+_STALLED_SECONDS = 1.0
+_SLOWEST_UPLOAD = 1e6  # bytes per second
+# A server that answers, but with faults, has that long to mend.
+_FAULTY_SECONDS = 2.0
+# Where MLflow and urllib3 draw pauses and names at random; a training draws its batches from the same generator.
+_DRAWING = (
+    "urllib3.util.retry",
+    "mlflow.utils.request_utils",
+    "mlflow.utils.rest_utils",
+    "mlflow.telemetry.client",
+    "mlflow.store.tracking.sqlalchemy_store",
+)
+
+_current: ContextVar[Patience | None] = ContextVar("gradiend_mlflow_patience", default=None)
+
+
+class Patience:
+    """The limits of one store's requests over HTTP; other stores' calls pass through it unlimited.
+
+    Args:
+        deadline: For how many seconds a request is repeated while nothing is answered; None: it is made once, for
+            one who repeats by himself.
+    """
+
+    def __init__(self, deadline: float | None) -> None:
+        self._deadline = deadline
+        self._unanswered: float | None = None  # since when nothing has been answered
+        self._begun: float | None = None  # when the request under way was made
+        self._slowest = 0.0
+        self._allowance = 0.0
+        self._failing: float | None = None  # since when all requests fail
+        self._answered = True  # whether the last request that failed was answered at all
+        self._passing = False  # whether the last fault is one that may pass
+
+    @contextmanager
+    def used(self) -> Iterator[None]:
+        """Requests of this thread obey these limits within the block."""
+        token = _current.set(self)
+        self._passing = False
+        try:
+            yield
+        finally:
+            _current.reset(token)
+
+    def may_pass(self, error: BaseException) -> bool:
+        """Whether the same call may work later: the server was not reached, or not up to it."""
+        return self._passing or _is_lock(error)
+
+    @property
+    def answered(self) -> bool:
+        """Whether the last request that failed was answered, if only with a fault."""
+        return self._answered
+
+    @property
+    def stalled(self) -> bool:
+        """Whether waiting seems vain: the last request failed, or the one under way takes far longer than others."""
+        now = time.monotonic()
+        failing, begun = self._failing, self._begun
+        if failing is not None:
+            return not self._answered or now - failing > _FAULTY_SECONDS
+        return begun is not None and now - begun > self._allowance
+
+    def forgive(self) -> None:
+        """Judge by the next request, not by the last."""
+        self._failing = None
+
+    def request(self, send: Callable[..., Any], *args: Any, timeout: float | None = None, **kwargs: Any) -> Any:
+        """Make a request with `send`, in MLflow's stead."""
+        longest = timeout if timeout and MLFLOW_HTTP_REQUEST_TIMEOUT.is_set() else _TIMEOUT
+        if self._deadline is None:
+            return self._attempt(send, *args, timeout=longest, **kwargs)
+        begun, pause = time.monotonic(), _FIRST_PAUSE
+        self._unanswered = self._unanswered or begun
+        while True:
+            left = self._left(begun)
+            if left <= 0:
+                raise requests.ConnectTimeout(f"no answer within {self._deadline:g} s ({DEADLINE_VARIABLE})")
+            try:
+                response = self._attempt(send, *args, timeout=min(longest, left), **kwargs)
+            except requests.RequestException:
+                if self._left(begun) <= pause:
+                    raise
+            else:
+                if response.status_code not in _MAY_PASS or self._left(begun) <= pause:
+                    return response
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def _left(self, begun: float) -> float:
+        """How many seconds a request that began then may go on; none if nobody was answered for that long before."""
+        deadline = self._deadline or 0.0
+        return deadline - (time.monotonic() - min(begun, self._unanswered or begun))
+
+    def _attempt(self, send: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        begun = self._begun = time.monotonic()
+        self._allowance = max(_STALLED_SECONDS, 3 * self._slowest) + _size(kwargs.get("data")) / _SLOWEST_UPLOAD
+        try:
+            response = send(*args, **kwargs)
+        except requests.RequestException:
+            self._fault(begun, answered=False)
+            raise
+        finally:
+            self._begun = None
+        if response.status_code in _MAY_PASS:
+            self._fault(begun, answered=True)
+        else:
+            self._slowest = max(self._slowest, time.monotonic() - begun)
+            self._unanswered = self._failing = None
+            self._passing = False
+        return response
+
+    def _fault(self, begun: float, *, answered: bool) -> None:
+        self._failing = self._failing or begun
+        self._answered, self._passing = answered, True
+
+
+class _Session:
+    """What MLflow takes for its session."""
+
+    def __init__(self, session: Any, patience: Patience) -> None:
+        self._session, self._patience = session, patience
+
+    def request(self, *args: Any, **kwargs: Any) -> Any:
+        return self._patience.request(self._session.request, *args, **kwargs)
+
+
+def deadline_of_reading() -> float:
+    """How many seconds a server may leave a reader without an answer.
+
+    Raises:
+        InvalidInputError: If the environment says no such number.
+    """
+    text = os.environ.get(DEADLINE_VARIABLE, "")
+    try:
+        seconds = float(text) if text else _DEFAULT_DEADLINE
+    except ValueError:
+        seconds = -1.0
+    if not 0 < seconds < float("inf"):
+        raise InvalidInputError(f"{DEADLINE_VARIABLE} must be a number of seconds above 0; it is {text!r}")
+    return seconds
+
+
+def shield_random() -> None:
+    """Let MLflow and urllib3 draw from a generator of their own, so that no training's result depends on them."""
+    for name in _DRAWING:
+        module = sys.modules.get(name)
+        if module is not None and getattr(module, "random", None) is random:
+            module.random = random.Random()  # type: ignore[attr-defined]  # noqa: S311  # pauses, not secrets
+
+
+def _is_lock(error: BaseException) -> bool:
+    """Whether a database was locked by another for longer than MLflow waits, or its server was not reached."""
+    if not isinstance(error, MlflowException) or error.error_code != "TEMPORARILY_UNAVAILABLE":
+        return False
+    return "sqlite" not in str(error) or "locked" in str(error)
+
+
+def _size(body: Any) -> int:
+    try:
+        return os.fstat(body.fileno()).st_size
+    except (AttributeError, OSError, ValueError):
+        return len(body) if isinstance(body, bytes) else 0
+
+
+def _install() -> None:
+    # Where every request of MLflow passes.
+    original: Callable[..., Any] = request_utils._get_request_session  # noqa: SLF001
+
+    def session(max_retries: int, backoff_factor: float, backoff_jitter: float, *args: Any, **kwargs: Any) -> Any:
+        patience = _current.get()
+        if patience is None:
+            return original(max_retries, backoff_factor, backoff_jitter, *args, **kwargs)
+        return _Session(original(0, 0, 0.0, (), *args[1:], **kwargs), patience)  # no code is retried
+
+    request_utils._get_request_session = session  # noqa: SLF001
+
+
+_install()

@@ -1,0 +1,154 @@
+"""`sync`: what MLflow was not told while trainings ran, told from their journals."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gradiend_mlflow import tags
+from gradiend_mlflow.delivery import Delivery
+from gradiend_mlflow.errors import GradiendMLflowError, InvalidInputError, StoreError, UnavailableError
+from gradiend_mlflow.journal import Found, find_journals
+from gradiend_mlflow.lines import Line
+from gradiend_mlflow.recorder import joined
+from gradiend_mlflow.records import EndRun, Record, SetTags, StartRun
+from gradiend_mlflow.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+logger = logging.getLogger("gradiend_mlflow")
+
+COLUMNS = ("directory", "result", "run_ids", "reason")
+KILLED = "the process ended before the training said that it had"
+
+_PAUSES = (0.5, 1.0, 2.0)  # between the attempts to send one record
+
+Row = tuple[str, str, tuple[str, ...], "str | None"]
+
+
+def sync(
+    path: str | PathLike[str],
+    *,
+    tracking_uri: str | None = None,
+    progress: bool = True,
+    strict: bool = False,
+) -> pd.DataFrame:
+    """Send to MLflow what trainings could not send while they ran, from the journals that they have left.
+
+    Afterwards a run is as if nothing had happened: the same params, each value of each step once, tags, artifacts and
+    status. The run of a training that was killed ends as KILLED, when it was last heard of. A journal is removed when
+    all of it is delivered; the training's own files are only read. It is safe to do it twice, to kill it in the middle
+    and to do it in two processes at once; a training that is still running is left alone.
+
+    Args:
+        path: An experiment directory, or any directory above some.
+        tracking_uri: The MLflow server or database; default the one that each training logged to. A password is not
+            in the journal: give it by MLflow's environment variables, or here.
+        progress: Whether to show a progress bar.
+        strict: Raise if a journal could not be sent; the others are sent nevertheless.
+
+    Returns:
+        One row per journal, oldest first: directory (of the experiment), result ("synced", "busy" if the training or
+        another sync is at it, "failed"), run_ids (of its runs, as far as they are known), and reason: of the
+        failure, or what is worth knowing. No rows if nothing waits.
+
+    Raises:
+        InvalidInputError: If `path` is no directory.
+        StoreError: With `strict`, if journals failed; it names them.
+
+    Example:
+        ::
+
+            gradiend_mlflow.sync("runs/")
+    """
+    import pandas as pd
+    from tqdm import tqdm
+
+    root = Path(path)
+    if not root.is_dir():
+        raise InvalidInputError(f"sync needs a directory; {root} is {'a file' if root.exists() else 'not there'}")
+    found = find_journals(root)
+    shown = tqdm(found, desc="sync", unit="journal", disable=not progress or not found)
+    frame = pd.DataFrame([_sync(journal, tracking_uri) for journal in shown], columns=list(COLUMNS))
+    failed = frame[frame["result"] == "failed"]
+    for row in failed.itertuples():
+        logger.warning("%s could not be sent to MLflow: %s", row.directory, row.reason)
+    if strict and len(failed):
+        lines = "\n".join(f"  {row.directory}: {row.reason}" for row in failed.itertuples())
+        raise StoreError(f"{len(failed)} of {len(frame)} journals could not be sent:\n{lines}")
+    return frame
+
+
+def _sync(journal: Found, tracking_uri: str | None) -> Row:
+    directory = str(journal.experiment_dir)
+    with journal.held() as free:
+        if not free:
+            return (directory, "busy", (), "its training is still running, or another sync is at it")
+        delivery = None
+        try:
+            journal.read()
+            delivery = Delivery(Store(tracking_uri or journal.tracking_uri, once=True), again=True)
+            note = _replay(journal, delivery)
+            journal.remove()
+        except (GradiendMLflowError, ValueError, OSError) as error:
+            logger.debug("%s", journal.folder, exc_info=True)
+            return (directory, "failed", _run_ids(delivery), str(error))
+        return (directory, "synced", _run_ids(delivery), note)
+
+
+def _replay(journal: Found, delivery: Delivery) -> str | None:
+    """Deliver a journal; returns what is worth knowing.
+
+    Raises:
+        StoreError: If some of it could not be delivered.
+    """
+    unended = _ends(journal.lines)
+    for record in joined([*(line.record for line in journal.lines), *unended]):
+        _deliver(delivery, record)
+    if delivery.undelivered or journal.unreadable:
+        raise StoreError("; ".join([*journal.unreadable, *([delivery.reason] if delivery.undelivered else [])]))
+    notes = []
+    if journal.torn:
+        notes.append("its last line was broken off, and is left out")
+    if delivery.refused:
+        notes.append(f"MLflow refuses {delivery.refused} values: {delivery.reason}")
+    if unended:
+        notes.append(KILLED)
+    return "; ".join(notes) or None
+
+
+def _deliver(delivery: Delivery, record: Record) -> None:
+    for pause in _PAUSES:
+        try:
+            delivery.deliver(record)
+        except UnavailableError:
+            time.sleep(pause)
+        else:
+            return
+    delivery.deliver(record)
+
+
+def _ends(lines: Iterable[Line]) -> list[Record]:
+    """What the end of a training that was killed would have said, children first; nothing if it said so itself."""
+    begun: dict[str, None] = {}
+    last = 0
+    for line in lines:
+        last = max(last, line.said)
+        if isinstance(line.record, StartRun):
+            begun[line.record.key] = None
+        elif isinstance(line.record, EndRun):
+            begun.pop(line.record.key, None)
+    return [
+        record
+        for key in reversed(begun)
+        for record in (SetTags(key, {tags.FAILURE: KILLED}), EndRun(key, "KILLED", last))
+    ]
+
+
+def _run_ids(delivery: Delivery | None) -> tuple[str, ...]:
+    return () if delivery is None else tuple(known.run_id for known in delivery.known_runs())

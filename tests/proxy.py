@@ -1,0 +1,116 @@
+"""A real proxy before a real MLflow server, which can misbehave in every way that a network has."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import threading
+import time
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import urlsplit
+
+Fault = Callable[[str, str], "int | str | float | None"]
+HOLE, CUT, LOST = "hole", "cut", "lost"  # never answer; hang up; hang up after the server has done what was asked
+
+
+class Proxy:
+    """Forwards HTTP requests to a server, as long as nothing else is asked of it.
+
+    `fault` decides about each request by its method and path: None forwards it, a whole number is the status of the
+    answer, a fraction the seconds that it is delayed by, or one of HOLE, CUT and LOST.
+    """
+
+    def __init__(self, upstream: str) -> None:
+        self._upstream = urlsplit(upstream)
+        self.fault: Fault = lambda method, path: None
+        self.requests: list[tuple[str, str]] = []
+        self._leaving = threading.Event()
+        self._server: ThreadingHTTPServer | None = None
+        self.start()
+        self.uri = f"http://127.0.0.1:{self._port}"
+
+    _port = 0
+
+    def start(self) -> None:
+        """Take connections, after `stop` again at the same port."""
+        proxy = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def handle_one_request(self) -> None:
+                self.raw_requestline = self.rfile.readline(65537)
+                if self.raw_requestline and self.parse_request():
+                    proxy._handle(self)
+                else:
+                    self.close_connection = True
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        class Server(ThreadingHTTPServer):
+            daemon_threads = True
+            block_on_close = False
+            request_queue_size = 50
+
+            def handle_error(self, *_: Any) -> None:
+                pass  # clients that leave
+
+        self._server = Server(("127.0.0.1", self._port), Handler)
+        self._port = self._server.server_address[1]
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def stop(self) -> None:
+        """Refuse connections."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self._server = None
+
+    def close(self) -> None:
+        """Stop, and let go whoever still waits."""
+        self._leaving.set()
+        self.stop()
+
+    def _handle(self, request: BaseHTTPRequestHandler) -> None:
+        body = request.rfile.read(int(request.headers.get("Content-Length") or 0))
+        self.requests.append((request.command, request.path))
+        fault = self.fault(request.command, request.path)
+        if self._server is None or fault == CUT:  # a kept connection of a server that is down
+            request.close_connection = True
+        elif fault == HOLE:
+            self._leaving.wait()
+            request.close_connection = True
+        elif isinstance(fault, int):
+            self._answer(request, fault, b"this server has a fault", {})
+        else:
+            if isinstance(fault, float):
+                time.sleep(fault)
+            status, headers, content = self._forward(request, body)
+            if fault == LOST:
+                request.close_connection = True
+            else:
+                self._answer(request, status, content, headers)
+
+    def _forward(self, request: BaseHTTPRequestHandler, body: bytes) -> tuple[int, dict[str, str], bytes]:
+        connection = http.client.HTTPConnection(self._upstream.hostname or "", self._upstream.port, timeout=60)
+        headers = {name: value for name, value in request.headers.items() if name.lower() != "host"}
+        connection.request(request.command, request.path, body, headers)
+        answer = connection.getresponse()
+        content = answer.read()
+        connection.close()
+        return answer.status, {"Content-Type": answer.headers.get("Content-Type", "")}, content
+
+    def _answer(self, request: BaseHTTPRequestHandler, status: int, content: bytes, headers: dict[str, str]) -> None:
+        request.send_response(status)
+        for name, value in (headers | {"Content-Length": str(len(content))}).items():
+            request.send_header(name, value)
+        request.end_headers()
+        request.wfile.write(content)
+
+
+def of_artifacts(method: str, path: str) -> bool:
+    """Whether a request is about artifacts."""
+    return re.search(r"mlflow-artifacts", path) is not None
