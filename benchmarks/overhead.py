@@ -1,8 +1,8 @@
 """What tracking costs a training, and its journal: `python -m benchmarks.overhead [--quick]`.
 
 A step's cost is that of our hook, with the journal, while a server takes the records. Whole trainings - those of the
-quickstart, with one seed - are timed in turns without the plugin, with it, and with it before a server that takes connections and
-never answers. `sync` sends a journal of many steps.
+quickstart, with one seed - are timed in turns without the plugin, with it, and with it before a server that takes
+connections and never answers. `sync` sends a journal of many steps.
 """
 
 from __future__ import annotations
