@@ -158,6 +158,8 @@ class Recorder:
                     self._queue.put_nowait(None)
             with self._lock:
                 worker = self._ensure_worker()
+            if worker is None:
+                return False
             worker.join(min(_LOOK_SECONDS, max(0.0, until - time.monotonic())))
             if time.monotonic() >= until or (self._notebook.keeps and self._store.stalled):
                 return not self._is_working()
@@ -202,8 +204,9 @@ class Recorder:
             self._notebook.say_unsent(kept)
 
     def _say_outage(self, reason: object) -> None:
-        if not self._outage_told:
-            self._outage_told = True
+        with self._lock:
+            told, self._outage_told = self._outage_told, True
+        if not told:
             logger.warning(
                 "MLflow on %s is not there; the training goes on, and what it says is sent when MLflow answers%s. %s",
                 self._store.shown_uri,
@@ -218,11 +221,14 @@ class Recorder:
 
     # ---------------------------------------------------------------------------------------------------------- worker
 
-    def _ensure_worker(self) -> threading.Thread:
+    def _ensure_worker(self) -> threading.Thread | None:
         if self._worker is None or not self._running:
-            self._running = True
-            self._worker = threading.Thread(target=self._work, name="gradiend-mlflow", daemon=True)
-            self._worker.start()
+            worker = threading.Thread(target=self._work, name="gradiend-mlflow", daemon=True)
+            try:
+                worker.start()
+            except RuntimeError:  # the interpreter ends; what is queued now is in the journal
+                return None
+            self._worker, self._running = worker, True
         return self._worker
 
     def _work(self) -> None:

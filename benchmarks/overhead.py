@@ -1,0 +1,170 @@
+"""What tracking costs a training, and its journal: `python -m benchmarks.overhead [--quick]`.
+
+A step's cost is that of our hook, with the journal, while a server takes the records. Whole trainings - those of the
+quickstart, with one seed - are timed in turns without the plugin, with it, and with it before a server that takes
+connections and never answers. `sync` sends a journal of many steps.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from gradiend import TextPredictionTrainer, TrainingArguments
+
+import gradiend_mlflow
+from benchmarks.harness import Outcome, Row, alternate, progress, require, run_and_report
+from benchmarks.server import mlflow_server
+from gradiend_mlflow import MLflowCallback
+from gradiend_mlflow.journal import Journal, find_journals
+from gradiend_mlflow.records import Destination, EndRun, LogMetrics, StartRun
+from gradiend_mlflow.store import MetricPoint
+
+_EXAMPLES = Path(__file__).parents[1] / "examples"
+_numbers = count()
+
+
+def run(*, quick: bool) -> Outcome:
+    """Time steps, trainings (quick: 5 rounds of 20 steps, else 9 of 100) and `sync` of 20,000 steps (quick: 4,000)."""
+    steps, rounds, journaled = (20, 5, 4000) if quick else (100, 9, 20_000)
+    with tempfile.TemporaryDirectory(prefix="gradiend-benchmark-") as folder, mlflow_server(Path(folder)) as uri:
+        hook, size = _steps(uri, Path(folder, "hook"))
+        trainings = _trainings(uri, Path(folder, "train"), steps, rounds)
+        sent = _sync(uri, Path(folder, "sync"), journaled)
+    limit = trainings["without"]
+    rows = [
+        Row("one training step: our hook, with the journal", "us", {"ours": hook}),
+        Row(f"train() of the quickstart, {steps} steps", "s", {"ours": trainings["with"], "limit": limit}),
+        Row("the same, the server is a black hole", "s", {"ours": trainings["black hole"], "limit": limit}),
+        Row(f"sync a journal of {journaled} steps", "s", {"ours": sent}),
+    ]
+    shares = {
+        name: statistics.median((ours - plain) / plain for ours, plain in zip(trainings[name], limit, strict=True))
+        for name in ("with", "black hole")
+    }
+    note = (
+        f"Overhead: train() takes {shares['with']:+.1%} longer with the plugin and {shares['black hole']:+.1%} with a "
+        f"server that never answers (medians over {rounds} paired rounds; the limit is train() without it, and all "
+        f"three leave the same model). The journal takes {size:.0f} bytes a step; sync sends "
+        f"{journaled / statistics.median(sent):.0f} steps of 5 values a second."
+    )
+    return Outcome(rows, [note], {"shares": shares, "journal_bytes_per_step": size})
+
+
+def _steps(uri: str, folder: Path, number: int = 3000) -> tuple[list[float], float]:
+    """Microseconds of each call of our hook, and bytes in the journal per step."""
+    progress("overhead: steps")
+    config = {"experiment_dir": str(folder), "output_dir": str(folder / "model"), "max_seeds": 1, "seed": 0}
+    stats: dict[str, Any] = {"encoder_norms": {}, "decoder_norms": {}, "scores": {}, "mean_by_feature_class": {}}
+    callback = MLflowCallback(experiment_name="steps", tracking_uri=uri)
+    callback.on_train_begin(config=config, training_stats=stats)
+    journal = find_journals(folder)[0].folder / "journal.jsonl"
+    before, samples = journal.stat().st_size, []
+    for step in range(1, number + 1):
+        for name in ("encoder_norms", "decoder_norms", "scores"):
+            stats[name][step] = 1.0 / (step + 2)
+        stats["mean_by_feature_class"][step] = {"3SG": 1.0 / (step + 3)}
+        begun = time.perf_counter()
+        callback.on_step_end(step=step, loss=1.0 / (step + 4), model=None, config=config, training_stats=stats)
+        samples.append((time.perf_counter() - begun) * 1e6)
+        time.sleep(0.0005)  # a training does something between its steps
+    size = (journal.stat().st_size - before) / number
+    session = callback._loop.session  # noqa: SLF001  # there is no checkpoint to end with
+    session.close("FINISHED")
+    require(not find_journals(folder), "not all was delivered")
+    return samples, size
+
+
+def _trainings(uri: str, folder: Path, steps: int, rounds: int) -> dict[str, list[float]]:
+    with _black_hole() as hole:
+        servers = {"without": None, "with": uri, "black hole": hole}
+        contenders = {name: partial(_train, folder, steps, server) for name, server in servers.items()}
+        for contender in contenders.values():  # what is loaded once
+            contender()
+        return alternate(contenders, dict.fromkeys(contenders, rounds), _are_equal)
+
+
+def _are_equal(results: Mapping[str, Any]) -> None:
+    require(len(set(results.values())) == 1, f"tracking has changed the result of the training: {results}")
+
+
+def _train(folder: Path, steps: int, uri: str | None) -> str:
+    """Train as the quickstart does; returns a digest of the model."""
+    if str(_EXAMPLES) not in sys.path:
+        sys.path.insert(0, str(_EXAMPLES))
+    from quickstart import PRONOUNS, build_base_model, pronoun_sentences
+
+    base_model = folder / "base_model"
+    if not base_model.exists():
+        build_base_model(base_model)
+    trainer = TextPredictionTrainer(
+        model=str(base_model),
+        run_id="3SG_3PL",
+        data={name: pronoun_sentences(name) for name in PRONOUNS},
+        target_classes=["3SG", "3PL"],
+        random_state=0,
+        args=TrainingArguments(
+            experiment_dir=str(folder / f"run_{next(_numbers)}"),
+            learning_rate=1e-3,
+            max_steps=steps,
+            eval_steps=max(1, steps // 3),
+            train_batch_size=8,
+            encoder_eval_max_size=20,
+            max_seeds=1,
+        ),
+    )
+    if uri is not None:
+        gradiend_mlflow.autolog(experiment_name="trainings", tracking_uri=uri)
+    try:
+        trainer.train()
+    finally:
+        gradiend_mlflow.autolog(disable=True)
+    return hashlib.sha256(Path(trainer.model_path, "model.safetensors").read_bytes()).hexdigest()
+
+
+@contextmanager
+def _black_hole() -> Iterator[str]:
+    """A server that takes every connection and never says a word."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(1000)
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
+def _sync(uri: str, folder: Path, steps: int) -> list[float]:
+    def check(results: Mapping[str, Any]) -> None:
+        require(results["ours"] == ["synced"], "sync failed")
+
+    folders = [folder / str(next(_numbers)) for _ in range(3)]
+    for place in folders:
+        _write_journal(place, uri, steps, place.name)
+    waiting = iter(folders)
+
+    def send() -> Any:
+        return gradiend_mlflow.sync(next(waiting), progress=False)["result"].tolist()
+
+    return alternate({"ours": send}, {"ours": 3}, check)["ours"]
+
+
+def _write_journal(folder: Path, uri: str, steps: int, key: str) -> None:
+    journal = Journal(folder, uri)
+    journal.append(StartRun(key, "run", {}, 1000, Destination(experiment_name="synced")))
+    for step in range(steps):
+        names = ("train/loss", "train/encoder_norm", "train/decoder_norm", "eval/correlation", "eval/mean/3SG")
+        journal.append(LogMetrics(key, tuple(MetricPoint(name, 1 / (step + 2), 1000 + step, step) for name in names)))
+    journal.append(EndRun(key, "FINISHED", 1000 + steps))
+    journal.close()
+
+
+if __name__ == "__main__":
+    run_and_report("overhead", [run])
