@@ -7,7 +7,6 @@ import json
 import re
 import tempfile
 import textwrap
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,15 +15,14 @@ import pandas as pd
 
 from gradiend_mlflow import tags
 from gradiend_mlflow.artifact import installed_version
+from gradiend_mlflow.canvas import save
 from gradiend_mlflow.errors import StoreError
-from gradiend_mlflow.figures import VENN_SIZES, heatmap_size
 from gradiend_mlflow.labels import TRAINING_RUN
 from gradiend_mlflow.measures import Value
 from gradiend_mlflow.store import MetricPoint, Store, now_ms
+from gradiend_mlflow.venn import VENN_SIZES
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
     from gradiend_mlflow.comparison import Comparison
 
 SHARED_EXPERIMENT = "gradiend-comparisons"
@@ -86,24 +84,12 @@ def _written(comparison: Comparison, folder: Path) -> list[Path]:
     (folder / "comparison.json").write_text(
         json.dumps(_facts(comparison), indent=1, allow_nan=False), encoding="utf-8"
     )
-    labels = comparison.shown.labels
-    n = len(labels)
+    n = len(comparison.shown.labels)
     title = f"{comparison.part}, top {comparison.topk}"
-    size = heatmap_size(n, max(map(len, labels)), bracketed=comparison.groups is not None)
-    _draw(lambda ax: comparison.plot_heatmap(ax, title=title), size, folder / "overlap_heatmap")
+    save(comparison.plot_heatmap(title=title), folder / "overlap_heatmap")
     if n in VENN_SIZES:
-        _draw(lambda ax: comparison.plot_venn(ax, title=title), VENN_SIZES[n], folder / "venn")
+        save(comparison.plot_venn(title=title), folder / "venn")
     return sorted(folder.iterdir())
-
-
-def _draw(plot: Callable[[Axes], Axes], size: tuple[float, float], path: Path) -> None:
-    """Save a plot as PNG and PDF, apart from pyplot and whatever figures the user has open there."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=size, layout="constrained")
-    plot(figure.subplots())
-    figure.savefig(path.with_suffix(".png"), dpi=150)
-    figure.savefig(path.with_suffix(".pdf"))
 
 
 def _facts(comparison: Comparison) -> dict[str, Any]:
