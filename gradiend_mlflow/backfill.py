@@ -190,6 +190,8 @@ class Backfill:
             )
             for file in staged.files:
                 self._store.upload(run_id, file, tags.TOPK_FOLDER)
+            for file in staged.figures:
+                self._store.upload(run_id, file, tags.FIGURES_FOLDER)
             self._log_model(run_id, account)
             return dict(staged.run_tags)
 

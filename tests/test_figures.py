@@ -26,7 +26,8 @@ from gradiend_mlflow import (
     plot_upset,
     plot_venn,
 )
-from gradiend_mlflow.layers import layer_shares, topk_figure
+from gradiend_mlflow.layers import layer_shares
+from gradiend_mlflow.picture import topk_figure
 
 SPACE = WeightSpace(
     ("embedding", "layer.0.query", "layer.1.query", "layer.1.output", "layer.10.output"),
