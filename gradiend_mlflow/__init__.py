@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from gradiend_mlflow.parts import PARTS
     from gradiend_mlflow.publish import log_topk
     from gradiend_mlflow.pulling import load_topk
+    from gradiend_mlflow.reloading import load_comparison
     from gradiend_mlflow.runs import search_runs
     from gradiend_mlflow.seeds import SeedOverlap
     from gradiend_mlflow.space import WeightSpace
@@ -76,6 +77,7 @@ _HOMES = {
     "parts": ("PARTS",),
     "publish": ("log_topk",),
     "pulling": ("load_topk",),
+    "reloading": ("load_comparison",),
     "runs": ("search_runs",),
     "seeds": ("SeedOverlap",),
     "space": ("WeightSpace",),
@@ -107,6 +109,7 @@ __all__ = [  # all strings
     "compare",
     "compute_overlap",
     "import_runs",
+    "load_comparison",
     "load_topk",
     "load_topk_file",
     "log_topk",

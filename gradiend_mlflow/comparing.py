@@ -43,6 +43,8 @@ def compare(
     log: bool = True,
     log_to: str | None = None,
     run_name: str | None = None,
+    refresh: bool = False,
+    link: bool = False,
     tracking_uri: str | None = None,
 ) -> Comparison:
     """Compare the top-k weights of logged runs, from their artifacts alone, and log the answer as a run.
@@ -74,20 +76,31 @@ def compare(
         log: Whether to log the comparison.
         log_to: The experiment to log it to, made if needed; default that of the runs, or "gradiend-comparisons"
             if they come from several.
-        run_name: The comparison run's name.
+        run_name: The comparison run's name; default who is compared, and the answer.
+        refresh: Log a new run even if one answers the same question about the same sets (the same runs, SHA-256s and
+            settings) in that experiment; by default that one is found, by its `run_name` if one is given.
+        link: Tag the compared runs with the comparison, as `gradiend.comparisons`, a JSON list of run ids. Without
+            it they are not touched.
         tracking_uri: The MLflow server or database; default MLflow's current one.
 
     Returns:
         The comparison. Runs that cannot be compared are in `comparison.skipped` with the reason: they are not
         finished, have no set of that part, too small a one, or one that cannot be read. Logged, it is a run of the
-        kind "comparison" with overlap_heatmap and venn (2 to 6 runs) as PNG and PDF, matrix.csv, runs.csv and
-        comparison.json: the settings, the numbers, the source runs and the SHA-256 of each set.
+        kind "comparison" with overlap_heatmap, venn (2 to 6 runs), upset (from 3 on), curve and layers as PNG and
+        PDF, report.html, matrix.csv, pairs.csv (the first 500), runs.csv, and comparison.json: the settings, the
+        numbers, the source runs and the SHA-256 of each set. With sets.zip, the compared sets, `load_comparison`
+        gives it back.
 
     Raises:
         InvalidInputError: If fewer than two runs can be compared, or an argument is not acceptable.
         SkippedRunsError: If `strict` and a run would be skipped.
         StoreError: If MLflow cannot be reached, or an experiment or a run does not exist.
         SpaceConflictError: If two runs have the same parameter with different shapes.
+
+    Example:
+        >>> comparison = compare(experiment_names="pronouns", topk=500)  # doctest: +SKIP
+        >>> comparison.matrix.loc["3SG_3PL", "1SG_1PL"]  # doctest: +SKIP
+        0.126
     """
     part, topk, value = check_part(part), check_topk(topk), check_value(value)
     policy = SeedPolicy(seeds, seed_aggregate, dispersion, seed_pairing_mode, seed_group_policy)
@@ -126,7 +139,10 @@ def compare(
     if not log:
         return comparison
     return replace(
-        comparison, run_id=log_comparison(comparison, Store(tracking_uri), log_to=log_to, run_name=run_name)
+        comparison,
+        run_id=log_comparison(
+            comparison, Store(tracking_uri), log_to=log_to, run_name=run_name, refresh=refresh, link=link
+        ),
     )
 
 

@@ -77,6 +77,11 @@ class Comparison:
         return self.shown.to_frame(self.value)
 
     @cached_property
+    def whole(self) -> Overlap:
+        """The overlap of `stored`: of all the weights that were logged."""
+        return compute_overlap(self.stored, rbo_p=self.overlap.rbo_p)
+
+    @cached_property
     def regions(self) -> dict[tuple[str, ...], int]:
         """How many weights lie in exactly these runs and no other; see `Overlap.regions`."""
         return self._one_set_per_label.regions
@@ -103,7 +108,7 @@ class Comparison:
 
     def overlap_curve(self, ks: Sequence[int] | None = None) -> OverlapCurve:
         """Every pair's overlap as k grows up to the smallest set that was logged; see `Overlap.overlap_curve`."""
-        return compute_overlap(self.stored).overlap_curve(ks)
+        return self.whole.overlap_curve(ks)
 
     def shared_weights(self, *, min_runs: int = 2) -> pd.DataFrame:
         """The weights that several runs' sets hold, those of most runs first.

@@ -103,7 +103,8 @@ class TestLoggedComparison:
         client = MlflowClient(tracking_uri=server)
         run = client.get_run(comparison.run_id)
         assert run.info.status == "FINISHED"
-        assert run.info.run_name == "overlap of 3 runs, decoder-weight, top 500"
+        mean = comparison.to_frame("pairs")["intersection_frac"].mean()
+        assert run.info.run_name == f"3SG_3PL, 1SG_1PL, 1SG_3SG share {mean:.1%} (decoder-weight, top 500)"
         assert client.get_experiment(run.info.experiment_id).name == "pronouns"
         assert run.data.tags["gradiend.kind"] == "comparison"
         assert json.loads(run.data.tags["gradiend.source_runs"]) == comparison.runs["run_id"].tolist()
@@ -116,6 +117,9 @@ class TestLoggedComparison:
         off_diagonal = comparison.overlap.intersection_frac[np.triu_indices(3, k=1)]
         assert run.data.metrics["overlap/mean"] == pytest.approx(off_diagonal.mean())
         assert run.data.metrics["overlap/max"] == off_diagonal.max()
+        pairs = comparison.to_frame("pairs")
+        lift = pairs["intersection"].sum() / pairs["expected"].sum()
+        assert run.data.metrics["overlap/lift"] == pytest.approx(lift)
         assert comparison.run_id not in search_runs("pronouns", tracking_uri=server)["run_id"].tolist()
 
     def test_its_files(self, comparison: Comparison, server: str, tmp_path: Path) -> None:
@@ -130,12 +134,22 @@ class TestLoggedComparison:
             "overlap_heatmap.pdf",
             "venn.png",
             "venn.pdf",
+            "upset.png",
+            "upset.pdf",
+            "curve.png",
+            "curve.pdf",
+            "layers.png",
+            "layers.pdf",
             "matrix.csv",
+            "pairs.csv",
             "runs.csv",
             "comparison.json",
+            "sets.zip",
+            "report.html",
+            "images",
         }
-        for name, magic in (("overlap_heatmap", b"\x89PNG"), ("venn", b"\x89PNG")):
-            assert (folder / f"{name}.png").read_bytes().startswith(magic)
+        for name in ("overlap_heatmap", "venn", "upset", "curve", "layers"):
+            assert (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
             assert (folder / f"{name}.pdf").read_bytes().startswith(b"%PDF")
         pd.testing.assert_frame_equal(pd.read_csv(folder / "matrix.csv", index_col=0), comparison.matrix)
         facts = json.loads((folder / "comparison.json").read_text())
