@@ -44,11 +44,20 @@ def axes_or_new(ax: Axes | None, size: tuple[float, float]) -> Axes:
     return axes
 
 
+def settle(axes: Axes) -> None:
+    """Lay out the axes' figure once now: what grows with its axes has its size only when a layout has been made."""
+    figure: Any = axes.figure
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+
+
 def save(drawn: Axes | Figure, path: Path) -> list[Path]:
     """Write a figure, or that of axes, as PNG and PDF beside each other; `path` has no suffix."""
     figure: Any = drawn.figure  # of a figure itself too
     files = [path.with_suffix(".png"), path.with_suffix(".pdf")]
     figure.savefig(files[0], dpi=PNG_DPI)
+    figure.set_layout_engine("none")  # everything has its place now; finding it takes longer than drawing
     # Without the time of its making the same comparison gives the same file.
     figure.savefig(files[1], metadata={"CreationDate": None})
     return files

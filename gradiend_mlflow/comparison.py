@@ -178,9 +178,9 @@ class Comparison:
         """Draw which weights any number of runs share; options as for `gradiend_mlflow.plot_upset`."""
         return plot_upset(self._one_set_per_label, fig, **options)
 
-    def plot_curve(self, ax: Axes | None = None, **options: Any) -> Axes:
+    def plot_curve(self, ax: Axes | None = None, *, ks: Sequence[int] | None = None, **options: Any) -> Axes:
         """Draw the overlap as k grows, up to what was logged; options as for `gradiend_mlflow.plot_curve`."""
-        return plot_curve(self.overlap_curve(), ax, **options)
+        return plot_curve(self.overlap_curve(ks), ax, **options)
 
     def plot_layers(self, fig: Figure | None = None, **options: Any) -> Figure:
         """Draw in which layers and components the weights lie; options as for `gradiend_mlflow.plot_layers`."""

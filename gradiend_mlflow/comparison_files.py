@@ -17,7 +17,7 @@ import pandas as pd
 from gradiend_mlflow.artifact import save_topk
 from gradiend_mlflow.canvas import save
 from gradiend_mlflow.labels import TRAINING_RUN
-from gradiend_mlflow.report import write_report
+from gradiend_mlflow.report import steps_up_to, write_report
 from gradiend_mlflow.runs import COLUMNS
 from gradiend_mlflow.venn import VENN_SIZES
 
@@ -57,7 +57,9 @@ def _draw(comparison: Comparison, folder: Path) -> None:
             comparison.plot_upset(title=title, min_sets=2 if shared and n > _VENN_ENOUGH_UP_TO else 1),
             folder / "upset",
         )
-    save(comparison.plot_curve(title=f"{comparison.part}, as k grows"), folder / "curve")
+    # Fewer points than the curve has by itself: of many runs each takes a while.
+    ks = steps_up_to(int(comparison.whole.sizes.min()))
+    save(comparison.plot_curve(title=f"{comparison.part}, as k grows", ks=ks), folder / "curve")
     save(comparison.plot_layers(title=title), folder / "layers")
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gradiend_mlflow.arranging import Arrangement, Order, arranged
-from gradiend_mlflow.canvas import VALUE_TITLES, axes_or_new, check_overlap, fitting
+from gradiend_mlflow.canvas import VALUE_TITLES, axes_or_new, check_overlap, fitting, settle
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.margins import TREE_HEIGHT, draw_brackets, draw_side_bar, draw_tree
 from gradiend_mlflow.measures import Value, check_value
@@ -127,6 +127,8 @@ def plot_heatmap(
         axes.set_xlabel(f"{NOT_CONVERGED} did not converge", loc="right", fontsize=8)
     if title:
         axes.set_title(title, **above)
+    if ax is None and around:
+        settle(axes)
     return axes
 
 

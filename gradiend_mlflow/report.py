@@ -60,8 +60,8 @@ def report_data(comparison: Comparison) -> dict[str, Any]:
         overlap, whole = _first(overlap), _first(whole)
     n = len(overlap.labels)
     pairs = n * (n - 1) // 2
-    ks = _steps(int(whole.sizes.min()), most=max(_NUMBERS // max(pairs, 1), 2) - 1)
-    if len(ks) < len(_steps(int(whole.sizes.min()), most=1000)):
+    ks = steps_up_to(int(whole.sizes.min()), most=max(_NUMBERS // max(pairs, 1), 2) - 1)
+    if len(ks) < len(steps_up_to(int(whole.sizes.min()))):
         left_out.append("the slider has fewer positions, because there are many pairs")
     if comparison.seed_overlap is not None:
         left_out.append("each row is a seed; the aggregates are in matrix.csv")
@@ -103,8 +103,8 @@ def _first(overlap: Overlap) -> Overlap:
     return overlap.of(few, overlap.selects[:MOST_RUNS])
 
 
-def _steps(most_weights: int, most: int) -> list[int]:
-    """Some numbers of weights up to the largest, in steps of about two."""
+def steps_up_to(most_weights: int, most: int = 1000) -> list[int]:
+    """At most so many numbers of weights up to the largest, in steps of about two."""
     ks = [k * 10**power for power in range(1, 9) for k in (1, 2, 5) if k * 10**power < most_weights]
     ks = [*ks, most_weights]
     if len(ks) <= most:

@@ -139,7 +139,7 @@ def _finish(board: Any, shown: _Shown, row: float) -> None:
             bars.patches[-1].set(hatch="////", edgecolor="white")
         said.append(f"last bar: {shown.rest:,} other combinations")
     if shown.sets_left_out:
-        said.append(f"{shown.sets_left_out} more sets are in none of these combinations")
+        said.append(f"sets in none of these combinations: {shown.sets_left_out}")
     main.annotate("; ".join(said), (0, 0), (0, -8), "axes fraction", "offset points", va="top", fontsize=8)
     for name, word in (("regions", "weights in exactly\nthese sets"), ("sizes", "weights per set")):
         axes = board.get_ax(name)

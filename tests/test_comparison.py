@@ -308,11 +308,18 @@ class TestFigures:
 
     def test_they_draw_the_comparison(self, comparison: Comparison) -> None:
         """On given axes or new ones; options are passed on."""
-        axes = comparison.plot_heatmap(title="Pronouns")
-        assert [label.get_text() for label in axes.get_xticklabels()] == NAMES
+        axes = comparison.plot_heatmap(title="Pronouns", correlation=True)
+        marks = ["†" if converged is False else "" for converged in comparison.runs["converged"]]
+        expected = [name + mark for name, mark in zip(NAMES, marks, strict=True)]
+        assert [label.get_text() for label in axes.get_xticklabels()] == expected
+        shown = [text.get_text() for text in axes.child_axes[0].texts]
+        assert shown == [f"{correlation:.2f}" for correlation in comparison.runs["correlation"]]
         assert axes.get_title() == "Pronouns"
         assert comparison.plot_venn(ax=axes) is axes
-        plt.close("all")
+        assert comparison.plot_curve(axes, ks=[1, 500]) is axes
+        assert comparison.plot_upset().axes[0].get_xlim()[1] == len(comparison.regions)
+        names = [label.get_text() for label in comparison.plot_layers().axes[0].get_xticklabels()]
+        assert names == [*NAMES, "in ≥ 2 runs", "in all runs"]
 
     def test_more_than_six_have_no_venn(self, tracking: MlflowClient, tmp_path: Path) -> None:
         """The error proposes the heatmap; the logged comparison has no venn file."""

@@ -306,7 +306,7 @@ class TestUpSet:
         heights = [bar.get_height() for bar in figure.axes[1].patches]
         assert heights[-1] == pytest.approx(1.15 * sizes[0])
         (said,) = texts(figure.axes[0])
-        hidden = f"; {30 - len(names)} more sets are in none of these combinations" if len(names) < 30 else ""
+        hidden = f"; sets in none of these combinations: {30 - len(names)}" if len(names) < 30 else ""
         assert said == f"last bar: {len(sizes) - 4} other combinations{hidden}"
 
     def test_only_what_is_shared(self) -> None:
@@ -465,6 +465,31 @@ def test_everything_lies_within_the_figure(plot: Any, n: int) -> None:
     for box in boxes:
         assert canvas.x0 <= box.x0 <= box.x1 <= canvas.x1
         assert canvas.y0 <= box.y0 <= box.y1 <= canvas.y1
+
+
+@pytest.mark.parametrize("n", [3, 18, 100])
+@pytest.mark.parametrize("groups", [True, False])
+def test_so_does_what_stands_around_a_heatmap(n: int, groups: bool) -> None:
+    """Brackets or a tree, the side bar, the title, the meaning of the dagger."""
+    overlap = overlap_of(n)
+    around: dict[str, Any] = {"cluster": True}
+    if groups:
+        around = {"groups": {label: f"a group of runs, {i // 3}" for i, label in enumerate(overlap.labels)}}
+    axes = plot_heatmap(
+        overlap,
+        correlation=dict.fromkeys(overlap.labels, 0.5),
+        converged=dict.fromkeys(overlap.labels, False),
+        title="A title",
+        **around,
+    )
+    figure = axes.figure
+    figure.savefig(io.BytesIO())
+    canvas = figure.bbox.padded(3)
+    for box in (axes.get_tightbbox(), axes.title.get_window_extent(), figure.axes[1].get_tightbbox()):
+        assert canvas.x0 <= box.x0 <= box.x1 <= canvas.x1
+        assert canvas.y0 <= box.y0 <= box.y1 <= canvas.y1
+    bar = figure.axes[1].get_window_extent()
+    assert all(child.get_window_extent().x1 < bar.x0 for child in axes.child_axes)
 
 
 def test_long_names_lose_their_middle(ax: Axes) -> None:
