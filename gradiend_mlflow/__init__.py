@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from gradiend_mlflow.callback import MLflowCallback
     from gradiend_mlflow.chance import Chance
     from gradiend_mlflow.choosing import Skipped
-    from gradiend_mlflow.comparison import Comparison, compare
+    from gradiend_mlflow.comparing import compare
+    from gradiend_mlflow.comparison import Comparison
     from gradiend_mlflow.curve import OverlapCurve
+    from gradiend_mlflow.curves import plot_curve
     from gradiend_mlflow.errors import (
         ArtifactError,
         CheckpointError,
@@ -28,18 +30,22 @@ if TYPE_CHECKING:
         SpaceConflictError,
         StoreError,
     )
-    from gradiend_mlflow.figures import plot_heatmap, plot_venn
     from gradiend_mlflow.grouping import GroupedOverlap
+    from gradiend_mlflow.heatmap import plot_heatmap
     from gradiend_mlflow.importing import import_runs
+    from gradiend_mlflow.layers import plot_layers
     from gradiend_mlflow.overlap import Overlap, compute_overlap
     from gradiend_mlflow.parts import PARTS
     from gradiend_mlflow.publish import log_topk
     from gradiend_mlflow.pulling import load_topk
+    from gradiend_mlflow.reloading import load_comparison
     from gradiend_mlflow.runs import search_runs
     from gradiend_mlflow.seeds import SeedOverlap
     from gradiend_mlflow.space import WeightSpace
     from gradiend_mlflow.syncing import sync
     from gradiend_mlflow.topk import TopKSet
+    from gradiend_mlflow.upset import plot_upset
+    from gradiend_mlflow.venn import plot_venn
 
 _HOMES = {
     "artifact": ("load_topk_file", "save_topk"),
@@ -49,7 +55,8 @@ _HOMES = {
     "callback": ("MLflowCallback",),
     "chance": ("Chance",),
     "choosing": ("Skipped",),
-    "comparison": ("Comparison", "compare"),
+    "comparing": ("compare",),
+    "comparison": ("Comparison",),
     "curve": ("OverlapCurve",),
     "errors": (
         "ArtifactError",
@@ -61,12 +68,17 @@ _HOMES = {
         "SpaceConflictError",
         "StoreError",
     ),
-    "figures": ("plot_heatmap", "plot_venn"),
+    "heatmap": ("plot_heatmap",),
+    "venn": ("plot_venn",),
+    "upset": ("plot_upset",),
+    "curves": ("plot_curve",),
+    "layers": ("plot_layers",),
     "grouping": ("GroupedOverlap",),
     "overlap": ("Overlap", "compute_overlap"),
     "parts": ("PARTS",),
     "publish": ("log_topk",),
     "pulling": ("load_topk",),
+    "reloading": ("load_comparison",),
     "runs": ("search_runs",),
     "seeds": ("SeedOverlap",),
     "space": ("WeightSpace",),
@@ -99,10 +111,14 @@ __all__ = [  # all strings
     "compare",
     "compute_overlap",
     "import_runs",
+    "load_comparison",
     "load_topk",
     "load_topk_file",
     "log_topk",
+    "plot_curve",
     "plot_heatmap",
+    "plot_layers",
+    "plot_upset",
     "plot_venn",
     "save_topk",
     "search_runs",

@@ -215,6 +215,8 @@ class Backfill:
             return {tags.TOPK_LEFT_OUT: json.dumps(dict.fromkeys(self._options.parts, "its weights were not kept"))}
         for file in staged.files:
             self._store.upload(run_id, file, tags.TOPK_FOLDER)
+        for file in staged.figures:
+            self._store.upload(run_id, file, tags.FIGURES_FOLDER)
         if is_new and account.run_tags[tags.KIND] == tags.TRAINING:
             self._log_model(run_id, account)
         return dict(staged.run_tags)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -113,6 +113,53 @@ def sync_command(path: Path, *, tracking_uri: str | None, quiet: bool) -> None:
     _report(frame, quiet=quiet)
     if (frame["result"] == "failed").any():
         raise click.exceptions.Exit(1)
+
+
+@main.command("compare")
+@click.argument("run_ids", nargs=-1, metavar="[RUN_ID]...")
+@click.option("--experiment-name", "experiment_names", multiple=True, help="Where to search; may be repeated.")
+@click.option("--filter", "filter_string", default="", help="An MLflow filter over runs.")
+@click.option("--all-experiments", is_flag=True, help="Search every experiment.")
+@click.option("--part", default="decoder-weight", show_default=True, help="Which importance.")
+@click.option(
+    "--topk", type=_number_or_fraction, default="1000", show_default=True, help="How many, or which fraction."
+)
+@click.option("--value", default="intersection_frac", show_default=True, help="Which measure.")
+@click.option("--labels", help="A column, params.<name> or tags.<name>.")
+@click.option("--groups", help="A column, params.<name> or tags.<name>.")
+@click.option("--seeds", default="best", show_default=True, help="best, all_convergent or all_tried.")
+@click.option("--seed-aggregate", help="mean, median, min or max of the seeds of a training.")
+@click.option("--strict", is_flag=True, help="Fail where runs would be skipped.")
+@click.option("--no-log", is_flag=True, help="Only print.")
+@click.option("--log-to", help="The experiment for the comparison.  [default: that of the runs]")
+@click.option("--run-name", help="The comparison's name.")
+@click.option("--refresh", is_flag=True, help="Log anew what has been answered before.")
+@click.option("--link", is_flag=True, help="Tag the compared runs with the comparison.")
+@_TRACKING_URI
+def compare_command(run_ids: tuple[str, ...], *, all_experiments: bool, no_log: bool, **options: Any) -> None:
+    """Compare logged runs' top-k weights: print the matrix, log the comparison, print its run id.
+
+    The runs are those of the given ids, or else those that the search finds.
+    """
+    from gradiend_mlflow.comparing import compare
+
+    asked: dict[str, Any] = {
+        **options,
+        "experiment_names": list(options["experiment_names"]) or None,
+        "search_all_experiments": all_experiments,
+        "log": not no_log,
+    }
+    try:
+        comparison = compare(list(run_ids) or None, **asked)
+    except GradiendMLflowError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(comparison.matrix.to_string(float_format="{:.3f}".format))
+    for run in comparison.skipped:
+        click.echo(f"skipped {run.name} ({run.run_id}): {run.reason}", err=True)
+    for note in comparison.notes:
+        click.echo(note, err=True)
+    if comparison.run_id is not None:
+        click.echo(f"run {comparison.run_id}")
 
 
 def _pair(text: str) -> tuple[str, str]:

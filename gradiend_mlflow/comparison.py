@@ -1,39 +1,36 @@
-"""The question in one call: find runs, pull their sets, compare them, log the answer back to MLflow."""
+"""What a comparison is: runs, their sets, the numbers, and the ways to look at them."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from gradiend_mlflow.chance import Chance
-from gradiend_mlflow.choosing import Search, Skipped, find_runs, pull, usable, with_seeds
-from gradiend_mlflow.comparison_run import log_comparison
+from gradiend_mlflow.choosing import Skipped
 from gradiend_mlflow.curve import OverlapCurve
-from gradiend_mlflow.errors import InvalidInputError, SkippedRunsError
-from gradiend_mlflow.figures import plot_heatmap, plot_venn
+from gradiend_mlflow.curves import plot_curve
 from gradiend_mlflow.grouping import GroupedOverlap, Grouping
-from gradiend_mlflow.groups import Groups, groups_of
-from gradiend_mlflow.labels import TRAINING_RUN, Labels, labels_of
-from gradiend_mlflow.measures import RBO_P, Value, check_value
-from gradiend_mlflow.notes import notes_of
+from gradiend_mlflow.heatmap import plot_heatmap
+from gradiend_mlflow.layers import plot_layers
+from gradiend_mlflow.measures import Value
 from gradiend_mlflow.overlap import Overlap, compute_overlap
-from gradiend_mlflow.parts import Part, check_part, check_topk
-from gradiend_mlflow.seeds import Aggregate, Dispersion, Pairing, Policy, SeedOverlap, SeedPolicy, Seeds
+from gradiend_mlflow.parts import Part
+from gradiend_mlflow.seeds import SeedOverlap
 from gradiend_mlflow.shared import shared_weights
-from gradiend_mlflow.store import Store
 from gradiend_mlflow.tables import Table, as_csv, as_latex, table_of
 from gradiend_mlflow.topk import TopKSet
+from gradiend_mlflow.upset import plot_upset
+from gradiend_mlflow.venn import plot_venn
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-logger = logging.getLogger("gradiend_mlflow")
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +77,11 @@ class Comparison:
         return self.shown.to_frame(self.value)
 
     @cached_property
+    def whole(self) -> Overlap:
+        """The overlap of `stored`: of all the weights that were logged."""
+        return compute_overlap(self.stored, rbo_p=self.overlap.rbo_p)
+
+    @cached_property
     def regions(self) -> dict[tuple[str, ...], int]:
         """How many weights lie in exactly these runs and no other; see `Overlap.regions`."""
         return self._one_set_per_label.regions
@@ -106,7 +108,7 @@ class Comparison:
 
     def overlap_curve(self, ks: Sequence[int] | None = None) -> OverlapCurve:
         """Every pair's overlap as k grows up to the smallest set that was logged; see `Overlap.overlap_curve`."""
-        return compute_overlap(self.stored).overlap_curve(ks)
+        return self.whole.overlap_curve(ks)
 
     def shared_weights(self, *, min_runs: int = 2) -> pd.DataFrame:
         """The weights that several runs' sets hold, those of most runs first.
@@ -147,9 +149,22 @@ class Comparison:
         """The table of `to_frame` as a LaTeX tabular for the package booktabs, rounded; written to `path` if given."""
         return as_latex(self, table, path)
 
-    def plot_heatmap(self, ax: Axes | None = None, **options: Any) -> Axes:
-        """Draw `matrix`, in brackets by `groups`; options as for `gradiend_mlflow.plot_heatmap`."""
-        return plot_heatmap(self.shown, ax=ax, **{"value": self.value, "groups": self.groups, **options})
+    def plot_heatmap(self, ax: Axes | None = None, *, correlation: bool = False, **options: Any) -> Axes:
+        """Draw `matrix`, in brackets by `groups`; runs that did not converge have gradiend's dagger.
+
+        Args:
+            ax: Where to draw; default the axes of a new figure.
+            correlation: Whether to put each run's correlation beside its row.
+            options: As for `gradiend_mlflow.plot_heatmap`.
+        """
+        settings = {"value": self.value, "groups": self.groups, "converged": self._of_rows("converged")}
+        if options.get("cluster") or options.get("order") == "cluster":
+            settings.pop("groups")
+        if correlation:
+            settings["correlation"] = {
+                label: np.nan if x is None else x for label, x in self._of_rows("correlation").items()
+            }
+        return plot_heatmap(self.shown, ax, **{**settings, **options})
 
     def plot_venn(self, ax: Axes | None = None, **options: Any) -> Axes:
         """Draw which weights 2 to 6 runs share; options as for `gradiend_mlflow.plot_venn`.
@@ -157,144 +172,28 @@ class Comparison:
         Raises:
             InvalidInputError: If there are more than 6 runs.
         """
-        return plot_venn(self._one_set_per_label, ax=ax, **options)
+        return plot_venn(self._one_set_per_label, ax, **options)
+
+    def plot_upset(self, fig: Figure | None = None, **options: Any) -> Figure:
+        """Draw which weights any number of runs share; options as for `gradiend_mlflow.plot_upset`."""
+        return plot_upset(self._one_set_per_label, fig, **options)
+
+    def plot_curve(self, ax: Axes | None = None, *, ks: Sequence[int] | None = None, **options: Any) -> Axes:
+        """Draw the overlap as k grows, up to what was logged; options as for `gradiend_mlflow.plot_curve`."""
+        return plot_curve(self.overlap_curve(ks), ax, **options)
+
+    def plot_layers(self, fig: Figure | None = None, **options: Any) -> Figure:
+        """Draw in which layers and components the weights lie; options as for `gradiend_mlflow.plot_layers`."""
+        return plot_layers(self._one_set_per_label, fig, **options)
+
+    def _of_rows(self, column: str) -> dict[str, Any]:
+        """A column of `runs` by label; of the first of its seeds, where they are aggregated."""
+        values = [None if pd.isna(value) else value for value in self.runs[column]]
+        if self.seed_overlap is None:
+            return dict(zip(self.runs["label"], values, strict=True))
+        firsts = [values[rows[0]] for rows in self.seed_overlap.members]
+        return dict(zip(self.seed_overlap.labels, firsts, strict=True))
 
     @property
     def _one_set_per_label(self) -> Overlap:
         return self.overlap if self.seed_overlap is None else self.seed_overlap.collapsed
-
-
-def compare(
-    runs: Sequence[str] | pd.DataFrame | None = None,
-    *,
-    experiment_names: Sequence[str] | str | None = None,
-    experiment_ids: Sequence[str] | str | None = None,
-    filter_string: str = "",
-    search_all_experiments: bool = False,
-    part: str = "decoder-weight",
-    topk: float = 1000,
-    value: Value = "intersection_frac",
-    rbo_p: float = RBO_P,
-    labels: Labels = None,
-    groups: Groups | None = None,
-    seeds: Seeds = "best",
-    seed_aggregate: Aggregate | None = None,
-    dispersion: Dispersion = "none",
-    seed_pairing_mode: Pairing = "matched",
-    seed_group_policy: Policy = "primary",
-    strict: bool = False,
-    log: bool = True,
-    log_to: str | None = None,
-    run_name: str | None = None,
-    tracking_uri: str | None = None,
-) -> Comparison:
-    """Compare the top-k weights of logged runs, from their artifacts alone, and log the answer as a run.
-
-    Args:
-        runs: MLflow run ids, or rows of `search_runs`; default those that the next four arguments find.
-        experiment_names: As for `search_runs`.
-        experiment_ids: As for `search_runs`.
-        filter_string: As for `search_runs`.
-        search_all_experiments: As for `search_runs`.
-        part: Which of gradiend's four importances.
-        topk: How many weights, or which fraction of each run's own input_dim.
-        value: Which measure is shown: "intersection" (a count), "intersection_frac" (over the smaller set),
-            "jaccard", "mass_overlap", "cosine", "cosine_signed", "spearman", "spearman_signed" or "rbo". All are in
-            `comparison.overlap`.
-        rbo_p: The parameter p of rank-biased overlap; see `gradiend_mlflow.measures.rbo`.
-        labels: How to call the runs: a column of `search_runs`, "params.<name>", "tags.<name>", a mapping from run id,
-            or a callable of a row; default gradiend's run_id, else the run's name. Labels that clash are told apart
-            by experiment, seed, name or run id, whichever differs.
-        groups: Which runs belong together: a column, "params.<name>" or "tags.<name>", a mapping from label or run
-            id to group, or one from group to labels. Drawn as brackets, and averaged by `to_frame("groups")`.
-        seeds: "best": the selected model of each training; "all_convergent" or "all_tried": its seeds, which are its
-            child runs. A training with fewer than two such seeds is represented by its selected model.
-        seed_aggregate: None for a row per seed; "mean", "median", "min" or "max" for a row per training, whose
-            numbers are aggregates over pairs of seeds, as gradiend's.
-        dispersion: "none", "std", "range" or "minmax" of those pairs; see `SeedPolicy`.
-        seed_pairing_mode: "matched" or "all_pairs"; see `SeedPolicy`.
-        seed_group_policy: "primary", "union" or "intersection" of the seeds' sets, for Venn diagrams and regions.
-        strict: Raise where runs would be skipped.
-        log: Whether to log the comparison.
-        log_to: The experiment to log it to, made if needed; default that of the runs, or "gradiend-comparisons"
-            if they come from several.
-        run_name: The comparison run's name.
-        tracking_uri: The MLflow server or database; default MLflow's current one.
-
-    Returns:
-        The comparison. Runs that cannot be compared are in `comparison.skipped` with the reason: they are not
-        finished, have no set of that part, too small a one, or one that cannot be read. Logged, it is a run of the
-        kind "comparison" with overlap_heatmap and venn (2 to 6 runs) as PNG and PDF, matrix.csv, runs.csv and
-        comparison.json: the settings, the numbers, the source runs and the SHA-256 of each set.
-
-    Raises:
-        InvalidInputError: If fewer than two runs can be compared, or an argument is not acceptable.
-        SkippedRunsError: If `strict` and a run would be skipped.
-        StoreError: If MLflow cannot be reached, or an experiment or a run does not exist.
-        SpaceConflictError: If two runs have the same parameter with different shapes.
-    """
-    part, topk, value = check_part(part), check_topk(topk), check_value(value)
-    policy = SeedPolicy(seeds, seed_aggregate, dispersion, seed_pairing_mode, seed_group_policy)
-    search = Search(experiment_names, experiment_ids, filter_string, search_all_experiments)
-    asked = find_runs(runs, search, tracking_uri=tracking_uri)
-    trainings, unfinished = usable(asked)
-    rows, alone = with_seeds(trainings, policy.seeds, tracking_uri=tracking_uri)
-    rows, unfinished_seeds = usable(rows)
-    pulled = pull(rows, part=part, topk=topk, tracking_uri=tracking_uri)
-    skipped = (*unfinished, *unfinished_seeds, *pulled.skipped)
-    compared = pulled.rows["run_id" if policy.seed_aggregate is None else TRAINING_RUN].unique().tolist()
-    _check_enough(compared, skipped, strict=strict, searched=str(search) if runs is None else "")
-    if skipped:
-        logger.warning(
-            "%d runs that were asked for are not compared; comparison.skipped says why: %s",
-            len(skipped),
-            ", ".join(run.name for run in skipped),
-        )
-    names = labels_of(pulled.rows, labels)
-    frame = _labelled(pulled.rows, names)
-    sets = dict(zip(names, pulled.cut, strict=True))
-    overlap = compute_overlap(sets, rbo_p=rbo_p)
-    shown, seed_overlap = frame, None
-    if policy.seed_aggregate is not None:
-        standing = trainings[trainings["run_id"].isin(frame[TRAINING_RUN])]
-        shown = _labelled(standing, labels_of(standing, labels))
-        members = tuple(tuple((frame[TRAINING_RUN] == run_id).to_numpy().nonzero()[0]) for run_id in shown["run_id"])
-        seed_overlap = SeedOverlap(tuple(shown["label"]), overlap, members, policy)
-    comparison = Comparison(
-        overlap=overlap,
-        sets=sets,
-        stored=dict(zip(names, pulled.stored, strict=True)),
-        runs=frame,
-        part=part,
-        topk=topk,
-        value=value,
-        seed_overlap=seed_overlap,
-        groups=None if groups is None else groups_of(groups, shown),
-        skipped=skipped,
-        notes=(*alone, *notes_of(frame, sets, overlap, topk)),
-    )
-    if not log:
-        return comparison
-    return replace(
-        comparison, run_id=log_comparison(comparison, Store(tracking_uri), log_to=log_to, run_name=run_name)
-    )
-
-
-def _check_enough(compared: Sequence[str], skipped: Sequence[Skipped], *, strict: bool, searched: str) -> None:
-    reasons = "".join(f"\n  {run.name} ({run.run_id}): {run.reason}" for run in skipped)
-    found = len(compared)
-    if strict and skipped:
-        raise SkippedRunsError(f"{len(skipped)} of {found + len(skipped)} runs cannot be compared:{reasons}")
-    if found < 2:  # noqa: PLR2004
-        names = ", ".join(compared) or "none"
-        raise InvalidInputError(
-            f"compare needs at least two runs with top-k sets; found {found}: {names}"
-            + (f" ({searched})" if searched else "")
-            + (f"\nSkipped:{reasons}" if skipped else "")
-        )
-
-
-def _labelled(rows: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    frame = rows.reset_index(drop=True).drop(columns="label", errors="ignore")
-    frame.insert(0, "label", list(names))
-    return frame

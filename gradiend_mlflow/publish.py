@@ -31,16 +31,20 @@ _PREVIEW_ROWS = 500  # what the MLflow UI shows of a table
 
 @dataclass(frozen=True)
 class StagedSets:
-    """The sets of one GRADIEND as files in `folder`, ready to be uploaded to `tags.TOPK_FOLDER`."""
+    """The sets of one GRADIEND as files, ready to be uploaded.
+
+    `files` belong into `tags.TOPK_FOLDER`, `figures` into `tags.FIGURES_FOLDER`.
+    """
 
     sets: Mapping[Part, TopKSet]
     left_out: Mapping[Part, str]
     files: tuple[Path, ...]
     run_tags: Mapping[str, str]  # to be set when the files are there
+    figures: tuple[Path, ...] = ()
 
 
 def stage_topk(weights: GradiendWeights, *, topk: float, parts: Sequence[str], folder: Path) -> StagedSets:
-    """Rank, and write one file per part and a preview of all to `folder`.
+    """Rank, and write one file per part, a preview of all and a picture of where they lie to `folder`.
 
     A part that this GRADIEND does not have is left out and named.
 
@@ -77,7 +81,19 @@ def stage_topk(weights: GradiendWeights, *, topk: float, parts: Sequence[str], f
     run_tags = {tags.TOPK: json.dumps(entries)}
     if left_out:
         run_tags[tags.TOPK_LEFT_OUT] = json.dumps(left_out)
-    return StagedSets(sets, left_out, (*files.values(), preview), run_tags)
+    return StagedSets(sets, left_out, (*files.values(), preview), run_tags, _drawn(sets, folder / "topk_layers.png"))
+
+
+def _drawn(sets: Mapping[Part, TopKSet], path: Path) -> tuple[Path, ...]:
+    """A picture of the sets; none if it cannot be drawn, which is no reason to go without the sets."""
+    try:
+        from gradiend_mlflow.picture import topk_figure
+
+        topk_figure(sets).savefig(path, dpi=100)
+    except Exception as error:
+        logger.warning("No picture of the top-k weights: %s: %s", type(error).__name__, error)
+        return ()
+    return (path,)
 
 
 def log_topk(
@@ -124,6 +140,8 @@ def log_topk(
         staged = stage_topk(weights, topk=topk, parts=parts, folder=Path(folder))
         for file in staged.files:
             store.upload(run_id, file, tags.TOPK_FOLDER)
+        for file in staged.figures:
+            store.upload(run_id, file, tags.FIGURES_FOLDER)
     now = now_ms()
     store.log_metrics(run_id, [MetricPoint(key, value, now, 0) for key, value in metrics.items()])
     listed = {**sets_of(existing), **json.loads(staged.run_tags[tags.TOPK])}

@@ -190,6 +190,7 @@ class Session:
             folder=self._recorder.new_folder(),
         )
         run.upload(staged.files, tags.TOPK_FOLDER)
+        run.upload(staged.figures, tags.FIGURES_FOLDER)
         run.tags(staged.run_tags)
 
     def log_outcome(self, run: RunWriter, outcome: Outcome) -> None:

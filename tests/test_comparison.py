@@ -103,7 +103,8 @@ class TestLoggedComparison:
         client = MlflowClient(tracking_uri=server)
         run = client.get_run(comparison.run_id)
         assert run.info.status == "FINISHED"
-        assert run.info.run_name == "overlap of 3 runs, decoder-weight, top 500"
+        mean = comparison.to_frame("pairs")["intersection_frac"].mean()
+        assert run.info.run_name == f"3SG_3PL, 1SG_1PL, 1SG_3SG share {mean:.1%} (decoder-weight, top 500)"
         assert client.get_experiment(run.info.experiment_id).name == "pronouns"
         assert run.data.tags["gradiend.kind"] == "comparison"
         assert json.loads(run.data.tags["gradiend.source_runs"]) == comparison.runs["run_id"].tolist()
@@ -116,6 +117,9 @@ class TestLoggedComparison:
         off_diagonal = comparison.overlap.intersection_frac[np.triu_indices(3, k=1)]
         assert run.data.metrics["overlap/mean"] == pytest.approx(off_diagonal.mean())
         assert run.data.metrics["overlap/max"] == off_diagonal.max()
+        pairs = comparison.to_frame("pairs")
+        lift = pairs["intersection"].sum() / pairs["expected"].sum()
+        assert run.data.metrics["overlap/lift"] == pytest.approx(lift)
         assert comparison.run_id not in search_runs("pronouns", tracking_uri=server)["run_id"].tolist()
 
     def test_its_files(self, comparison: Comparison, server: str, tmp_path: Path) -> None:
@@ -130,12 +134,22 @@ class TestLoggedComparison:
             "overlap_heatmap.pdf",
             "venn.png",
             "venn.pdf",
+            "upset.png",
+            "upset.pdf",
+            "curve.png",
+            "curve.pdf",
+            "layers.png",
+            "layers.pdf",
             "matrix.csv",
+            "pairs.csv",
             "runs.csv",
             "comparison.json",
+            "sets.zip",
+            "report.html",
+            "images",
         }
-        for name, magic in (("overlap_heatmap", b"\x89PNG"), ("venn", b"\x89PNG")):
-            assert (folder / f"{name}.png").read_bytes().startswith(magic)
+        for name in ("overlap_heatmap", "venn", "upset", "curve", "layers"):
+            assert (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
             assert (folder / f"{name}.pdf").read_bytes().startswith(b"%PDF")
         pd.testing.assert_frame_equal(pd.read_csv(folder / "matrix.csv", index_col=0), comparison.matrix)
         facts = json.loads((folder / "comparison.json").read_text())
@@ -294,11 +308,18 @@ class TestFigures:
 
     def test_they_draw_the_comparison(self, comparison: Comparison) -> None:
         """On given axes or new ones; options are passed on."""
-        axes = comparison.plot_heatmap(title="Pronouns")
-        assert [label.get_text() for label in axes.get_xticklabels()] == NAMES
+        axes = comparison.plot_heatmap(title="Pronouns", correlation=True)
+        marks = ["†" if converged is False else "" for converged in comparison.runs["converged"]]
+        expected = [name + mark for name, mark in zip(NAMES, marks, strict=True)]
+        assert [label.get_text() for label in axes.get_xticklabels()] == expected
+        shown = [text.get_text() for text in axes.child_axes[0].texts]
+        assert shown == [f"{correlation:.2f}" for correlation in comparison.runs["correlation"]]
         assert axes.get_title() == "Pronouns"
         assert comparison.plot_venn(ax=axes) is axes
-        plt.close("all")
+        assert comparison.plot_curve(axes, ks=[1, 500]) is axes
+        assert comparison.plot_upset().axes[0].get_xlim()[1] == len(comparison.regions)
+        names = [label.get_text() for label in comparison.plot_layers().axes[0].get_xticklabels()]
+        assert names == [*NAMES, "in ≥ 2 runs", "in all runs"]
 
     def test_more_than_six_have_no_venn(self, tracking: MlflowClient, tmp_path: Path) -> None:
         """The error proposes the heatmap; the logged comparison has no venn file."""

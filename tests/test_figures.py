@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import io
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -13,7 +14,36 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gradiend_mlflow import InvalidInputError, Overlap, TopKSet, compute_overlap, plot_heatmap, plot_venn
+from gradiend_mlflow import (
+    InvalidInputError,
+    Overlap,
+    TopKSet,
+    WeightSpace,
+    compute_overlap,
+    plot_curve,
+    plot_heatmap,
+    plot_layers,
+    plot_upset,
+    plot_venn,
+)
+from gradiend_mlflow.layers import layer_shares
+from gradiend_mlflow.picture import topk_figure
+
+SPACE = WeightSpace(
+    ("embedding", "layer.0.query", "layer.1.query", "layer.1.output", "layer.10.output"),
+    ((10,), (10,), (10,), (10,), (10,)),
+)
+EXTREMES = {
+    "identical": ([1, 2, 30], [1, 2, 30], [1, 2, 30]),
+    "disjoint": ([1, 2], [3, 4], [45, 46]),
+    "nothing in all": ([1, 2], [2, 43], [43, 1]),
+    "contained": ([1, 2, 3, 4], [2, 3], [3]),
+}
+
+
+def family(lists: Any) -> Overlap:
+    """Sets of the given weights, called a, b, c."""
+    return compute_overlap({n: TopKSet.from_indices(x, space=SPACE) for n, x in zip("abcdef", lists, strict=False)})
 
 
 def overlap_of(n: int, k: int = 20, size: int = 50, prefix: str = "run") -> Overlap:
@@ -148,7 +178,7 @@ class TestVenn:
     @pytest.mark.parametrize("n", [1, 7])
     def test_other_numbers_propose_the_heatmap(self, n: int, ax: Axes) -> None:
         """One set overlaps with nothing; seven have no diagram."""
-        with pytest.raises(InvalidInputError, match=rf"2 to 6 sets; got {n}\. .*plot_heatmap"):
+        with pytest.raises(InvalidInputError, match=rf"2 to 6 sets; got {n}\. .*plot_upset\(\) and plot_heatmap"):
             plot_venn(overlap_of(n), ax=ax)
 
     def test_title(self, ax: Axes) -> None:
@@ -156,27 +186,316 @@ class TestVenn:
         assert plot_venn(overlap_of(2), ax=ax, title="Pronouns").get_title() == "Pronouns"
 
 
-@pytest.mark.parametrize(("plot", "n"), [(plot_heatmap, 3), (plot_heatmap, 40), (plot_venn, 3), (plot_venn, 5)])
-def test_no_global_state_is_touched(plot: object, n: int, ax: Axes) -> None:
-    """No pyplot figure, no rcParams; without axes, one new figure."""
+class TestArrangement:
+    """The order of a heatmap's runs, and what stands around its cells."""
+
+    def test_orders(self, ax: Axes) -> None:
+        """By name, as given, and explicitly; the cells move with the labels."""
+        overlap = compute_overlap(dict(reversed([(n, TopKSet.from_indices(x, space=9)) for n, x in
+                                                 (("a", [1, 2]), ("b", [2, 3]), ("c", [1, 3]))])))  # fmt: skip
+        assert ticks(plot_heatmap(overlap, ax))[0] == ["c", "b", "a"]
+        for order, expected in (("name", ["a", "b", "c"]), (["b", "c", "a"], ["b", "c", "a"])):
+            axes = plot_heatmap(overlap, order=order)
+            assert ticks(axes)[0] == ticks(axes)[1] == expected
+            shown = 100 * overlap.to_frame().loc[expected, expected]
+            np.testing.assert_allclose(axes.collections[0].get_array().reshape(3, 3), shown)
+
+    def test_clusters_stand_together_under_their_tree(self, ax: Axes) -> None:
+        """Runs that agree are neighbors; the tree joins two of two and then both."""
+        overlap = family(([1, 2, 3], [11, 12, 13], [1, 2, 4], [11, 12, 14]))
+        plot_heatmap(overlap, ax, cluster=True)
+        order = "".join(ticks(ax)[0])
+        assert {frozenset(order[:2]), frozenset(order[2:])} == {frozenset("ac"), frozenset("bd")}
+        (tree,) = (child for child in ax.child_axes if child.collections)
+        branches = tree.collections[0].get_segments()
+        assert len(branches) == 3
+        assert sorted(float(branch[0, 0]) for branch in branches) == [0.5, 1.0, 2.5]
+        assert "".join(ticks(plot_heatmap(overlap, order="cluster"))[0]) == order
+
+    @pytest.mark.parametrize(
+        ("options", "match"),
+        [
+            ({"order": "size"}, "order must be one of"),
+            ({"order": ["a", "b"]}, "names 2, without c"),
+            ({"order": ["a", "b", "x"]}, "no run is called x"),
+            ({"cluster": True, "groups": {"a": "x"}}, "give one of them"),
+            ({"scale": "cubic"}, "scale must be one of"),
+            ({"scale": "power", "scale_gamma": 0}, "greater than 0"),
+            ({"annot": "some"}, "annot must be"),
+        ],
+    )
+    def test_bad_options(self, options: dict[str, Any], match: str, ax: Axes) -> None:
+        """Each is refused by its name."""
+        with pytest.raises(InvalidInputError, match=match):
+            plot_heatmap(family(EXTREMES["contained"]), ax, **options)
+
+    @pytest.mark.parametrize(("scale", "half"), [("linear", 0.5), ("sqrt", 0.25), ("power", 0.125), ("log", 0.1)])
+    def test_scales(self, scale: Any, half: float, ax: Axes) -> None:
+        """The value in the middle of the colors; zeros have a color on every scale."""
+        overlap = family(([*range(10)], [0, *range(11, 20)], [*range(30, 40)]))
+        if scale == "log":
+            half = float(np.sqrt(0.1 * 1))  # from the smallest positive share, 1 of 10, to all
+        plot_heatmap(overlap, ax, scale=scale, scale_gamma=1 / 3)
+        norm = ax.collections[0].norm
+        assert norm(100 * half) == pytest.approx(0.5)
+        assert norm(0.0) == 0.0
+        assert not np.ma.is_masked(norm(ax.collections[0].get_array()))
+
+    def test_negative_values_have_no_other_scale(self, ax: Axes) -> None:
+        """A root of a negative cosine is none."""
+        one = replace(TopKSet.from_indices([1], space=5), weights=np.ones((1, 1)))
+        with pytest.raises(InvalidInputError, match="no negative values"):
+            plot_heatmap(compute_overlap({"a": one, "b": one}), ax, value="cosine_signed", scale="log")
+
+    def test_shares_instead_of_percentages(self, ax: Axes) -> None:
+        """Numbers up to 1, with two digits."""
+        plot_heatmap(family(([1, 2], [2, 3])), ax, percentages=False)
+        assert texts(ax) == ["1.00", "0.50", "0.50", "1.00"]
+        assert ax.collections[0].get_clim() == (0, 1)
+
+    def test_correlations_and_daggers(self, ax: Axes) -> None:
+        """A number per row in the order of the rows, a dash where it is unknown; the dagger, and what it means."""
+        options: dict[str, Any] = {
+            "correlation": {"a": 0.25, "b": -0.5},
+            "converged": {"a": True, "b": False, "c": None},
+        }
+        plot_heatmap(family(EXTREMES["disjoint"]), ax, order=["b", "a", "c"], **options)
+        assert ticks(ax)[1] == ["b†", "a", "c"]
+        assert ax.get_xlabel() == "† did not converge"
+        (side,) = ax.child_axes
+        assert texts(side) == ["-0.50", "0.25", "-"]
+        assert [tick.get_text() for tick in side.get_xticklabels()] == ["correlation"]
+
+    def test_small_shares_have_a_digit_more(self, ax: Axes) -> None:
+        """0.5 % is neither 0 nor 1."""
+        plot_heatmap(compute_overlap({n: TopKSet.from_indices([0, *range(s, s + 199)], space=999)
+                                      for n, s in (("a", 1), ("b", 500))}), ax)  # fmt: skip
+        assert texts(ax) == ["100.0", "0.5", "0.5", "100.0"]
+
+
+class TestUpSet:
+    """`plot_upset`."""
+
+    @staticmethod
+    def read(figure: Figure) -> tuple[list[str], list[str], int]:
+        """The numbers on the bars, the labels of the rows, the number of dots."""
+        main, bars, _, names = figure.axes
+        dots = sum(
+            len(held.get_offsets()) for held in main.collections if len(held.get_offsets()) and held.get_paths()
+        )
+        return [text.get_text() for text in bars.texts], [text.get_text() for text in names.texts], dots
+
+    @pytest.mark.parametrize("name", EXTREMES)
+    def test_extreme_sets(self, name: str) -> None:
+        """A bar per combination, the largest first."""
+        overlap = family(EXTREMES[name])
+        figure = plot_upset(overlap)
+        bars, names, dots = self.read(figure)
+        assert bars == [str(size) for size in overlap.regions.values()]
+        assert sorted(names) == ["a", "b", "c"]
+        assert figure.axes[2].containers[0].datavalues.tolist() == overlap.sizes.tolist()[::-1]
+        assert dots >= sum(len(members) for members in overlap.regions)
+
+    def test_the_rest_is_summed(self) -> None:
+        """In a last bar, cut off where it would dwarf the others; sets without a bar are counted."""
+        overlap = overlap_of(30)
+        figure = plot_upset(overlap, max_regions=4)
+        bars, names, _ = self.read(figure)
+        sizes = list(overlap.regions.values())
+        assert bars == [*map(str, sizes[:4]), str(sum(sizes[4:]))]
+        heights = [bar.get_height() for bar in figure.axes[1].patches]
+        assert heights[-1] == pytest.approx(1.15 * sizes[0])
+        (said,) = texts(figure.axes[0])
+        hidden = f"; sets in none of these combinations: {30 - len(names)}" if len(names) < 30 else ""
+        assert said == f"last bar: {len(sizes) - 4} other combinations{hidden}"
+
+    def test_only_what_is_shared(self) -> None:
+        """`min_sets` leaves out what one set holds alone; if there is nothing else, that is said."""
+        assert self.read(plot_upset(family(EXTREMES["contained"]), min_sets=2))[0] == ["1", "1"]
+        with pytest.raises(InvalidInputError, match="no weight is in 2 of the 3 sets"):
+            plot_upset(family(EXTREMES["disjoint"]), min_sets=2)
+        with pytest.raises(InvalidInputError, match="max_regions must be an int"):
+            plot_upset(family(EXTREMES["disjoint"]), max_regions=0)
+
+    def test_a_figure_can_be_given(self) -> None:
+        """Also one that has no canvas that measures texts."""
+        figure = Figure()
+        assert plot_upset(family(EXTREMES["contained"]), figure, title="T") is figure
+        assert figure.axes[1].get_title() == "T"
+
+    def test_its_library_leaves_no_settings_behind(self, run_python: Callable[[str], str]) -> None:
+        """Its import changes those of legends, which would change everybody's figures."""
+        script = "import matplotlib as m, seaborn; before = dict(m.rcParams)\n"
+        script += "from gradiend_mlflow import TopKSet, compute_overlap, plot_upset\n"
+        script += "plot_upset(compute_overlap({n: TopKSet.from_indices([1], space=3) for n in 'ab'}))\n"
+        assert run_python(script + "print(dict(m.rcParams) == before)").strip() == "True"
+        assert run_python("import matplotlib as m, seaborn; before = dict(m.rcParams); import marsilea\n"
+                          "print(dict(m.rcParams) == before)").strip() == "False"  # fmt: skip
+
+
+class TestCurve:
+    """`plot_curve`."""
+
+    def test_a_line_per_pair_and_chance(self, ax: Axes) -> None:
+        """Up to ten pairs, named; the numbers are those of the curve."""
+        curve = overlap_of(3).overlap_curve([1, 5, 20])
+        assert plot_curve(curve, ax) is ax
+        frame = curve.to_frame()
+        for line, (pair, rows) in zip(ax.lines, frame.groupby(["a", "b"], sort=False), strict=False):
+            assert line.get_label() == f"{pair[0]} & {pair[1]}"
+            np.testing.assert_allclose(line.get_ydata(), 100 * rows["intersection_frac"])
+            assert line.get_xdata().tolist() == [1, 5, 20]
+        np.testing.assert_allclose(ax.lines[3].get_ydata(), [100 * k / 50 for k in (1, 5, 20)])
+        assert ax.get_legend().get_texts()[-1].get_text() == "by chance"
+        assert ax.get_xscale() == "log"
+
+    @pytest.mark.parametrize("value", ["intersection", "jaccard"])
+    def test_other_values(self, value: Any, ax: Axes) -> None:
+        """Counts, and the Jaccard index."""
+        curve = overlap_of(2).overlap_curve([20])
+        plot_curve(curve, ax, value=value)
+        expected = curve.to_frame()[value].iloc[0] * (1 if value == "intersection" else 100)
+        assert ax.lines[0].get_ydata()[0] == pytest.approx(expected)
+
+    def test_many_pairs_are_summarised(self, ax: Axes) -> None:
+        """Their median and the range of most of them."""
+        overlap = overlap_of(40)
+        plot_curve(overlap, ax)
+        curve = overlap.overlap_curve()
+        shares = np.array([matrix[np.triu_indices(40, k=1)] for matrix in curve.intersection_frac])
+        np.testing.assert_allclose(ax.lines[0].get_ydata(), 100 * np.median(shares, axis=1))
+        assert ax.lines[0].get_label() == "median of 780 pairs"
+        assert len(ax.collections[0].get_segments()) == 400
+
+    def test_bad_requests(self, ax: Axes) -> None:
+        """One set has no pairs; a number is no curve."""
+        with pytest.raises(InvalidInputError, match="at least two runs"):
+            plot_curve(overlap_of(1), ax)
+        with pytest.raises(InvalidInputError, match="expected an OverlapCurve"):
+            plot_curve(3, ax)
+        with pytest.raises(InvalidInputError, match="value must be one of"):
+            plot_curve(overlap_of(2), ax, value="rbo")
+
+
+class TestLayers:
+    """`plot_layers` and the picture of a single run."""
+
+    def test_shares_of_sets_and_of_what_they_share(self) -> None:
+        """Each column sums to one; layers by number, then what is in none."""
+        overlap = family(([0, 11, 21, 41], [11, 22, 31, 42]))
+        layers = layer_shares(overlap, "layer")
+        assert list(layers.index) == ["layer_0", "layer_1", "layer_10", "other"]
+        assert layers["a"].tolist() == [0.25, 0.25, 0.25, 0.25]
+        assert layers["in all runs"].tolist() == [1, 0, 0, 0]
+        assert layer_shares(overlap, "component").loc["embeddings", "b"] == 0
+
+    @pytest.mark.parametrize("name", EXTREMES)
+    def test_extreme_sets(self, name: str) -> None:
+        """The numbers in the cells are the shares; a dash where nothing is shared."""
+        overlap = family(EXTREMES[name])
+        left, right = plot_layers(overlap).axes[:2]
+        for axes, kind in ((left, "layer"), (right, "component")):
+            frame = 100 * layer_shares(overlap, kind)
+            expected = ["-" if np.isnan(share) else f"{share:.0f}" for share in frame.to_numpy().ravel()]
+            assert texts(axes) == expected
+            assert ticks(axes) == (["a", "b", "c", "in ≥ 2 runs", "in all runs"], list(frame.index))
+        assert ("-" in texts(left)) is (name in ("disjoint", "nothing in all"))
+
+    def test_many_sets(self) -> None:
+        """Without numbers and names, but for what is shared."""
+        left = plot_layers(overlap_of(90)).axes[0]
+        assert texts(left) == []
+        assert ticks(left)[0] == ["in ≥ 2 runs", "in all runs"]
+
+    def test_the_picture_of_one_run(self) -> None:
+        """A panel per part: layers by components; cells that the model does not have are empty."""
+        one, two = (TopKSet.from_indices(x, space=SPACE) for x in ([0, 11, 12, 41], [20]))
+        figure = topk_figure({"decoder-weight": one, "encoder-weight": two})
+        left, right = figure.axes[:2]
+        assert [axes.get_title() for axes in (left, right)] == ["decoder-weight, top 4", "encoder-weight, top 1"]
+        assert ticks(left) == (
+            ["embeddings", "attention_query", "mlp_down"],
+            ["layer_0", "layer_1", "layer_10", "other"],
+        )
+        shown = left.images[0].get_array().filled(np.nan)
+        np.testing.assert_array_equal(
+            shown, [[np.nan, 50, np.nan], [np.nan, 0, 0], [np.nan, np.nan, 25], [25, np.nan, np.nan]]
+        )
+        assert texts(left) == ["50", "25", "25"]
+
+
+@pytest.mark.parametrize("n", [3, 40])
+@pytest.mark.parametrize("plot", [plot_heatmap, plot_venn, plot_upset, plot_curve, plot_layers, topk_figure])
+def test_no_global_state_is_touched(plot: Any, n: int) -> None:
+    """No pyplot figure, no rcParams, no random numbers."""
     plt.close("all")
-    settings = dict(mpl.rcParams)
-    plot(overlap_of(n), ax=ax)
+    overlap = overlap_of(6 if plot is plot_venn else n)
+    argument = {"decoder-weight": TopKSet.from_indices([1], space=9)} if plot is topk_figure else overlap
+    settings, state = dict(mpl.rcParams), np.random.get_state()[1].copy()  # noqa: NPY002
+    made = plot(argument)
+    figure = made.figure if isinstance(made, Axes) else made
+    figure.savefig(io.BytesIO())
     assert plt.get_fignums() == []
     assert dict(mpl.rcParams) == settings
-    made = plot(overlap_of(n))
-    assert plt.get_fignums() == [made.figure.number]
-    plt.close("all")
+    assert (np.random.get_state()[1] == state).all()  # noqa: NPY002
 
 
+@pytest.mark.parametrize("plot", [plot_heatmap, plot_venn, plot_upset, plot_curve, plot_layers])
+@pytest.mark.parametrize("format", ["png", "pdf", "svg"])
+def test_every_format(plot: Any, format: str) -> None:  # noqa: A002
+    """A figure can be written as each of them."""
+    made, file = plot(family(EXTREMES["contained"])), io.BytesIO()
+    (made.figure if isinstance(made, Axes) else made).savefig(file, format=format)
+    assert {"png": b"PNG", "pdf": b"%PDF", "svg": b"<svg"}[format] in file.getvalue()[:2000]
+
+
+@pytest.mark.parametrize("plot", [plot_heatmap, plot_venn, plot_upset, plot_curve, plot_layers])
 @pytest.mark.parametrize("n", [2, 6, 30, 200])
-def test_labels_lie_within_the_figure(n: int, tmp_path: Path) -> None:
-    """Long names are not cut off."""
-    axes = plot_heatmap(overlap_of(n, prefix="a rather long name of a run, number"))
-    axes.figure.savefig(tmp_path / "figure.png")
-    canvas = axes.figure.bbox
-    for label in [*axes.get_xticklabels(), *axes.get_yticklabels()]:
-        box = label.get_window_extent()
-        assert box.x0 >= canvas.x0 - 1
-        assert box.y0 >= canvas.y0 - 1
-    plt.close("all")
+def test_everything_lies_within_the_figure(plot: Any, n: int) -> None:
+    """Long names are not cut off, nor is anything else that is written."""
+    if plot is plot_venn and n > 6:
+        pytest.skip("a Venn diagram shows 6 sets at most")
+    made = plot(overlap_of(n, prefix="a rather long name of a run that came from somewhere, number"))
+    figure = made.figure if isinstance(made, Axes) else made
+    figure.savefig(io.BytesIO())
+    canvas = figure.bbox.padded(3)
+    written = [text for axes in figure.axes for text in [*axes.texts, axes.title] if text.get_text()] + figure.texts
+    boxes = [artist.get_window_extent() for artist in written]
+    boxes += [axes.get_tightbbox() for axes in figure.axes if axes.axison]  # with all labels of ticks
+    for box in boxes:
+        assert canvas.x0 <= box.x0 <= box.x1 <= canvas.x1
+        assert canvas.y0 <= box.y0 <= box.y1 <= canvas.y1
+
+
+@pytest.mark.parametrize("n", [3, 18, 100])
+@pytest.mark.parametrize("groups", [True, False])
+def test_so_does_what_stands_around_a_heatmap(n: int, groups: bool) -> None:
+    """Brackets or a tree, the side bar, the title, the meaning of the dagger."""
+    overlap = overlap_of(n)
+    around: dict[str, Any] = {"cluster": True}
+    if groups:
+        around = {"groups": {label: f"a group of runs, {i // 3}" for i, label in enumerate(overlap.labels)}}
+    axes = plot_heatmap(
+        overlap,
+        correlation=dict.fromkeys(overlap.labels, 0.5),
+        converged=dict.fromkeys(overlap.labels, False),
+        title="A title",
+        **around,
+    )
+    figure = axes.figure
+    figure.savefig(io.BytesIO())
+    canvas = figure.bbox.padded(3)
+    for box in (axes.get_tightbbox(), axes.title.get_window_extent(), figure.axes[1].get_tightbbox()):
+        assert canvas.x0 <= box.x0 <= box.x1 <= canvas.x1
+        assert canvas.y0 <= box.y0 <= box.y1 <= canvas.y1
+    bar = figure.axes[1].get_window_extent()
+    assert all(child.get_window_extent().x1 < bar.x0 for child in axes.child_axes)
+
+
+def test_long_names_lose_their_middle(ax: Axes) -> None:
+    """Beginning and end tell runs apart."""
+    plot_heatmap(compute_overlap({"begin " + "x" * 50 + " end 7": TopKSet.from_indices([1], space=2)}), ax)
+    (name,) = ticks(ax)[0]
+    assert len(name) == 40
+    assert name.startswith("begin xx")
+    assert name.endswith("xx end 7")

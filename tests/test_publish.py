@@ -116,6 +116,30 @@ def test_the_preview_fits_the_ui(run_id: str, tracking: MlflowClient, tmp_path: 
     assert preview["rank"].max() == 125
 
 
+def test_a_picture_shows_where_the_weights_lie(run_id: str, tracking: MlflowClient) -> None:
+    """A PNG beside the other figures."""
+    log_topk(make_model([("bert.layer.0.query", (9, 9), "all")]), run_id=run_id, topk=5)
+    (item,) = tracking.list_artifacts(run_id, "gradiend/figures")
+    assert item.path == "gradiend/figures/topk_layers.png"
+    file = mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=item.path)
+    assert Path(file).read_bytes().startswith(b"\x89PNG")
+
+
+def test_without_the_picture_the_sets_are_logged(
+    run_id: str, tracking: MlflowClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A figure that cannot be drawn is told and left out."""
+
+    def fail(*_: object) -> None:
+        raise OSError("no fonts")
+
+    monkeypatch.setattr("gradiend_mlflow.picture.topk_figure", fail)
+    log_topk(make_model([("weight", (9, 9), "all")]), run_id=run_id, topk=5)
+    assert len(load_topk([run_id], topk=5)) == 1
+    assert tracking.list_artifacts(run_id, "gradiend/figures") == []
+    assert "No picture of the top-k weights: OSError: no fonts" in caplog.text
+
+
 def test_bad_requests(tracking: MlflowClient, make_trainer: MakeTrainer) -> None:
     """No run, an unknown one, a comparison; nothing trained yet."""
     model = make_model([("weight", (9,), "all")])

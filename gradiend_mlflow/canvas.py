@@ -1,0 +1,111 @@
+"""What every figure needs: axes or a figure of its own, names that fit, a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gradiend_mlflow.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+LONGEST_LABEL = 40
+PNG_DPI = 150
+VALUE_TITLES = {
+    "intersection": "shared weights",
+    "intersection_frac": "shared weights / smaller set",
+    "jaccard": "Jaccard index",
+    "mass_overlap": "importance on shared weights",
+    "cosine": "cosine of the weights, unsigned",
+    "cosine_signed": "cosine of the weights",
+    "spearman": "rank correlation of the weights, unsigned",
+    "spearman_signed": "rank correlation of the weights",
+    "rbo": "rank-biased overlap",
+}
+
+
+def new_figure(size: tuple[float, float]) -> Figure:
+    """A figure of so many inches that pyplot does not know, so that nothing has to be closed."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(figure)  # what measures texts; without it a figure has no renderer until it is saved
+    return figure
+
+
+def axes_or_new(ax: Axes | None, size: tuple[float, float]) -> Axes:
+    """The axes, or those of a new figure."""
+    if ax is not None:
+        return ax
+    axes: Axes = new_figure(size).subplots()
+    return axes
+
+
+def settle(axes: Axes) -> None:
+    """Lay out the axes' figure once now: what grows with its axes has its size only when a layout has been made."""
+    figure: Any = axes.figure
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+
+
+def save(drawn: Axes | Figure, path: Path) -> list[Path]:
+    """Write a figure, or that of axes, as PNG and PDF beside each other; `path` has no suffix."""
+    figure: Any = drawn.figure  # of a figure itself too
+    files = [path.with_suffix(".png"), path.with_suffix(".pdf")]
+    figure.savefig(files[0], dpi=PNG_DPI)
+    figure.set_layout_engine("none")  # everything has its place now; finding it takes longer than drawing
+    # Without the time of its making the same comparison gives the same file.
+    figure.savefig(files[1], metadata={"CreationDate": None})
+    return files
+
+
+def check_overlap(overlap: object, kinds: tuple[type, ...]) -> None:
+    """Refuse what a figure cannot be drawn of.
+
+    Raises:
+        InvalidInputError: If `overlap` is none of the kinds.
+    """
+    if not isinstance(overlap, kinds):
+        raise InvalidInputError(
+            f"expected an Overlap (of compute_overlap(), or comparison.overlap); got {type(overlap).__name__}"
+        )
+
+
+def fitting(label: str, longest: int = LONGEST_LABEL) -> str:
+    """A label that leaves room for the figure: its beginning and its end, which tell it from others."""
+    if len(label) <= longest:
+        return label
+    end = longest // 2
+    return f"{label[: longest - end - 1]}…{label[-end:]}"
+
+
+def wrapped(label: str, width: int) -> str:
+    """A label in lines of about so many letters, broken between words, or at signs that join words."""
+    lines = [""]
+    for piece in _pieces(label):
+        if lines[-1] and len(lines[-1]) + len(piece.rstrip()) > width:
+            lines.append("")
+        lines[-1] += piece
+    return "\n".join(line.strip() for line in lines)
+
+
+def _pieces(label: str) -> list[str]:
+    pieces = [""]
+    for letter in label:
+        pieces[-1] += letter
+        if letter in " _-/,.":
+            pieces.append("")
+    return pieces
+
+
+def colors(n: int) -> list[Any]:
+    """So many colors that can be told apart, up to ten."""
+    import matplotlib as mpl
+
+    return list(mpl.colormaps["tab10"](np.arange(n) % 10))

@@ -1,0 +1,126 @@
+"""The files that a comparison leaves in its run: figures, tables, the sets, everything as JSON."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+import zipfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from gradiend_mlflow.artifact import save_topk
+from gradiend_mlflow.canvas import save
+from gradiend_mlflow.labels import TRAINING_RUN
+from gradiend_mlflow.report import steps_up_to, write_report
+from gradiend_mlflow.runs import COLUMNS
+from gradiend_mlflow.venn import VENN_SIZES
+
+if TYPE_CHECKING:
+    from gradiend_mlflow.comparison import Comparison
+
+FACTS = "comparison.json"
+SETS = "sets.zip"
+FORMAT = 1  # of comparison.json and sets.zip
+
+_PREVIEWED_PAIRS = 500  # rows that the UI shows of a table
+_VENN_ENOUGH_UP_TO = 6
+
+
+def write_files(comparison: Comparison, folder: Path) -> None:
+    """Write all of a comparison's files into `folder`."""
+    comparison.matrix.to_csv(folder / "matrix.csv")
+    comparison.to_frame("pairs").head(_PREVIEWED_PAIRS).to_csv(folder / "pairs.csv", index=False)
+    comparison.runs.drop(columns=["sets", "params", "tags"]).to_csv(folder / "runs.csv", index=False)
+    _write_sets(comparison, folder / SETS)
+    facts = facts_of(comparison) | {"sets_sha256": hashlib.sha256((folder / SETS).read_bytes()).hexdigest()}
+    (folder / FACTS).write_text(json.dumps(facts, allow_nan=False), encoding="utf-8")
+    write_report(comparison, folder / "report.html")
+    _draw(comparison, folder)
+
+
+def _draw(comparison: Comparison, folder: Path) -> None:
+    n = len(comparison.shown.labels)
+    title = f"{comparison.part}, top {comparison.topk}"
+    save(comparison.plot_heatmap(title=title), folder / "overlap_heatmap")
+    if n in VENN_SIZES:
+        save(comparison.plot_venn(title=title), folder / "venn")
+    if n > 2:  # noqa: PLR2004  # of two sets the Venn diagram says it all
+        shared = any(len(members) > 1 for members in comparison.regions)
+        # What each of many sets holds alone would fill all the bars.
+        save(
+            comparison.plot_upset(title=title, min_sets=2 if shared and n > _VENN_ENOUGH_UP_TO else 1),
+            folder / "upset",
+        )
+    # Fewer points than the curve has by itself: of many runs each takes a while.
+    ks = steps_up_to(int(comparison.whole.sizes.min()))
+    save(comparison.plot_curve(title=f"{comparison.part}, as k grows", ks=ks), folder / "curve")
+    save(comparison.plot_layers(title=title), folder / "layers")
+
+
+def _write_sets(comparison: Comparison, path: Path) -> None:
+    """The compared sets as they are compared, each as the file of a top-k set, by row."""
+    with tempfile.TemporaryDirectory(prefix="gradiend-mlflow-") as temporary, zipfile.ZipFile(path, "w") as archive:
+        for row, topk_set in enumerate(comparison.sets.values()):
+            file = Path(temporary, set_name(row))
+            save_topk(topk_set, file)
+            # With a fixed time, so that the same sets make the same file.
+            archive.writestr(zipfile.ZipInfo(file.name), file.read_bytes())
+
+
+def set_name(row: int) -> str:
+    """The name in `sets.zip` of the set of a row."""
+    return f"{row:05d}.parquet"
+
+
+def facts_of(comparison: Comparison) -> dict[str, Any]:
+    """All that `load_comparison` needs but the sets, and the numbers for whoever reads JSON."""
+    overlap, chance = comparison.overlap, comparison.chance()
+    facts = {
+        "format": FORMAT,
+        "part": comparison.part,
+        "topk": comparison.topk,
+        "value": comparison.value,
+        "rbo_p": overlap.rbo_p,
+        "labels": list(overlap.labels),
+        "sizes": overlap.sizes.tolist(),
+        "intersection": overlap.intersection.tolist(),
+        "matrix": {"labels": list(comparison.shown.labels), "values": _listed(comparison.matrix.to_numpy())},
+        "chance": {name: _listed(getattr(chance, name)) for name in ("expected", "p_value", "q_value")},
+        "runs": _runs(comparison),
+        "groups": comparison.groups,
+        "skipped": [asdict(run) for run in comparison.skipped],
+        "notes": list(comparison.notes),
+    }
+    if comparison.seed_overlap is not None:
+        facts["seeds"] = {
+            **asdict(comparison.seed_overlap.policy),
+            "labels": list(comparison.seed_overlap.labels),
+            "members": [[int(row) for row in rows] for rows in comparison.seed_overlap.members],
+        }
+    return facts
+
+
+def _runs(comparison: Comparison) -> list[dict[str, Any]]:
+    """The rows of `runs`, in types that JSON knows, with the SHA-256 of each set that was compared."""
+    columns = ["label", *COLUMNS, *([TRAINING_RUN] if TRAINING_RUN in comparison.runs else [])]
+    rows = []
+    for row in comparison.runs[columns].astype(object).to_dict("records"):
+        known = {str(name): None if _is_missing(value) else value for name, value in row.items()}
+        known["start_time"] = None if known["start_time"] is None else known["start_time"].isoformat()
+        rows.append(known | {"sha256": row["sets"][comparison.part]["sha256"]})
+    return rows
+
+
+def _is_missing(value: Any) -> bool:
+    return bool(np.ndim(value) == 0 and not isinstance(value, dict) and pd.isna(value))
+
+
+def _listed(matrix: npt.NDArray[Any]) -> list[list[float | None]]:
+    """A matrix as lists, with None for NaN, which JSON does not know."""
+    return [[None if np.isnan(number) else number for number in row] for row in matrix.tolist()]

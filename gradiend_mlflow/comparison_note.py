@@ -1,0 +1,165 @@
+"""What a comparison is called in MLflow's lists, and the description of its run."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from gradiend_mlflow.labels import TRAINING_RUN
+from gradiend_mlflow.measures import Value
+from gradiend_mlflow.overlap import Overlap
+
+if TYPE_CHECKING:
+    from gradiend_mlflow.comparison import Comparison
+
+_LISTED_PAIRS = 10
+_LISTED_SKIPPED = 20
+_NAMED_RUNS = 3
+_NAME_LENGTH = 60
+_NOTE_LENGTH = 7900  # MLflow's tags hold 8000 characters
+_SHARES = ("intersection", "intersection_frac", "jaccard")  # what two runs share; the others say how they agree
+
+
+def summary_of(comparison: Comparison) -> dict[str, float]:
+    """The numbers by which comparisons are searched and charted, by metric key.
+
+    The lift is that of all pairs together: their shared weights over those that chance would give. It is not defined
+    for aggregated seeds.
+    """
+    pairs = comparison.to_frame("pairs")
+    numbers = pairs[comparison.value]
+    summary = {
+        "overlap/mean": float(numbers.mean()),
+        "overlap/min": float(numbers.min()),
+        "overlap/max": float(numbers.max()),
+    }
+    if "expected" in pairs and pairs["expected"].sum() > 0:
+        summary["overlap/lift"] = float(pairs["intersection"].sum() / pairs["expected"].sum())
+    return summary
+
+
+def name_of_comparison(comparison: Comparison) -> str:
+    """Who is compared, the answer, and of what."""
+    labels = comparison.shown.labels
+    who = ", ".join(labels)
+    if len(labels) > _NAMED_RUNS or len(who) > _NAME_LENGTH:
+        experiments = list(dict.fromkeys(comparison.runs["experiment"]))
+        where = experiments[0] if len(experiments) == 1 else f"{len(experiments)} experiments"
+        who = f"{len(labels)} runs of {where}"
+    does = "share" if comparison.value in _SHARES else "agree to"
+    mean = _shown(comparison.value, summary_of(comparison)["overlap/mean"])
+    return f"{who} {does} {mean} ({comparison.part}, top {comparison.topk})"
+
+
+def note_of(comparison: Comparison) -> str:
+    """The description: the answer in a sentence, the top pairs, what to know of them, links to all runs."""
+    pairs = comparison.to_frame("pairs")
+    lines = [*_answer(comparison), "", *_pair_lines(comparison, pairs.head(_LISTED_PAIRS))]
+    if len(pairs) > _LISTED_PAIRS:
+        lines += ["", f"The {_LISTED_PAIRS} most overlapping of {len(pairs):,} pairs; all are in matrix.csv."]
+    lines += ["", "To look at: overlap_heatmap.png, and report.html with every pair and k."]
+    sizes = comparison.overlap.sizes
+    if sizes.min() != sizes.max():
+        lines += ["", f"The sets differ in size: they hold {sizes.min():,} to {sizes.max():,} weights."]
+    if comparison.notes:
+        lines += ["", *(f"* {_escaped(textwrap.shorten(note, 600, placeholder=' …'))}" for note in comparison.notes)]
+    lines += _skipped_lines(comparison)
+    return "\n".join(lines) + _run_links(comparison, _NOTE_LENGTH - sum(len(line) + 1 for line in lines))
+
+
+def _answer(comparison: Comparison) -> list[str]:
+    value, summary = comparison.value, summary_of(comparison)
+    mean, low, high = (_shown(value, summary[f"overlap/{key}"]) for key in ("mean", "min", "max"))
+    top = f"their top {comparison.topk} weights"
+    answer = f"Two runs share {mean} of {top} on average"
+    if value not in _SHARES:
+        answer = f"Two runs agree to {mean} in {top} on average"
+    compared = f"{len(comparison.shown.labels)} runs"
+    if comparison.seed_overlap is not None:
+        compared += f", {comparison.seed_overlap.policy.seed_aggregate} over {len(comparison.runs)} seeds"
+    lines = [f"**{answer}** (of {compared}; {comparison.part}; {value}, from {low} to {high})."]
+    if isinstance(comparison.shown, Overlap):
+        if "overlap/lift" in summary:
+            lines[0] += f" That is {summary['overlap/lift']:,.3g} times as many shared weights as chance would give."
+        lines[0] += f" {len(comparison.overlap.core):,} of the weights are in all runs."
+    return lines
+
+
+def _skipped_lines(comparison: Comparison) -> list[str]:
+    if not comparison.skipped:
+        return []
+    lines = ["", f"**Skipped**, {len(comparison.skipped)} that were asked for:", ""]
+    lines += [
+        # Shortened, because a description holds 8000 characters; comparison.json has the whole.
+        f"* {_escaped(run.name)} ({run.run_id}): {_escaped(textwrap.shorten(run.reason, 160, placeholder=' …'))}"
+        for run in comparison.skipped[:_LISTED_SKIPPED]
+    ]
+    if len(comparison.skipped) > _LISTED_SKIPPED:
+        lines.append(f"* and {len(comparison.skipped) - _LISTED_SKIPPED} more, in comparison.json")
+    return lines
+
+
+def _run_links(comparison: Comparison, room: int) -> str:
+    """Links to as many runs as there is room for."""
+    links = list(_links(comparison).values())
+    text, rest = "\n\nRuns: ", f" and more, all in runs.csv ({len(links)})"
+    for index, link in enumerate(links):
+        if len(text) + len(link) + len(rest) + 2 > room:
+            return text + rest if index else ""
+        text += (", " if index else "") + link
+    return text + "."
+
+
+def _pair_lines(comparison: Comparison, pairs: pd.DataFrame) -> list[str]:
+    """The table of pairs, with what chance would give; of aggregated seeds with their spread."""
+    links, value = _links(comparison), comparison.value
+    titles = {"intersection": "shared weights", "expected": "by chance", "q_value": "q-value"}
+    columns = [name for name in map(str, pairs.columns) if name not in ("a", "b", "lift", "p_value")]
+    if value != "intersection" and "intersection" in columns:  # the count before what is made of it
+        columns = ["intersection", value, *(name for name in columns if name not in ("intersection", value))]
+    lines = [
+        f"| run | run | {' | '.join(titles.get(name, name) for name in columns)} |",
+        f"|---|---|{'---:|' * len(columns)}",
+    ]
+    for row in pairs.to_dict("records"):
+        cells = [_cell(name, value, row[name]) for name in columns]
+        lines.append(f"| {links[row['a']]} | {links[row['b']]} | {' | '.join(cells)} |")
+    return lines
+
+
+def _cell(column: str, value: Value, number: float) -> str:
+    if column in ("intersection", "seed_pairs"):
+        return f"{number:,.0f}"
+    if column in ("expected", "q_value"):
+        return f"{number:.2g}"
+    return _shown(value, number)
+
+
+def _links(comparison: Comparison) -> dict[str, str]:
+    """Each label as a link to its run: that of the training, where the seeds are aggregated."""
+    rows = comparison.runs.to_dict("records")
+    if comparison.seed_overlap is None:
+        targets = {row["label"]: (row["experiment_id"], row["run_id"]) for row in rows}
+    else:
+        firsts = [rows[members[0]] for members in comparison.seed_overlap.members]
+        targets = {
+            label: (row["experiment_id"], row[TRAINING_RUN])
+            for label, row in zip(comparison.seed_overlap.labels, firsts, strict=True)
+        }
+    return {
+        label: f"[{_escaped(label)}](#/experiments/{experiment_id}/runs/{run_id})"
+        for label, (experiment_id, run_id) in targets.items()
+    }
+
+
+def _shown(value: Value, number: float) -> str:
+    # An aggregate of counts may lie between two.
+    return f"{number:,.1f}".removesuffix(".0") if value == "intersection" else f"{number:.1%}"
+
+
+def _escaped(label: str) -> str:
+    """A label that Markdown's tables and links take literally."""
+    return re.sub(r"([|\[\]_*`\\])", r"\\\1", label)

@@ -1,0 +1,81 @@
+"""What a comparison was asked and of which sets, so that the same question is answered once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from gradiend_mlflow.choosing import FINISHED
+from gradiend_mlflow.comparison_files import FORMAT
+from gradiend_mlflow.runs import PARALLEL_REQUESTS
+from gradiend_mlflow.store import Store
+
+if TYPE_CHECKING:
+    from gradiend_mlflow.comparison import Comparison
+
+QUESTION = "gradiend.question"  # a digest of settings and sets, on a comparison; written last
+FACTS_SHA256 = "gradiend.comparison_sha256"  # of comparison.json
+COMPARISONS = "gradiend.comparisons"  # JSON list of comparisons that a run is linked to, the newest last
+
+_LINKED = 200  # ids that fit into one tag
+
+
+def question_of(comparison: Comparison) -> str:
+    """A digest of the settings, the runs and the SHA-256 of their sets: the same for the same answer."""
+    seeds = comparison.seed_overlap
+    asked = {
+        "format": FORMAT,
+        "part": comparison.part,
+        "topk": str(comparison.topk),
+        "value": comparison.value,
+        "rbo_p": comparison.overlap.rbo_p,
+        "runs": [
+            [run_id, label, sets[comparison.part]["sha256"]]
+            for run_id, label, sets in zip(
+                comparison.runs["run_id"], comparison.runs["label"], comparison.runs["sets"], strict=True
+            )
+        ],
+        "groups": None if comparison.groups is None else list(comparison.groups.items()),
+        "seeds": None
+        if seeds is None
+        else [asdict(seeds.policy), seeds.labels, [list(map(int, x)) for x in seeds.members]],
+        "skipped": [[run.run_id, run.reason] for run in comparison.skipped],
+        "notes": comparison.notes,
+    }
+    return hashlib.sha256(json.dumps(asked, separators=(",", ":")).encode()).hexdigest()
+
+
+def find_answer(store: Store, experiment_id: str, question: str, *, run_name: str | None) -> str | None:
+    """The newest comparison that answers the question already, if one does; of that name, if one is given."""
+    found = store.search(
+        [experiment_id],
+        f"tags.`{QUESTION}` = '{question}' AND attributes.status = '{FINISHED}'",
+        order_by=["attributes.start_time DESC"],
+    )
+    ids = [str(run.info.run_id) for run in found if run_name is None or run.info.run_name == run_name]
+    return ids[0] if ids else None
+
+
+def link_sources(store: Store, run_ids: Sequence[str], comparison_id: str) -> None:
+    """Tag the compared runs with the comparison, besides those that they are tagged with already."""
+
+    def link(run_id: str) -> None:
+        linked = linked_comparisons(store.run(run_id).data.tags)
+        if comparison_id not in linked:
+            store.set_tags(run_id, {COMPARISONS: json.dumps([*linked, comparison_id][-_LINKED:])})
+
+    with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
+        list(pool.map(link, run_ids))
+
+
+def linked_comparisons(run_tags: Mapping[str, str]) -> list[str]:
+    """The comparisons that a run is tagged with."""
+    try:
+        linked = json.loads(run_tags.get(COMPARISONS, "[]"))
+    except ValueError:
+        return []
+    return [str(run_id) for run_id in linked] if isinstance(linked, list) else []

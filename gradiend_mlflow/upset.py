@@ -1,0 +1,162 @@
+"""The regions of any number of sets as an UpSet plot (Lex et al. 2014)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gradiend_mlflow.canvas import check_overlap, fitting, new_figure
+from gradiend_mlflow.errors import InvalidInputError
+from gradiend_mlflow.overlap import Overlap
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_LABELLED_UP_TO = 60
+_COLOR = "0.15"
+_REST_COLOR = "0.65"
+
+
+@dataclass(frozen=True, eq=False)
+class _Shown:
+    """What is drawn: `matrix` tells which set (row) is in which region (column)."""
+
+    labels: list[str]
+    sizes: list[int]
+    matrix: npt.NDArray[np.bool_]
+    counts: list[int]
+    rest: int  # regions that are summed in a last bar
+    sets_left_out: int
+
+
+def plot_upset(
+    overlap: Overlap,
+    fig: Figure | None = None,
+    *,
+    max_regions: int = 20,
+    min_sets: int = 1,
+    title: str | None = None,
+) -> Figure:
+    """Draw which weights any number of sets share: a bar per combination of sets, the largest first.
+
+    A weight counts in one bar, that of exactly the sets that hold it, which the dots below name. The bars on the left
+    are the sets' sizes.
+
+    Args:
+        overlap: The overlap of any number of sets.
+        fig: A figure to draw into, whose size is set to fit; default a new one, which pyplot does not know.
+        max_regions: How many combinations have a bar of their own; the weights of the others are summed in a last,
+            lighter bar, which is hatched and cut off if it is higher than the others.
+        min_sets: Leave out what fewer sets hold; 2 shows shared weights only.
+        title: A title above the figure.
+
+    Returns:
+        The figure. Sets that are in none of the combinations shown have no row; a line below says how many.
+
+    Raises:
+        InvalidInputError: If `max_regions` is not at least 1, or no weight is in `min_sets` sets.
+
+    Example:
+        >>> from gradiend_mlflow import TopKSet, compute_overlap
+        >>> sets = {name: TopKSet.from_indices([0, 1, i], space=9) for i, name in ((2, "a"), (3, "b"))}
+        >>> bars = plot_upset(compute_overlap(sets)).axes[1]
+        >>> [text.get_text() for text in bars.texts]
+        ['2', '1', '1']
+    """
+    check_overlap(overlap, (Overlap,))
+    for name, number in (("max_regions", max_regions), ("min_sets", min_sets)):
+        if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+            raise InvalidInputError(f"{name} must be an int of at least 1; got {number!r}")
+    figure = fig if fig is not None else new_figure((6, 4))
+    shown = _selected(overlap, max_regions, min_sets)
+    marsilea = _marsilea()
+    n, columns = shown.matrix.shape
+    with_labels = n <= _LABELLED_UP_TO
+    row = 0.26 if n <= 30 else 0.2 if with_labels else 0.06  # noqa: PLR2004
+    board = marsilea.WhiteBoard(width=max(0.36 * columns, 1.6), height=row * n, margin=0.35)
+    board.add_layer(marsilea.plotter.MarkerMesh(shown.matrix, color=_COLOR, marker="o", size=min(400 * row**2, 38)))
+    bar_colors = [_COLOR] * (columns - bool(shown.rest)) + [_REST_COLOR] * bool(shown.rest)
+    highest = max(shown.counts[: columns - bool(shown.rest)])
+    heights = [min(count, 1.15 * highest) for count in shown.counts]
+    count_style: dict[str, Any] = {"fontsize": 8} if max(shown.counts) < 1000 else {"fontsize": 8, "rotation": 45}  # noqa: PLR2004
+    bars = {"fmt": lambda number: f"{number:,.0f}", "label": None}
+    board.add_top(
+        marsilea.plotter.Numbers(heights, color=bar_colors, props=count_style, **bars), size=1.8, pad=0.08,
+        name="regions",
+    )  # fmt: skip
+    sizes = marsilea.plotter.Numbers(
+        shown.sizes, color=_REST_COLOR, show_value=with_labels, props={"fontsize": 8}, **bars
+    )
+    board.add_left(sizes, size=1.1, pad=0.1, name="sizes")
+    if with_labels:
+        board.add_right(marsilea.plotter.Labels([fitting(label) for label in shown.labels], fontsize=9), pad=0.1)
+    if not hasattr(figure.canvas, "get_renderer"):  # a bare Figure(); marsilea measures its labels
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+        FigureCanvasAgg(figure)
+    figure.set_layout_engine("none")  # marsilea places everything itself, in inches
+    board.render(figure)
+    _finish(board, shown, row)
+    if title:
+        board.get_ax("regions").set_title(title, pad=14)
+    return figure
+
+
+def _selected(overlap: Overlap, max_regions: int, min_sets: int) -> _Shown:
+    regions = [(members, size) for members, size in overlap.regions.items() if len(members) >= min_sets]
+    if not regions:
+        raise InvalidInputError(f"no weight is in {min_sets} of the {len(overlap.labels)} sets")
+    # A last bar for a single region would say less than the region itself.
+    split = len(regions) if len(regions) <= max_regions + 1 else max_regions
+    own, rest = regions[:split], regions[split:]
+    member = {label: any(label in members for members, _ in own) for label in overlap.labels}
+    labels = [label for label in overlap.labels if member[label]]
+    sizes = dict(zip(overlap.labels, overlap.sizes.tolist(), strict=True))
+    matrix = np.array([[label in members for members, _ in own] + [False] * bool(rest) for label in labels])
+    counts = [size for _, size in own] + ([sum(size for _, size in rest)] if rest else [])
+    return _Shown(labels, [sizes[label] for label in labels], matrix, counts, len(rest), len(member) - len(labels))
+
+
+def _finish(board: Any, shown: _Shown, row: float) -> None:
+    """Stripes, the lines between dots, and the words that say what is what."""
+    main, n = board.get_main_ax(), len(shown.labels)
+    if n <= _LABELLED_UP_TO:
+        for index in range(0, n, 2):
+            main.axhspan(index, index + 1, color="0.95", zorder=0)
+    for column, held in enumerate(shown.matrix.T):
+        rows = np.flatnonzero(held)
+        if len(rows) > 1:
+            width = 1.5 if row > 0.1 else 0.8  # noqa: PLR2004
+            main.vlines(column + 0.5, rows[0] + 0.5, rows[-1] + 0.5, color=_COLOR, linewidth=width)
+    said = [f"{n} sets"] if n > _LABELLED_UP_TO else []
+    if shown.rest:
+        bars = board.get_ax("regions")
+        bars.texts[-1].set_text(f"{shown.counts[-1]:,}")
+        if bars.patches[-1].get_height() < shown.counts[-1]:
+            bars.patches[-1].set(hatch="////", edgecolor="white")
+        said.append(f"last bar: {shown.rest:,} other combinations")
+    if shown.sets_left_out:
+        said.append(f"sets in none of these combinations: {shown.sets_left_out}")
+    main.annotate("; ".join(said), (0, 0), (0, -8), "axes fraction", "offset points", va="top", fontsize=8)
+    for name, word in (("regions", "weights in exactly\nthese sets"), ("sizes", "weights per set")):
+        axes = board.get_ax(name)
+        axes.spines[["top", "right", "left", "bottom"]].set_visible(False)
+        axes.set(xticks=[], yticks=[])
+        if name == "regions":
+            axes.margins(y=0.15)
+            axes.set_ylabel(word, fontsize=9)
+        else:
+            axes.set_xlabel(word, fontsize=9)
+
+
+def _marsilea() -> Any:
+    """marsilea, without what its import writes into matplotlib's settings of legends."""
+    import matplotlib as mpl
+
+    with mpl.rc_context():
+        import marsilea
+        import marsilea.plotter
+    return marsilea

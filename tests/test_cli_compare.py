@@ -1,0 +1,64 @@
+"""`gradiend-mlflow compare`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from gradiend_mlflow import compare, load_comparison, search_runs
+from gradiend_mlflow.cli import main
+
+
+@pytest.fixture
+def run(logged: dict[str, Path], server: str) -> Callable[..., Result]:
+    """Run the command against the server of the logged trainings."""
+
+    def run(*arguments: Any) -> Result:
+        return CliRunner().invoke(main, ["compare", *map(str, arguments), "--tracking-uri", server])
+
+    return run
+
+
+def test_it_prints_the_matrix_and_the_run(run: Callable[..., Result], server: str) -> None:
+    """The numbers of `compare`, the id of the logged run."""
+    done = run("--experiment-name", "pronouns", "--topk", 200, "--value", "intersection", "--log-to", "by command")
+    assert done.exit_code == 0, done.output
+    lines = done.stdout.splitlines()[-5:]  # after MLflow's own links
+    asked: dict[str, Any] = {"topk": 200, "value": "intersection", "log": False, "tracking_uri": server}
+    expected = compare(experiment_names="pronouns", **asked)
+    assert lines[0].split() == list(expected.matrix)
+    for line, (label, row) in zip(lines[1:], expected.matrix.iterrows(), strict=False):
+        assert line.split() == [label, *map(str, row)]
+    run_id = lines[-1].removeprefix("run ")
+    assert load_comparison(run_id, tracking_uri=server).matrix.equals(expected.matrix)
+    assert expected.notes[0] in done.stderr
+
+
+def test_runs_by_id_and_without_logging(run: Callable[..., Result], server: str) -> None:
+    """Fractions too; nothing about a run is printed where there is none."""
+    ids = search_runs("pronouns", tracking_uri=server)["run_id"][:2].tolist()
+    done = run(*ids, "--topk", 0.01, "--no-log")
+    assert done.exit_code == 0, done.output
+    assert len(done.stdout.splitlines()) == 3
+
+
+def test_errors_are_told_without_a_traceback(run: Callable[..., Result]) -> None:
+    """As `compare` tells them."""
+    done = run("--experiment-name", "nowhere")
+    assert done.exit_code == 1
+    assert done.stderr.startswith("Error: MLflow at ")
+    assert "has no experiment of the name 'nowhere'" in done.stderr
+    assert "value must be one of" in run("--experiment-name", "pronouns", "--value", "dice").stderr
+
+
+def test_help_is_quick(run_python: Callable[[str], str]) -> None:
+    """It loads neither MLflow nor pandas."""
+    script = "import sys; from gradiend_mlflow.cli import main\n"
+    script += "try: main(['compare', '--help'])\nexcept SystemExit: pass\n"
+    printed = run_python(script + "print({'mlflow', 'pandas', 'torch', 'matplotlib'} & set(sys.modules))")
+    assert "--seed-aggregate" in printed
+    assert printed.splitlines()[-1] == "set()"

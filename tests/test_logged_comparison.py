@@ -1,0 +1,233 @@
+"""A comparison's run: found again, loaded again, linked; from a real server."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+
+from gradiend_mlflow import (
+    ArtifactError,
+    Comparison,
+    InvalidInputError,
+    StoreError,
+    compare,
+    load_comparison,
+    load_topk,
+    log_topk,
+    search_runs,
+)
+from tests.checkpoints import make_model
+
+
+@pytest.fixture
+def runs(tracking: MlflowClient) -> list[str]:
+    """Four runs of two groups in the current database."""
+    ids = []
+    for index in range(4):
+        tags = {"gradiend.converged": "false"} if index == 1 else {}
+        run_id = tracking.create_run("0", run_name=f"run {index}", tags=tags).info.run_id
+        log_topk(
+            make_model([("bert.layer.0.query", (20, 5), "all"), ("bert.layer.1.key", (9,), "all")]), run_id=run_id
+        )
+        tracking.set_terminated(run_id)
+        ids.append(run_id)
+    return ids
+
+
+def comparisons(tracking: MlflowClient, experiment: str = "0") -> list[str]:
+    """Ids of the comparisons in an experiment."""
+    return [run.info.run_id for run in tracking.search_runs([experiment], "tags.`gradiend.kind` = 'comparison'")]
+
+
+class TestTheSameQuestion:
+    """It is answered once."""
+
+    def test_it_finds_its_answer(self, runs: list[str], tracking: MlflowClient) -> None:
+        """Asked again, nothing is logged; `refresh` logs another, which is found from then on."""
+        first = compare(runs, topk=10)
+        assert compare(runs, topk=10).run_id == first.run_id
+        assert compare(runs, topk=10, refresh=True).run_id != first.run_id
+        assert compare(runs, topk=10).run_id == compare(runs, topk=10).run_id != first.run_id
+        assert len(comparisons(tracking)) == 2
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            {"topk": 9},
+            {"topk": 0.1},
+            {"value": "jaccard"},
+            {"part": "encoder-weight"},
+            {"rbo_p": 0.9},
+            {"labels": "run_id"},
+            {"groups": "base_model"},
+            {"log_to": "elsewhere"},
+        ],
+        ids=lambda other: next(iter(other)) + str(next(iter(other.values()))),
+    )
+    def test_another_question_is_another(self, other: dict[str, Any], runs: list[str]) -> None:
+        """Whatever is asked differently; asked so again, it is found too."""
+        asked = {"topk": 10, **other}
+        different = compare(runs, **asked).run_id
+        assert different != compare(runs, topk=10).run_id
+        assert compare(runs, **asked).run_id == different
+
+    def test_a_name_belongs_to_one_answer(self, runs: list[str]) -> None:
+        """Asked by a name, the answer of that name is found; asked without, the newest of any."""
+        plain = compare(runs, topk=10).run_id
+        named = compare(runs, topk=10, run_name="figure 1").run_id
+        assert named != plain
+        assert compare(runs, topk=10, run_name="figure 1").run_id == named == compare(runs, topk=10).run_id
+
+    def test_other_sets_are_another_question(self, runs: list[str]) -> None:
+        """Fewer runs, or a set that was logged anew."""
+        first = compare(runs, topk=10).run_id
+        assert compare(runs[:3], topk=10).run_id != first
+        log_topk(make_model([("bert.layer.0.query", (20, 5), "all")]).prune(topk=40), run_id=runs[0])
+        assert compare(runs, topk=10).run_id != first
+
+    def test_one_that_failed_is_no_answer(
+        self, runs: list[str], tracking: MlflowClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Nor is one that was deleted."""
+
+        def fail(*_: Any, **__: Any) -> None:
+            raise OSError("no space")
+
+        with monkeypatch.context() as patched:
+            patched.setattr("gradiend_mlflow.comparison_run.MlflowClient.log_image", fail)
+            with pytest.raises(StoreError, match="no space"):
+                compare(runs, topk=10)
+        (failed,) = comparisons(tracking)
+        assert tracking.get_run(failed).info.status == "FAILED"
+        answered = compare(runs, topk=10).run_id
+        assert answered != failed
+        tracking.delete_run(answered)
+        assert compare(runs, topk=10).run_id not in (failed, answered)
+
+
+class TestLinks:
+    """`link=True`."""
+
+    def test_sources_are_tagged(self, runs: list[str], tracking: MlflowClient) -> None:
+        """With every comparison, once; without `link` not at all."""
+        first = compare(runs, topk=10).run_id
+        assert "gradiend.comparisons" not in tracking.get_run(runs[0]).data.tags
+        second = compare(runs[:2], topk=10, link=True).run_id
+        compare(runs, topk=10, link=True)
+        compare(runs, topk=10, link=True)
+        linked = [json.loads(tracking.get_run(run_id).data.tags["gradiend.comparisons"]) for run_id in runs]
+        assert linked == [[second, first], [second, first], [first], [first]]
+
+
+class TestLoading:
+    """`load_comparison`."""
+
+    def test_the_same_without_the_runs(self, runs: list[str], tracking: MlflowClient) -> None:
+        """Every number, table and figure, after the runs are gone."""
+        groups = {"x": ["run 0", "run 1"], "y": ["run 2"]}
+        asked = compare(runs, topk=10, value="mass_overlap", groups=groups, labels="run_name")
+        for run_id in runs:
+            tracking.delete_run(run_id)
+        found = load_comparison(asked.run_id)
+        assert found.run_id == asked.run_id
+        assert dict(found.sets) == dict(asked.sets)
+        for value in ("intersection", "jaccard", "mass_overlap", "cosine_signed", "rbo"):
+            np.testing.assert_array_equal(found.overlap.values(value), asked.overlap.values(value))
+        for table in ("pairs", "groups", "matrix"):
+            pd.testing.assert_frame_equal(found.to_frame(table), asked.to_frame(table))
+        pd.testing.assert_frame_equal(found.shared_weights(), asked.shared_weights())
+        pd.testing.assert_frame_equal(found.by_layer().to_frame(), asked.by_layer().to_frame())
+        pd.testing.assert_frame_equal(found.runs, asked.runs, check_dtype=False)
+        assert (found.groups, found.notes, found.skipped) == (asked.groups, asked.notes, asked.skipped)
+        assert (found.part, found.topk, found.value) == (asked.part, asked.topk, asked.value)
+        assert found.overlap_curve().ks[-1] == 10
+        ticks = [label.get_text() for label in found.plot_heatmap().get_xticklabels()]
+        assert ticks == ["run 0", "run 1†", "run 2", "run 3"]
+
+    def test_a_pythonless_reader_has_the_numbers_too(self, runs: list[str]) -> None:
+        """comparison.json holds the matrices, sets.zip a file per set."""
+        asked = compare(runs, topk=10, value="rbo")
+        folder = Path(mlflow.artifacts.download_artifacts(run_id=asked.run_id))
+        facts = json.loads((folder / "comparison.json").read_text(), parse_constant=pytest.fail)
+        np.testing.assert_array_equal(facts["matrix"]["values"], asked.matrix)
+        expected = [[None if np.isnan(p) else p for p in row] for row in asked.chance().p_value]
+        assert facts["chance"]["p_value"] == expected
+        assert len(zipfile.ZipFile(folder / "sets.zip").namelist()) == 4
+        pairs = pd.read_csv(folder / "pairs.csv")
+        np.testing.assert_allclose(pairs["rbo"], asked.to_frame("pairs")["rbo"])
+
+    def test_files_that_are_not_those_logged_are_refused(
+        self, runs: list[str], tracking: MlflowClient, tmp_path: Path
+    ) -> None:
+        """Either of the two."""
+        for name in ("sets.zip", "comparison.json"):
+            run_id = compare(runs, topk=10, refresh=True).run_id
+            changed = tmp_path / name
+            changed.write_bytes(b"{}")
+            tracking.log_artifact(run_id, str(changed))
+            with pytest.raises(ArtifactError, match=f"{name} is not the file that was logged"):
+                load_comparison(run_id)
+
+    def test_what_is_no_comparison(self, runs: list[str], tracking: MlflowClient) -> None:
+        """A training, an unfinished comparison, nothing."""
+        with pytest.raises(InvalidInputError, match="is no comparison"):
+            load_comparison(runs[0])
+        begun = tracking.create_run("0", tags={"gradiend.kind": "comparison"}).info.run_id
+        with pytest.raises(InvalidInputError, match="was not completed"):
+            load_comparison(begun)
+        with pytest.raises(StoreError, match="could not find the run nowhere"):
+            load_comparison("nowhere")
+
+    def test_aggregated_seeds(self, runs: list[str], tracking: MlflowClient) -> None:
+        """Their policy and members come back."""
+        for parent in runs[:2]:
+            for seed in range(2):
+                tags = {"gradiend.kind": "seed", "mlflow.parentRunId": parent, "gradiend.seed": str(seed)}
+                run_id = tracking.create_run("0", tags=tags, run_name=f"{parent[:4]} {seed}").info.run_id
+                log_topk(make_model([("bert.layer.0.query", (20, 5), "all")]), run_id=run_id)
+                tracking.set_terminated(run_id)
+        asked = compare(runs[:2], topk=10, seeds="all_tried", seed_aggregate="mean", dispersion="std")
+        found = load_comparison(asked.run_id)
+        pd.testing.assert_frame_equal(found.to_frame(), asked.to_frame())
+        assert found.seed_overlap.policy == asked.seed_overlap.policy
+        assert found.regions == asked.regions
+
+
+def test_names_of_comparisons(runs: list[str], tracking: MlflowClient) -> None:
+    """Who is compared, as long as that is short; the answer; of what."""
+    two: Comparison = compare(runs[:2], topk=10, value="intersection")
+    shared = two.overlap.intersection[0, 1]
+    assert tracking.get_run(two.run_id).info.run_name == f"run 0, run 1 share {shared} (decoder-weight, top 10)"
+    four = tracking.get_run(compare(runs, topk=10, value="rbo").run_id).info.run_name
+    assert four.startswith("4 runs of Default agree to ")
+
+
+def test_pictures_to_set_side_by_side(runs: list[str], tracking: MlflowClient) -> None:
+    """The heatmap is a picture that the UI shows in a grid of runs."""
+    run_id = compare(runs, topk=10).run_id
+    names = [item.path for item in tracking.list_artifacts(run_id, "images")]
+    assert any(name.startswith("images/comparison#heatmap%step%0%") for name in names)
+
+
+def test_the_description_links_every_run(runs: list[str], tracking: MlflowClient) -> None:
+    """And says what chance would give."""
+    comparison = compare(runs, topk=10)
+    note = tracking.get_run(comparison.run_id).data.tags["mlflow.note.content"]
+    assert "times as many shared weights as chance would give" in note
+    for run_id in runs:
+        assert f"(#/experiments/0/runs/{run_id})" in note.rpartition("Runs: ")[2]
+
+
+def test_trainings_are_still_found(runs: list[str]) -> None:
+    """A comparison adds nothing to what a search for trainings finds, and its link does not hide them."""
+    compare(runs, topk=10, link=True)
+    assert search_runs()["run_id"].tolist() == runs
+    assert len(load_topk(runs, topk=10)) == 4

@@ -1,0 +1,84 @@
+"""What people see: a real browser on a real `mlflow server`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gradiend_mlflow import Comparison, compare
+from tests.browser import chromium, needs_browser
+
+pytestmark = needs_browser
+PATIENCE = 60_000  # milliseconds; a machine that runs tests is slow
+
+
+@pytest.fixture(scope="module")
+def comparison(logged: dict[str, Path], server: str) -> Comparison:
+    """The comparison of the three trainings, logged."""
+    return compare(experiment_names="pronouns", topk=500, run_name="to look at", tracking_uri=server)
+
+
+@pytest.fixture(scope="module")
+def page(server: str) -> Iterator[Any]:
+    """A window of a browser."""
+    with chromium() as browser:
+        page = browser.new_page(viewport={"width": 1500, "height": 1000})
+        page.set_default_timeout(PATIENCE)
+        yield page
+
+
+@pytest.fixture
+def run_page(comparison: Comparison, server: str) -> str:
+    """The address of the comparison's run."""
+    return f"{server}/#/experiments/{comparison.runs['experiment_id'][0]}/runs/{comparison.run_id}"
+
+
+def test_the_run_list(page: Any, comparison: Comparison, server: str) -> None:
+    """Trainings and the comparison are listed by their names."""
+    page.goto(f"{server}/#/experiments/{comparison.runs['experiment_id'][0]}/runs?workflowType=machine_learning")
+    for name in [*comparison.runs["run_name"], "to look at"]:
+        page.get_by_text(name, exact=True).first.wait_for()
+
+
+def test_the_description_is_a_page_with_links(page: Any, comparison: Comparison, server: str, run_page: str) -> None:
+    """The answer, the table of pairs, and a link that leads to a training's run."""
+    page.goto(run_page)
+    mean = comparison.to_frame("pairs")["intersection_frac"].mean()
+    page.get_by_text(f"Two runs share {mean:.1%} of their top 500 weights on average").wait_for()
+    row = page.locator("table tr", has_text="q-value")
+    row.first.wait_for()
+    first = comparison.runs.iloc[0]
+    link = page.get_by_role("link", name=first["label"], exact=True).first
+    target = link.get_attribute("href")
+    assert target == f"#/experiments/{first['experiment_id']}/runs/{first['run_id']}"
+    page.goto(f"{server}/{target}")  # the link opens a tab of its own
+    page.get_by_role("heading", name=first["run_name"]).wait_for()
+
+
+def test_the_heatmap_is_previewed(page: Any, run_page: str) -> None:
+    """As a picture, whole."""
+    page.goto(f"{run_page}/artifacts/overlap_heatmap.png")
+    picture = page.locator("img[src^='blob:'], img[src*='overlap_heatmap']").first
+    picture.wait_for()
+    page.wait_for_function("image => image.complete && image.naturalWidth > 300", arg=picture.element_handle())
+
+
+def test_the_report_works_in_the_ui(page: Any, comparison: Comparison, run_page: str) -> None:
+    """In the UI's frame: the pairs are there, the slider moves them, a pair opens its weights."""
+    page.goto(f"{run_page}/artifacts/report.html")
+    frame = page.frame_locator("iframe").first
+    frame.locator("body[data-ready]").wait_for()
+    rows = frame.locator("#pairs tbody tr")
+    assert rows.count() == 3
+    shared = comparison.to_frame("pairs")["intersection"][0]
+    assert rows.first.locator("td").nth(3).inner_text() == f"{shared:,}"
+    frame.locator("#k").fill("0")
+    counts = comparison.whole.top(10).intersection[[0, 0, 1], [1, 2, 2]]
+    assert sorted(int(rows.nth(i).locator("td").nth(3).inner_text()) for i in range(3)) == sorted(counts.tolist())
+    frame.locator("#k").fill("5")
+    rows.first.click()
+    frame.locator("#weights tbody tr").first.wait_for()
+    assert frame.locator("#map .heatmaplayer image").count() == 1
