@@ -154,7 +154,10 @@ def test_what_is_no_set_is_refused(sets: Any, message: str) -> None:
 def test_unknown_value_names_the_known() -> None:
     """As for every choice."""
     overlap = compute_overlap({"a": TopKSet.from_indices([1], space=2)})
-    with pytest.raises(InvalidInputError, match="jaccard, mass_overlap, cosine, cosine_signed, spearman, spearman_signed, rbo; got 'dice'"):
+    with pytest.raises(
+        InvalidInputError,
+        match="jaccard, mass_overlap, cosine, cosine_signed, spearman, spearman_signed, rbo; got 'dice'",
+    ):
         overlap.to_frame("dice")
 
 
