@@ -41,7 +41,7 @@ class Delivery:
         self._adopted: set[str] = set()
         self._deferred: dict[str, StartRun] = {}
         self._experiments: dict[str, str] = {}  # by MLflow's run id
-        self._incomplete: set[str] = set()  # the keys of runs that lack a file
+        self._untrue: dict[str, set[str]] = {}  # by run, the tags that say of lost records that they are there
         self._doubtful: set[str] = set()  # the keys of runs whose start was not confirmed
         self._known = threading.Condition()
         self._warned = False
@@ -77,8 +77,9 @@ class Delivery:
 
     def set_aside(self, record: Record, reason: object) -> None:
         """Give a record up, so that it holds up no other."""
-        if isinstance(record, Upload):
-            self._incomplete.add(record.key)
+        self._untrue.setdefault(record.key, set()).update(
+            {tags.TOPK, tags.FINGERPRINT} if isinstance(record, Upload) else {tags.FINGERPRINT}
+        )
         self.undelivered += len(record.points) if isinstance(record, LogMetrics) else 1
         self._tell(reason)
 
@@ -143,11 +144,9 @@ class Delivery:
             logger.warning("MLflow takes no param as long as these; they are cut: %s", ", ".join(cut))
 
     def _write_tags(self, record: SetTags, run_id: str) -> None:
-        run_tags = dict(record.run_tags)
-        if record.key in self._incomplete:
-            for claim in (tags.TOPK, tags.FINGERPRINT):  # they say that all files are there
-                self.undelivered += run_tags.pop(claim, None) is not None
-        self._store.set_tags(run_id, run_tags)
+        untrue = self._untrue.get(record.key, set())
+        self._store.set_tags(run_id, {key: value for key, value in record.run_tags.items() if key not in untrue})
+        self.undelivered += len(untrue & record.run_tags.keys())
 
     def _start(self, record: StartRun) -> None:
         adopt = record.destination.adopt
