@@ -144,10 +144,9 @@ class Delivery:
             logger.warning("MLflow takes no param as long as these; they are cut: %s", ", ".join(cut))
 
     def _write_tags(self, record: SetTags, run_id: str) -> None:
-        run_tags = dict(record.run_tags)
-        for claim in self._untrue.get(record.key, ()):
-            self.undelivered += run_tags.pop(claim, None) is not None
-        self._store.set_tags(run_id, run_tags)
+        untrue = self._untrue.get(record.key, set())
+        self._store.set_tags(run_id, {key: value for key, value in record.run_tags.items() if key not in untrue})
+        self.undelivered += len(untrue & record.run_tags.keys())
 
     def _start(self, record: StartRun) -> None:
         adopt = record.destination.adopt

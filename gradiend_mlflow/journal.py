@@ -89,43 +89,50 @@ class Journal:
 
 @dataclass
 class Found:
-    """A journal that some process has left: its folder, its tracking URI and its whole lines, once it is `open`."""
+    """A journal that some process has left, in `folder`."""
 
     folder: Path
-    tracking_uri: str = ""
-    lines: list[Line] = field(default_factory=list)
-    unreadable: list[str] = field(default_factory=list)  # why records cannot be had any more
-    torn: bool = False  # whether its last line was broken off
+    unreadable: list[str] = field(default_factory=list)  # of the lines read so far: why records cannot be had any more
+    torn: bool = False  # whether the last line was broken off; known when all are read
 
     @property
     def experiment_dir(self) -> Path:
         """The directory of the training that wrote it."""
         return self.folder.parent.parent
 
-    def read(self) -> None:
-        """Read it.
+    def tracking_uri(self) -> str:
+        """Where the training logged.
 
         Raises:
             ValueError: If it is not a journal of this format.
         """
-        header, *lines = (self.folder / _FILE).read_bytes().split(b"\n")
-        self._read_header(header)
-        rest = lines.pop() if lines else b""
-        self.torn = bool(rest)
-        for number, line in enumerate(lines, start=2):
-            try:
-                self.lines.append(read_line(line, self.folder))
-            except (ValueError, GradiendMLflowError, OSError) as error:
-                self.unreadable.append(f"line {number}: {error}")
+        with (self.folder / _FILE).open("rb") as file:
+            return self._read_header(file.readline())
 
-    def _read_header(self, header: bytes) -> None:
+    def lines(self) -> Iterator[Line]:
+        """Its whole lines, read one by one: a journal may be larger than the memory."""
+        with (self.folder / _FILE).open("rb") as file:
+            file.readline()
+            for number, line in enumerate(file, start=2):
+                if not line.endswith(b"\n"):
+                    self.torn = True
+                    return
+                try:
+                    said = read_line(line, self.folder)
+                except (ValueError, GradiendMLflowError, OSError) as error:
+                    self.unreadable.append(f"line {number}: {error}")
+                else:
+                    yield said
+
+    def _read_header(self, header: bytes) -> str:
         try:
             content = json.loads(header)
-            version, self.tracking_uri = content["format"], content["tracking_uri"]
+            version, tracking_uri = content["format"], str(content["tracking_uri"])
         except (ValueError, TypeError, KeyError) as error:
             raise ValueError(f"{self.folder / _FILE} does not begin as a journal does") from error
         if version != FORMAT:
             raise ValueError(f"{self.folder / _FILE} has the format {version}; this version reads {FORMAT}")
+        return tracking_uri
 
     @contextlib.contextmanager
     def held(self) -> Iterator[bool]:

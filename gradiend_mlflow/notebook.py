@@ -19,7 +19,7 @@ class Notebook:
     """Where records are written down; without an `experiment_dir`, or a disk that takes them, nowhere."""
 
     def __init__(self, experiment_dir: Path | None, store: Store, delivery: Delivery) -> None:
-        self._experiment_dir = experiment_dir
+        self._experiment_dir = None if experiment_dir is None else experiment_dir.absolute()
         self._store = store
         self._delivery = delivery
         self._journal: Journal | None = None

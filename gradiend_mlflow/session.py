@@ -249,6 +249,7 @@ class Session:
                 "FAILED", "the training did not come to its end before the process ended", deadline=_EXIT_DEADLINE
             )
             self._recorder.finish()
+            atexit.unregister(self._recorder.finish)
 
 
 def _destination(options: LogOptions) -> Destination:

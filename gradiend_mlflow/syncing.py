@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable
+from itertools import islice
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ logger = logging.getLogger("gradiend_mlflow")
 COLUMNS = ("directory", "result", "run_ids", "reason")
 KILLED = "the process ended before the training said that it had"
 
+_TOGETHER = 1000  # lines that are read at a time; the values in them are sent together
 _PAUSES = (0.5, 1.0, 2.0)  # between the attempts to send one record
 
 Row = tuple[str, str, tuple[str, ...], "str | None"]
@@ -91,8 +93,8 @@ def _sync(journal: Found, tracking_uri: str | None) -> Row:
             return (directory, "busy", (), "its training is still running, or another sync is at it")
         delivery = None
         try:
-            journal.read()
-            delivery = Delivery(Store(tracking_uri or journal.tracking_uri, once=True), again=True)
+            own = journal.tracking_uri()
+            delivery = Delivery(Store(tracking_uri or own, once=True), again=True)
             note = _replay(journal, delivery)
             journal.remove()
         except (GradiendMLflowError, ValueError, OSError) as error:
@@ -107,8 +109,14 @@ def _replay(journal: Found, delivery: Delivery) -> str | None:
     Raises:
         StoreError: If some of it could not be delivered.
     """
-    unended = _ends(journal.lines)
-    for record in joined([*(line.record for line in journal.lines), *unended]):
+    unended = _Unended()
+    lines = journal.lines()
+    while some := list(islice(lines, _TOGETHER)):
+        for record in joined(line.record for line in some):
+            _deliver(delivery, record)
+        unended.note(some)
+    ends = unended.ends()
+    for record in ends:
         _deliver(delivery, record)
     if delivery.undelivered or journal.unreadable:
         raise StoreError("; ".join([*journal.unreadable, *([delivery.reason] if delivery.undelivered else [])]))
@@ -117,7 +125,7 @@ def _replay(journal: Found, delivery: Delivery) -> str | None:
         notes.append("its last line was broken off, and is left out")
     if delivery.refused:
         notes.append(f"MLflow refuses {delivery.refused} values: {delivery.reason}")
-    if unended:
+    if ends:
         notes.append(KILLED)
     return "; ".join(notes) or None
 
@@ -133,21 +141,28 @@ def _deliver(delivery: Delivery, record: Record) -> None:
     delivery.deliver(record)
 
 
-def _ends(lines: Iterable[Line]) -> list[Record]:
-    """What the end of a training that was killed would have said, children first; nothing if it said so itself."""
-    begun: dict[str, None] = {}
-    last = 0
-    for line in lines:
-        last = max(last, line.said)
-        if isinstance(line.record, StartRun):
-            begun[line.record.key] = None
-        elif isinstance(line.record, EndRun):
-            begun.pop(line.record.key, None)
-    return [
-        record
-        for key in reversed(begun)
-        for record in (SetTags(key, {tags.FAILURE: KILLED}), EndRun(key, "KILLED", last))
-    ]
+class _Unended:
+    """Which runs were begun and not ended, in the order of their beginnings, and when they were last heard of."""
+
+    def __init__(self) -> None:
+        self._begun: dict[str, None] = {}
+        self._last = 0
+
+    def note(self, lines: Iterable[Line]) -> None:
+        for line in lines:
+            self._last = max(line.said, self._last)
+            if isinstance(line.record, StartRun):
+                self._begun[line.record.key] = None
+            elif isinstance(line.record, EndRun):
+                self._begun.pop(line.record.key, None)
+
+    def ends(self) -> list[Record]:
+        """What the end of a training that was killed would have said, children first."""
+        return [
+            record
+            for key in reversed(self._begun)
+            for record in (SetTags(key, {tags.FAILURE: KILLED}), EndRun(key, "KILLED", self._last))
+        ]
 
 
 def _run_ids(delivery: Delivery | None) -> tuple[str, ...]:

@@ -69,9 +69,13 @@ class Proxy:
             self._server.server_close()
             self._server = None
 
-    def close(self) -> None:
-        """Stop, and let go whoever still waits."""
+    def release(self) -> None:
+        """Hang up on whoever waits for an answer."""
         self._leaving.set()
+
+    def close(self) -> None:
+        """Stop for good."""
+        self.release()
         self.stop()
 
     def _handle(self, request: BaseHTTPRequestHandler) -> None:

@@ -34,18 +34,18 @@ from tests.conftest import MakeTrainer
 ODD = 'a > b % # "quoted" \\ / ä 数\n\u2028 ' + "x" * 300
 
 
-def read(path: Path) -> Found:
-    """The one journal below a directory, read."""
+def read(path: Path) -> tuple[Found, list[Record]]:
+    """The one journal below a directory, and its records."""
     (found,) = find_journals(path)
-    found.read()
-    return found
+    return found, [line.record for line in found.lines()]
 
 
 def said(path: Path) -> list[Record]:
-    """Its records."""
-    found = read(path)
+    """Its records, all of them."""
+    found, records = read(path)
     assert found.unreadable == []
-    return [line.record for line in found.lines]
+    assert not found.torn
+    return records
 
 
 @pytest.fixture
@@ -108,14 +108,14 @@ def test_no_password_is_written_down(journal: Journal, tmp_path: Path) -> None:
     journal.append(EndRun("a", "FINISHED", 1))
     journal.close()
     assert "secret" not in (journal.folder / "journal.jsonl").read_text()
-    assert read(tmp_path).tracking_uri == "http://me@host:5000"
+    assert read(tmp_path)[0].tracking_uri() == "http://me@host:5000"
 
 
 def test_a_database_is_found_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A relative one is relative to where the training ran."""
     monkeypatch.chdir(tmp_path)
     Journal(tmp_path / "run", "sqlite:///some.db").close()
-    assert read(tmp_path).tracking_uri == f"sqlite:///{tmp_path}/some.db"
+    assert read(tmp_path)[0].tracking_uri() == f"sqlite:///{tmp_path}/some.db"
 
 
 def test_a_line_that_was_broken_off(journal: Journal, tmp_path: Path) -> None:
@@ -125,8 +125,8 @@ def test_a_line_that_was_broken_off(journal: Journal, tmp_path: Path) -> None:
     journal.close()
     file = journal.folder / "journal.jsonl"
     file.write_bytes(file.read_bytes()[:-9])
-    found = read(tmp_path)
-    assert [line.record.key for line in found.lines] == ["a"]
+    found, records = read(tmp_path)
+    assert [record.key for record in records] == ["a"]
     assert found.torn
 
 
@@ -137,8 +137,8 @@ def test_damage_in_the_middle_is_named(journal: Journal, tmp_path: Path) -> None
     journal.close()
     file = journal.folder / "journal.jsonl"
     file.write_bytes(file.read_bytes().replace(b'"key":"b"', b'"key":"b'))
-    found = read(tmp_path)
-    assert [line.record.key for line in found.lines] == ["a", "c"]
+    found, records = read(tmp_path)
+    assert [record.key for record in records] == ["a", "c"]
     assert found.unreadable[0].startswith("line 3: ")
 
 
@@ -148,7 +148,7 @@ def test_what_is_no_journal_is_refused(header: bytes, journal: Journal, tmp_path
     journal.close()
     (journal.folder / "journal.jsonl").write_bytes(header)
     with pytest.raises(ValueError, match=r"begin as a journal|this version reads 1"):
-        read(tmp_path)
+        find_journals(tmp_path)[0].tracking_uri()
 
 
 def test_only_one_process_holds_it(journal: Journal, tmp_path: Path, run_python: Callable[[str], str]) -> None:
