@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint bench gallery clean
 
 help:  ## Show the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ lint: $(VENV)/.installed  ## Check style and types
 
 bench: $(VENV)/.installed  ## Measure speed and memory against gradiend, MLflow and the machine's limit
 	$(BIN)/python -m benchmarks --quick
+
+gallery: $(VENV)/.installed  ## Draw docs/gallery.md anew; needs chromium
+	$(BIN)/python docs/make_gallery.py --ui
 
 clean:  ## Remove the environment and what the demo made
 	rm -rf $(VENV) demo

@@ -91,13 +91,14 @@ def photograph_ui() -> None:
         experiment = comparison.runs["experiment_id"][0]
         run = f"{server}/#/experiments/{experiment}/runs/{comparison.run_id}"
         with chromium() as browser:
-            page = browser.new_page(viewport={"width": 1400, "height": 900})
             for name, address, ready in (
                 ("ui_runs", f"{server}/#/experiments/{experiment}/runs?workflowType=machine_learning", "gender en"),
                 ("ui_description", run, "on average"),
                 ("ui_heatmap", f"{run}/artifacts/overlap_heatmap.png", "overlap_heatmap.png"),
                 ("ui_report", f"{run}/artifacts/report.html", "report.html"),
             ):
+                # A new window each time: the UI takes an artifact's address only when it starts.
+                page = browser.new_page(viewport={"width": 1800, "height": 1000})
                 page.goto(address)
                 page.get_by_text(ready).first.wait_for(timeout=60_000)
                 if name == "ui_report":

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from gradiend_mlflow.arranging import Arrangement, Order, arranged
 from gradiend_mlflow.canvas import VALUE_TITLES, axes_or_new, check_overlap, fitting, settle
 from gradiend_mlflow.errors import InvalidInputError
-from gradiend_mlflow.margins import TREE_HEIGHT, draw_brackets, draw_side_bar, draw_tree
+from gradiend_mlflow.margins import NAMES_AT, TREE_HEIGHT, draw_brackets, draw_side_bar, draw_tree
 from gradiend_mlflow.measures import SIGNED, Value, check_value
 from gradiend_mlflow.overlap import Overlap
 from gradiend_mlflow.parts import check_choice
@@ -179,7 +179,7 @@ def _style(axes: Axes, n: int, *, with_labels: bool) -> None:
 def _draw_above(axes: Axes, arrangement: Arrangement, beside: float, *, tree: bool) -> dict[str, Any]:
     """Brackets or a dendrogram; returns where a title goes then."""
     if arrangement.brackets is not None:
-        return {"pad": 6 + draw_brackets(axes, arrangement.brackets, beside)}
+        return {"y": NAMES_AT, "pad": 4 + draw_brackets(axes, arrangement.brackets, beside)}
     if tree and arrangement.tree is not None:
         draw_tree(axes, arrangement.tree)
         return {"y": 1.01 + TREE_HEIGHT}

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _LETTERS_PER_CELL = 6
 _GAP = 0.02
+NAMES_AT = 1.035  # the names of groups above, as a share of the axes
 TREE_HEIGHT = 0.16
 
 
@@ -27,7 +28,7 @@ def draw_brackets(axes: Axes, brackets: Mapping[str, int], beside: float = 0.0) 
         beside: What stands right of the cells already, as a share of the axes.
 
     Returns:
-        The room that the names above take, in points.
+        The room that the names above take, in points from `NAMES_AT` on.
     """
     names = [fitting(name, 30) for name in brackets]
     # A name that is wider than its runs would run into the next.
@@ -41,12 +42,12 @@ def draw_brackets(axes: Axes, brackets: Mapping[str, int], beside: float = 0.0) 
         # The first transform takes data along the axis, and a share of the axes across it.
         axes.plot(span, [1 + _GAP] * 2, transform=axes.get_xaxis_transform(), **outside)
         axes.plot([right] * 2, span, transform=axes.get_yaxis_transform(), **outside)
-        axes.text(middle, 1.035, name, transform=axes.get_xaxis_transform(), va="bottom", **above)
+        axes.text(middle, NAMES_AT, name, transform=axes.get_xaxis_transform(), va="bottom", **above)
         axes.text(right + 0.015, middle, name, transform=axes.get_yaxis_transform(), ha="left", va="center")
     for end in ends[:-1]:
         axes.axvline(end, color="white", linewidth=2.5)
         axes.axhline(end, color="white", linewidth=2.5)
-    return 30 + (4.5 * max(map(len, names)) if slanted else 0)
+    return 16 + (4.5 * max(map(len, names)) if slanted else 0)
 
 
 def draw_tree(axes: Axes, tree: npt.NDArray[np.float64]) -> None:

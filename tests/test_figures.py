@@ -488,6 +488,9 @@ def test_so_does_what_stands_around_a_heatmap(n: int, groups: bool) -> None:
     for box in (axes.get_tightbbox(), axes.title.get_window_extent(), figure.axes[1].get_tightbbox()):
         assert canvas.x0 <= box.x0 <= box.x1 <= canvas.x1
         assert canvas.y0 <= box.y0 <= box.y1 <= canvas.y1
+    names = [text for text in axes.texts if "a group" in text.get_text()][::2]  # those above
+    assert all(name.get_window_extent().y1 <= axes.title.get_window_extent().y0 for name in names)
+    assert len(names) == (-(-n // 3) if groups else 0)
     bar = figure.axes[1].get_window_extent()
     assert all(child.get_window_extent().x1 < bar.x0 for child in axes.child_axes)
 

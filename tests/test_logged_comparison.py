@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -214,7 +215,8 @@ def test_pictures_to_set_side_by_side(runs: list[str], tracking: MlflowClient) -
     """The heatmap is a picture that the UI shows in a grid of runs."""
     run_id = compare(runs, topk=10).run_id
     names = [item.path for item in tracking.list_artifacts(run_id, "images")]
-    assert any(name.startswith("images/comparison#heatmap%step%0%") for name in names)
+    # MLflow's versions differ in how they write a key's slash, and the step after it.
+    assert any(re.match(r"images/comparison.heatmap.step.0.", name) for name in names), names
 
 
 def test_the_description_links_every_run(runs: list[str], tracking: MlflowClient) -> None:

@@ -21,9 +21,9 @@ def comparison(logged: dict[str, Path], server: str) -> Comparison:
     return compare(experiment_names="pronouns", topk=500, run_name="to look at", tracking_uri=server)
 
 
-@pytest.fixture(scope="module")
-def page(server: str) -> Iterator[Any]:
-    """A window of a browser."""
+@pytest.fixture
+def page() -> Iterator[Any]:
+    """A window of a browser; a new one each time, because the UI takes an artifact's address only when it starts."""
     with chromium() as browser:
         page = browser.new_page(viewport={"width": 1500, "height": 1000})
         page.set_default_timeout(PATIENCE)
