@@ -246,7 +246,11 @@ def _stage(account: Account, options: LogOptions, folder: Path) -> dict[Path, St
 
     return {
         each.directory: stage_topk(
-            open_checkpoint(each.directory), topk=options.topk, parts=options.parts, folder=folder / str(number)
+            open_checkpoint(each.directory),
+            topk=options.topk,
+            parts=options.parts,
+            folder=folder / str(number),
+            picture=each is account,
         )
         for number, each in enumerate((account, *account.seeds))
         if each.has_weights

@@ -241,7 +241,7 @@ class MLflowCallback(_Configured, metaclass=ExceptionSafeAbstractClass):
                 if is_seed and seed is not None:
                     loop.session.live_outcomes[seed] = outcome
                 loop.session.log_outcome(loop.run, outcome)
-                loop.session.log_sets(loop.run, checkpoint)
+                loop.session.log_sets(loop.run, checkpoint, picture=alone)
             else:
                 # With delete_models gradiend deletes the best model and then saves the last step's.
                 of_best = of_best and not loop.config.get("delete_models")

@@ -43,8 +43,10 @@ class StagedSets:
     figures: tuple[Path, ...] = ()
 
 
-def stage_topk(weights: GradiendWeights, *, topk: float, parts: Sequence[str], folder: Path) -> StagedSets:
-    """Rank, and write one file per part, a preview of all and a picture of where they lie to `folder`.
+def stage_topk(
+    weights: GradiendWeights, *, topk: float, parts: Sequence[str], folder: Path, picture: bool = True
+) -> StagedSets:
+    """Rank, and write one file per part, a preview of all and, if wanted, a picture of where they lie to `folder`.
 
     A part that this GRADIEND does not have is left out and named.
 
@@ -81,7 +83,8 @@ def stage_topk(weights: GradiendWeights, *, topk: float, parts: Sequence[str], f
     run_tags = {tags.TOPK: json.dumps(entries)}
     if left_out:
         run_tags[tags.TOPK_LEFT_OUT] = json.dumps(left_out)
-    return StagedSets(sets, left_out, (*files.values(), preview), run_tags, _drawn(sets, folder / "topk_layers.png"))
+    figures = _drawn(sets, folder / "topk_layers.png") if picture else ()
+    return StagedSets(sets, left_out, (*files.values(), preview), run_tags, figures)
 
 
 def _drawn(sets: Mapping[Part, TopKSet], path: Path) -> tuple[Path, ...]:

@@ -164,7 +164,7 @@ class Session:
                     run.metrics(step, values)
                 self.log_outcome(run, account.outcome)
             if account.has_weights and (live is None or self.seeds_change_later):
-                self.log_sets(run, account.directory)
+                self.log_sets(run, account.directory, picture=False)
             elif live is not None and self.seeds_change_later:  # gradiend keeps the models of some seeds only
                 logger.info("The sets of seed %s are those before pruning: its model was not kept", seed)
             self.end(run, "FINISHED")
@@ -175,8 +175,10 @@ class Session:
         self._run = self._recorder.record(account, self.options, self._destination, parent=parent)
         self.recorded, self.directory = True, account.training
 
-    def log_sets(self, run: RunWriter, directory: Path) -> None:
+    def log_sets(self, run: RunWriter, directory: Path, *, picture: bool = True) -> None:
         """Rank the weights of a checkpoint now, and queue its sets; the tag that lists them comes last.
+
+        Seeds go without the picture: drawing it takes longer than ranking.
 
         Raises:
             CheckpointError: If the directory holds no checkpoint that can be ranked.
@@ -188,6 +190,7 @@ class Session:
             topk=self.options.topk,
             parts=self.options.parts,
             folder=self._recorder.new_folder(),
+            picture=picture,
         )
         run.upload(staged.files, tags.TOPK_FOLDER)
         run.upload(staged.figures, tags.FIGURES_FOLDER)
