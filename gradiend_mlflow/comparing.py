@@ -102,9 +102,10 @@ def compare(
         SpaceConflictError: If two runs have the same parameter with different shapes.
 
     Example:
-        >>> comparison = compare(experiment_names="pronouns", topk=500)  # doctest: +SKIP
-        >>> comparison.matrix.loc["3SG_3PL", "1SG_1PL"]  # doctest: +SKIP
-        0.126
+        ::
+
+            comparison = compare(experiment_names="pronouns", topk=500)
+            comparison.matrix.loc["3SG_3PL", "1SG_1PL"]
     """
     part, topk, value = check_part(part), check_topk(topk), check_value(value)
     policy = SeedPolicy(seeds, seed_aggregate, dispersion, seed_pairing_mode, seed_group_policy)

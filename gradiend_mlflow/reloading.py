@@ -44,8 +44,9 @@ def load_comparison(run_id: str, *, tracking_uri: str | None = None) -> Comparis
         ArtifactError: If its files are damaged or not those that were logged.
 
     Example:
-        >>> load_comparison("5f0c7e")  # doctest: +SKIP
-        Comparison(overlap=Overlap(labels=('3SG_3PL', '1SG_1PL')...
+        ::
+
+            load_comparison(run_id).matrix
     """
     store = Store(tracking_uri)
     run = store.run(run_id)

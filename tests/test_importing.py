@@ -360,7 +360,7 @@ class TestImport:
 
     def test_a_server_that_cannot_be_reached_is_one_error(self, copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Not one per directory."""
-        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+        monkeypatch.setenv("GRADIEND_MLFLOW_DEADLINE", "1")
         with pytest.raises(StoreError, match=r"127\.0\.0\.1:9"):
             import_runs(copied, progress=False, tracking_uri="http://127.0.0.1:9")
 
@@ -371,6 +371,7 @@ Field = tuple[str, Any]
 OF_NATURE = {
     "tag mlflow.autologging",  # how it was logged
     "tag gradiend.imported",
+    "tag gradiend.key",  # by which a journal finds the run that it started
     "tag gradiend.version",  # which gradiend trained it is not on disk
     "tag mlflow.source.name",
     "tag mlflow.runName",  # compared by the names themselves
