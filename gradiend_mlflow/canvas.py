@@ -78,11 +78,15 @@ def check_overlap(overlap: object, kinds: tuple[type, ...]) -> None:
 
 
 def fitting(label: str, longest: int = LONGEST_LABEL) -> str:
-    """A label that leaves room for the figure: its beginning and its end, which tell it from others."""
-    if len(label) <= longest:
-        return label
-    end = longest // 2
-    return f"{label[: longest - end - 1]}…{label[-end:]}"
+    """A label in one line that leaves room for the figure: its beginning and its end, which tell it from others.
+
+    Dollar signs are escaped: between two of them matplotlib would read a formula.
+    """
+    line = " ".join(label.split())
+    if len(line) > longest:
+        end = longest // 2
+        line = f"{line[: longest - end - 1]}…{line[-end:]}"
+    return line.replace("$", r"\$")
 
 
 def wrapped(label: str, width: int) -> str:

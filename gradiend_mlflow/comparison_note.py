@@ -162,4 +162,4 @@ def _shown(value: Value, number: float) -> str:
 
 def _escaped(label: str) -> str:
     """A label that Markdown's tables and links take literally."""
-    return re.sub(r"([|\[\]_*`\\])", r"\\\1", label)
+    return re.sub(r"([|\[\]_*`\\])", r"\\\1", label).replace("<", "&lt;")

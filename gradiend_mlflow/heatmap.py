@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -92,6 +92,8 @@ def plot_heatmap(
     check_value(value)
     if not isinstance(annot, bool):
         check_choice("annot", annot, ("auto",))
+    for name, by_label in (("correlation", correlation), ("converged", converged)):
+        _check_labels(name, by_label, overlap.labels)
     labels, matrix = overlap.labels, np.asarray(overlap.values(value), dtype=float)
     arrangement = arranged(labels, matrix, "cluster" if cluster else order, groups)
     n, rows = len(labels), arrangement.rows
@@ -130,6 +132,16 @@ def plot_heatmap(
     if ax is None and around:
         settle(axes)
     return axes
+
+
+def _check_labels(name: str, by_label: Mapping[str, object] | None, labels: Sequence[str]) -> None:
+    if by_label is None:
+        return
+    if not isinstance(by_label, Mapping):
+        raise InvalidInputError(f"{name} must be a mapping from label; got {type(by_label).__name__}")
+    unknown = [label for label in by_label if label not in labels]
+    if unknown:
+        raise InvalidInputError(f"{name} names {', '.join(map(repr, unknown))}; the labels are {', '.join(labels)}")
 
 
 def _marked(label: str, converged: Mapping[str, bool | None] | None) -> str:

@@ -24,7 +24,8 @@ def labels_of(runs: pd.DataFrame, labels: Labels) -> list[str]:
         InvalidInputError: If `labels` is not acceptable, or says nothing about a run.
     """
     rows = [row for _, row in runs.iterrows()]
-    chosen = [_label(row, labels) for row in rows]
+    # One line, and never nothing: tables and figures have a place for each.
+    chosen = [" ".join(_label(row, labels).split()) or str(row["run_id"]) for row in rows]
     for clue in (
         lambda row: row.get("experiment"),
         lambda row: f"seed {row.get('seed')}",

@@ -14,6 +14,7 @@ import pytest
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from gradiend_mlflow import (
     InvalidInputError,
@@ -506,3 +507,24 @@ def test_long_names_lose_their_middle(ax: Axes) -> None:
     assert len(name) == 40
     assert name.startswith("begin xx")
     assert name.endswith("xx end 7")
+
+
+@pytest.mark.parametrize("plot", [plot_heatmap, plot_venn, plot_upset, plot_curve, plot_layers])
+def test_labels_are_taken_literally(plot: Any) -> None:
+    """Dollar signs make no formula, right or wrong, and a new line no second one."""
+    names = ["cost $5 $6", "$\\frac{$\nx"]
+    sets = {name: TopKSet.from_indices([1, 2, 3 + index], space=9) for index, name in enumerate(names)}
+    made = plot(compute_overlap(sets))
+    figure = made.figure if isinstance(made, Axes) else made
+    figure.savefig(io.BytesIO())
+    written = " ".join(text.get_text() for text in figure.findobj(Text))
+    assert r"cost \$5 \$6" in written
+
+
+@pytest.mark.parametrize("option", ["correlation", "converged"])
+def test_a_mark_for_a_run_that_is_not_there(option: str) -> None:
+    """Is a typing mistake, which would leave a figure without it."""
+    with pytest.raises(InvalidInputError, match=rf"{option} names 'x'; the labels are"):
+        plot_heatmap(family(EXTREMES["contained"]), **{option: {"x": False}})
+    with pytest.raises(InvalidInputError, match=f"{option} must be a mapping from label; got list"):
+        plot_heatmap(family(EXTREMES["contained"]), **{option: [1, 2]})
