@@ -93,7 +93,7 @@ def import_command(
 
 @main.command("sync")
 @click.argument("path", type=click.Path(path_type=Path))
-@_TRACKING_URI
+@click.option("--tracking-uri", help="Send to this MLflow server or database; default where each training logged.")
 @click.option("--quiet", is_flag=True, help="No progress bar, and only failures.")
 def sync_command(path: Path, *, tracking_uri: str | None, quiet: bool) -> None:
     """Send to MLflow what trainings below PATH could not send, and end the runs of those that were killed.

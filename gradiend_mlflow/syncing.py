@@ -76,7 +76,7 @@ def sync(
         raise InvalidInputError(f"sync needs a directory; {root} is {'a file' if root.exists() else 'not there'}")
     found = find_journals(root)
     shown = tqdm(found, desc="sync", unit="journal", disable=not progress or not found)
-    frame = pd.DataFrame([_sync(journal, tracking_uri) for journal in shown], columns=list(COLUMNS))
+    frame = pd.DataFrame([_sync(journal, tracking_uri) for journal in shown], columns=list(COLUMNS), dtype=object)
     failed = frame[frame["result"] == "failed"]
     for row in failed.itertuples():
         logger.warning("%s could not be sent to MLflow: %s", row.directory, row.reason)
