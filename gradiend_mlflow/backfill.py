@@ -161,10 +161,9 @@ class Backfill:
             for step, value in self._store.metric_history(run.info.run_id, key).items()
         }
 
-    def _seed_run(self, seed: Account, parent: Run) -> Run | None:
+    def _children(self, parent: Run) -> list[Run]:
         below = f"tags.`{tags.MLFLOW_PARENT}` = '{parent.info.run_id}'"
-        runs = self._store.search([self.experiment_id], below)
-        return next((run for run in runs if _may_be_of(run, seed, tags.SEED_RUN)), None)
+        return self._store.search([self.experiment_id], below)
 
     # ------------------------------------------------------------------------------------------------------- writing
 
@@ -182,8 +181,10 @@ class Backfill:
         if refused or refused_points:
             logger.warning("MLflow refuses these of %s: %s %s", account.directory, list(refused), refused_points)
         listed = self._upload(run_id, account, staged.get(account.directory), is_new=run is None)
+        children = [] if run is None or not account.seeds else self._children(run)
         for seed in account.seeds:
-            self._write(seed, staged, None if run is None else self._seed_run(seed, run), parent=run_id)
+            known = next((child for child in children if _may_be_of(child, seed, tags.SEED_RUN)), None)
+            self._write(seed, staged, known, parent=run_id)
         about = {key: value for key, value in account.run_tags.items() if key not in before or key == tags.DIRECTORY}
         known_by = {tags.FINGERPRINT: account.fingerprint} if account.fingerprint else {}
         if tags.TOPK in before and tags.TOPK not in listed:

@@ -9,8 +9,6 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlflow import MlflowClient
-
 from gradiend_mlflow import tags
 from gradiend_mlflow.artifact import installed_version
 from gradiend_mlflow.comparison_files import FACTS, write_files
@@ -91,10 +89,6 @@ def _log(comparison: Comparison, store: Store, experiment_id: str, question: str
 def _log_images(store: Store, run_id: str, folder: Path) -> None:
     from PIL import Image
 
-    client = MlflowClient(tracking_uri=store.uri)
     for key, name in _IMAGES.items():
-        try:
-            with Image.open(folder / name) as image:
-                client.log_image(run_id, image, key=key, step=0, synchronous=True)
-        except Exception as error:  # MLflow lets through the exceptions of what it is built on
-            raise StoreError(f"could not log {name} to the run {run_id} on {store.shown_uri}: {error}") from error
+        with Image.open(folder / name) as image:
+            store.log_image(run_id, image, key)

@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 from mlflow.utils.autologging_utils import is_testing
 
 from gradiend_mlflow import tags
-from gradiend_mlflow.directories import TrainingDirectory, seed_number
+from gradiend_mlflow.directories import seed_number
 from gradiend_mlflow.evaluation import decoder_metrics, encoder_metrics
 from gradiend_mlflow.session import Session, describe
 
@@ -126,9 +126,8 @@ def _log(session: Session, trainer: Any, evaluation: Evaluation) -> None:
         session.seeds[seed].metrics(0, metrics)
     if session.closed:  # else the end of the block logs the files and waits
         if seed is None and session.directory is not None:
-            training = TrainingDirectory.of(session.directory.model, session.directory.experiment_dir)
-            session.log_files(training.evaluation_files(), tags.EVALUATION_FOLDER)
-            session.run.tags({tags.FINGERPRINT: training.fingerprint()})
+            session.log_files(session.directory.evaluation_files(), tags.EVALUATION_FOLDER)
+            session.run.tags({tags.FINGERPRINT: session.directory.fingerprint()})
         session.flush()
 
 

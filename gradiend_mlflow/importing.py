@@ -15,6 +15,7 @@ from gradiend_mlflow.directories import RECORD, TrainingDirectory, find_training
 from gradiend_mlflow.errors import CheckpointError, GradiendMLflowError, InvalidInputError
 from gradiend_mlflow.finished import account_of
 from gradiend_mlflow.options import LogModels, LogOptions
+from gradiend_mlflow.outcomes import existing_directory, tell_failures
 from gradiend_mlflow.parts import DEFAULT_TOPK, PARTS
 from gradiend_mlflow.store import Store
 
@@ -91,22 +92,17 @@ def import_runs(
         rows += tqdm(results, total=len(found.trainings), desc="import", unit="training", disable=not progress)
     backfill.end_suites()
     frame = pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
-    failed = frame[frame["result"] == "failed"]
-    for row in failed.itertuples():
-        logger.warning("%s could not be imported: %s", row.directory, row.reason)
-    if strict and len(failed):
-        lines = "\n".join(f"  {row.directory}: {row.reason}" for row in failed.itertuples())
-        raise CheckpointError(f"{len(failed)} of {len(frame)} directories could not be imported:\n{lines}")
+    failures = tell_failures(frame, "could not be imported")
+    if strict and failures:
+        listed = "\n".join(failures)
+        raise CheckpointError(f"{len(failures)} of {len(frame)} directories could not be imported:\n{listed}")
     return frame
 
 
 def _checked(path: str | PathLike[str]) -> Path:
     if not isinstance(path, (str, PathLike)) or not str(path):
         raise InvalidInputError(f"import needs the path of a directory; got {path!r}")
-    root = Path(path).absolute()
-    if not root.is_dir():
-        raise InvalidInputError(f"import needs a directory; {root} is {'a file' if root.exists() else 'not there'}")
-    return root
+    return existing_directory(path, "import")
 
 
 def _suites(found: Sequence[TrainingDirectory]) -> dict[TrainingDirectory, Path]:

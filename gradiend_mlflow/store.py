@@ -282,6 +282,11 @@ class Store:
             else:
                 self._client.log_artifact(run_id, shutil.copy2(file, Path(temporary, name)), folder)
 
+    def log_image(self, run_id: str, image: Any, key: str) -> None:
+        """Log a PIL image under a key, by which the UI shows the images of several runs side by side."""
+        with self._asking(f"log the image {key} to the run {run_id}"):
+            self._client.log_image(run_id, image, key=key, step=0, synchronous=True)
+
     def link_model(
         self, run_id: str, experiment_id: str, name: str, directory: Path, params: Mapping[str, str]
     ) -> None:

@@ -7,14 +7,14 @@ import time
 from collections.abc import Iterable
 from itertools import islice
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gradiend_mlflow import tags
 from gradiend_mlflow.delivery import Delivery
-from gradiend_mlflow.errors import GradiendMLflowError, InvalidInputError, StoreError, UnavailableError
+from gradiend_mlflow.errors import GradiendMLflowError, StoreError, UnavailableError
 from gradiend_mlflow.journal import Found, find_journals
 from gradiend_mlflow.lines import Line
+from gradiend_mlflow.outcomes import existing_directory, tell_failures
 from gradiend_mlflow.recorder import joined
 from gradiend_mlflow.records import EndRun, Record, SetTags, StartRun
 from gradiend_mlflow.store import Store
@@ -71,18 +71,13 @@ def sync(
     import pandas as pd
     from tqdm import tqdm
 
-    root = Path(path)
-    if not root.is_dir():
-        raise InvalidInputError(f"sync needs a directory; {root} is {'a file' if root.exists() else 'not there'}")
-    found = find_journals(root)
+    found = find_journals(existing_directory(path, "sync"))
     shown = tqdm(found, desc="sync", unit="journal", disable=not progress or not found)
     frame = pd.DataFrame([_sync(journal, tracking_uri) for journal in shown], columns=list(COLUMNS), dtype=object)
-    failed = frame[frame["result"] == "failed"]
-    for row in failed.itertuples():
-        logger.warning("%s could not be sent to MLflow: %s", row.directory, row.reason)
-    if strict and len(failed):
-        lines = "\n".join(f"  {row.directory}: {row.reason}" for row in failed.itertuples())
-        raise StoreError(f"{len(failed)} of {len(frame)} journals could not be sent:\n{lines}")
+    failures = tell_failures(frame, "could not be sent to MLflow")
+    if strict and failures:
+        listed = "\n".join(failures)
+        raise StoreError(f"{len(failures)} of {len(frame)} journals could not be sent:\n{listed}")
     return frame
 
 

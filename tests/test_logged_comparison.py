@@ -103,7 +103,7 @@ class TestTheSameQuestion:
             raise OSError("no space")
 
         with monkeypatch.context() as patched:
-            patched.setattr("gradiend_mlflow.comparison_run.MlflowClient.log_image", fail)
+            patched.setattr("mlflow.MlflowClient.log_image", fail)
             with pytest.raises(StoreError, match="no space"):
                 compare(runs, topk=10)
         (failed,) = comparisons(tracking)
