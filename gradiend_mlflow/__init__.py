@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from gradiend_mlflow.layers import plot_layers
     from gradiend_mlflow.overlap import Overlap, compute_overlap
     from gradiend_mlflow.parts import PARTS
+    from gradiend_mlflow.pending import flush
     from gradiend_mlflow.publish import log_topk
     from gradiend_mlflow.pulling import load_topk
     from gradiend_mlflow.reloading import load_comparison
@@ -76,6 +77,7 @@ _HOMES = {
     "grouping": ("GroupedOverlap",),
     "overlap": ("Overlap", "compute_overlap"),
     "parts": ("PARTS",),
+    "pending": ("flush",),
     "publish": ("log_topk",),
     "pulling": ("load_topk",),
     "reloading": ("load_comparison",),
@@ -110,6 +112,7 @@ __all__ = [  # all strings
     "autolog",
     "compare",
     "compute_overlap",
+    "flush",
     "import_runs",
     "load_comparison",
     "load_topk",

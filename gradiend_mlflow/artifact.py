@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from os import PathLike
 from pathlib import Path
@@ -95,6 +95,7 @@ def parse_topk(data: bytes, *, origin: str) -> TopKSet:
         raise ArtifactError(f"{origin}: {error}") from error
 
 
+@cache
 def installed_version(distribution: str) -> str:
     """The version of an installed distribution, or "unknown"."""
     try:

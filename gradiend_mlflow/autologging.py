@@ -48,6 +48,9 @@ def autolog(
     `start_run`, or by an `MLflowCallback` among its callbacks - is not logged twice. A model that gradiend takes from
     its cache is recorded from disk, unless it is recorded already. Calling it again replaces the options.
 
+    `train()` does not wait for MLflow: a thread delivers, also while the next training runs. This package's functions
+    wait for it before they read; call `flush()` before you read by other ways.
+
     Args:
         topk: How many weights per part to log, or which fraction of the GRADIEND's inputs.
         parts: Which of gradiend's four importances; one that the GRADIEND lacks is left out and named.
@@ -59,7 +62,7 @@ def autolog(
             external model, the weights staying where they are.
         experiment_name: Where runs go, made if needed; default MLflow's active experiment.
         tracking_uri: The MLflow server or database; default MLflow's current one when training begins.
-        deadline: How many seconds the end of a training may wait for MLflow.
+        deadline: How many seconds the end of the process, and this package's readers, may wait for MLflow.
 
     Raises:
         InvalidInputError: If an argument is not acceptable.

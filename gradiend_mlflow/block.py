@@ -82,7 +82,7 @@ def start_run(
         log_models: True logs the selected model's directory as `model/`; "external" registers it as an MLflow
             external model, the weights staying where they are.
         tracking_uri: The MLflow server or database; default MLflow's current one.
-        deadline: How many seconds the end of the block may wait for MLflow.
+        deadline: How many seconds the end of the block may wait for MLflow, and the end of the process once more.
 
     Yields:
         The callback to pass: ``trainer.train(callbacks=[callback])``. Its `run_id` is the run's.
@@ -115,7 +115,7 @@ def start_run(
     if not owned.claim(trainer):
         raise InvalidInputError(f"this trainer is being logged already: {trainer}")
     try:
-        with training_block(trainer, callback) as session:
+        with training_block(trainer, callback, wait=True) as session:
             if session is None:
                 yield callback
             else:
@@ -126,8 +126,11 @@ def start_run(
 
 
 @contextmanager
-def training_block(trainer: Any, callback: MLflowCallback) -> Iterator[Session | None]:
-    """The block itself: `callback` logs to one session, which ends as the block does. None where no rank 0 is."""
+def training_block(trainer: Any, callback: MLflowCallback, *, wait: bool = False) -> Iterator[Session | None]:
+    """The block itself: `callback` logs to one session, which ends as the block does. None where no rank 0 is.
+
+    With `wait` the block's end waits for MLflow, up to the callback's deadline.
+    """
     if not is_first_rank():
         yield None
         return
@@ -146,11 +149,11 @@ def training_block(trainer: Any, callback: MLflowCallback) -> Iterator[Session |
         status = "FAILED" if isinstance(error, Exception) else "KILLED"
         reason = describe(error)
         safely("log what there is of a failed training", lambda: _log_remains(session, trainer))
-        safely("end the run of a failed training", lambda: session.close(status, reason))
+        safely("end the run of a failed training", lambda: session.close(status, reason, wait=wait))
         raise
     else:
         safely("log the selected model", lambda: _log_selected(session, trainer))
-        safely("end the run", lambda: session.close("FINISHED"))
+        safely("end the run", lambda: session.close("FINISHED", wait=wait))
         remember(trainer, session)
     finally:
         callback.serve(before)

@@ -136,7 +136,8 @@ class MLflowCallback(_Configured, metaclass=ExceptionSafeAbstractClass):
     seed where gradiend tries several. A callback sees neither an exception that ends the training nor which seed is
     selected nor pruning afterwards; `start_run` and `autolog` do, with this callback inside.
 
-    It never raises into the training, and waits for the network only at the end of a loop, up to `deadline` seconds.
+    It never raises into the training and never waits for the network: a thread of its own delivers, and who reads the
+    run afterwards waits for it (see `flush`).
 
     Args:
         topk: How many weights per part to log, or which fraction of the GRADIEND's inputs. Any smaller number can
@@ -148,7 +149,7 @@ class MLflowCallback(_Configured, metaclass=ExceptionSafeAbstractClass):
         extra_tags: More tags for the run.
         log_models: Only `start_run` and `autolog`, which know the selected model, log it.
         tracking_uri: The MLflow server or database; default MLflow's current one when training begins.
-        deadline: How many seconds the end of a training may wait for MLflow.
+        deadline: How many seconds the end of the process, and this package's readers, may wait for MLflow.
 
     Raises:
         InvalidInputError: If an argument is not acceptable.

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+import tempfile
 import threading
+from pathlib import Path
 
 from gradiend_mlflow import tags
 from gradiend_mlflow.errors import StoreError, UnavailableError
+from gradiend_mlflow.parts import PARTS
 from gradiend_mlflow.records import (
     Destination,
-    EndRun,
+    DrawPicture,
     KnownRun,
     LinkModel,
     LogMetrics,
@@ -18,6 +21,7 @@ from gradiend_mlflow.records import (
     RecordAccount,
     SetTags,
     StartRun,
+    Told,
     Upload,
 )
 from gradiend_mlflow.store import DEFAULT_EXPERIMENT_ID, Store, is_long_param
@@ -116,7 +120,7 @@ class Delivery:
             raise StoreError("its run was never started")
         return run_id
 
-    def _write(self, record: LogMetrics | LogParams | SetTags | Upload | LinkModel | EndRun, run_id: str) -> None:
+    def _write(self, record: Told, run_id: str) -> None:
         if isinstance(record, LogMetrics):
             refused_points = self._store.log_metrics(run_id, record.points)
             if refused_points:
@@ -128,12 +132,25 @@ class Delivery:
             self._write_tags(record, run_id)
         elif isinstance(record, Upload):
             self._store.upload(run_id, record.file, record.folder)
+        elif isinstance(record, DrawPicture):
+            self._draw(record, run_id)
         elif isinstance(record, LinkModel):
             self._store.link_model(run_id, self._experiments[run_id], record.name, record.directory, record.params)
         elif record.key not in self._adopted:
             # A replay prints no links: it may be of a hundred runs.
             end = self._store.end_imported_run if self._again else self._store.end_run
             end(run_id, record.status, record.end_time)
+
+    def _draw(self, record: DrawPicture, run_id: str) -> None:
+        """Here and not in the training's thread: drawing takes longer than ranking."""
+        from gradiend_mlflow.artifact import load_topk_file
+        from gradiend_mlflow.picture import save_picture
+
+        files = {part: record.directory / f"{part}.parquet" for part in PARTS}
+        sets = {part: load_topk_file(file) for part, file in files.items() if file.is_file()}
+        with tempfile.TemporaryDirectory(prefix="gradiend-mlflow-") as folder:
+            for file in save_picture(sets, Path(folder)):
+                self._store.upload(run_id, file, tags.FIGURES_FOLDER)
 
     def _write_params(self, record: LogParams, run_id: str) -> None:
         refused = self._store.log_params(run_id, record.params)

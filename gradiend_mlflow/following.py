@@ -124,11 +124,11 @@ def _log(session: Session, trainer: Any, evaluation: Evaluation) -> None:
         session.log_evaluation(metrics)
     elif seed in session.seeds:  # gradiend points the trainer at one seed after the other
         session.seeds[seed].metrics(0, metrics)
-    if session.closed:  # else the end of the block logs the files and waits
+    if session.closed:  # else the end of the block logs the files
         if seed is None and session.directory is not None:
             session.log_files(session.directory.evaluation_files(), tags.EVALUATION_FOLDER)
             session.run.tags({tags.FINGERPRINT: session.directory.fingerprint()})
-        session.flush()
+        session.release()
 
 
 def _metrics(name: str, arguments: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, float]:

@@ -17,6 +17,7 @@ from gradiend_mlflow.finished import account_of
 from gradiend_mlflow.options import LogModels, LogOptions
 from gradiend_mlflow.outcomes import existing_directory, tell_failures
 from gradiend_mlflow.parts import DEFAULT_TOPK, PARTS
+from gradiend_mlflow.pending import flush
 from gradiend_mlflow.store import Store
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ def import_runs(
     found = find_trainings(root)
     if not found.trainings and not found.faults:
         raise InvalidInputError(f"no GRADIEND training below {root}: no directory there has a {RECORD}")
+    flush()  # what is being told of these directories is not told twice
     store = Store(tracking_uri)
     experiment_id = store.active_experiment_id() if experiment_name is None else store.experiment_id(experiment_name)
     backfill = Backfill(store, experiment_id, options)

@@ -23,7 +23,7 @@ _KINDS: Mapping[str, Any] = {
     kind.__name__: kind
     for kind in (
         *(records.KnownRun, records.StartRun, RecordAccount, LogMetrics, records.LogParams, records.SetTags),
-        *(records.Upload, records.LinkModel, records.EndRun),
+        *(records.Upload, records.DrawPicture, records.LinkModel, records.EndRun),
     )
 }
 _PATHS = ("file", "directory")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shlex
 import tempfile
 from pathlib import Path
 
 from gradiend_mlflow.delivery import Delivery
-from gradiend_mlflow.journal import Journal
+from gradiend_mlflow.journal import Journal, find_journals
+from gradiend_mlflow.pending import Unsent
 from gradiend_mlflow.records import Record
 from gradiend_mlflow.store import Store
 
@@ -34,7 +36,9 @@ class Notebook:
     @property
     def meanwhile(self) -> str:
         """Where records are until they are sent, as a part of a sentence."""
-        return f"; until then it is kept in {self._experiment_dir}" if self.keeps else ""
+        if self.keeps:
+            return f"until then it is kept in {self._experiment_dir}"
+        return "it is kept in memory only, and lost if the process ends before"
 
     def write(self, record: Record) -> None:
         """Write a record down."""
@@ -45,9 +49,27 @@ class Notebook:
                 self._journal = Journal(self._experiment_dir, self._store.uri)
                 for known in self._delivery.known_runs():  # their start is not in this journal
                     self._journal.append(known)
+                self._tell_of_others(self._journal)
             self._journal.append(record)
         except Exception as error:
             self._give_up(error)
+
+    def _tell_of_others(self, journal: Journal) -> None:
+        """Say that earlier trainings of this directory have left journals, which nobody would think of any more."""
+        left = 0
+        with contextlib.suppress(OSError):
+            for found in find_journals(journal.folder.parent):
+                if found.folder != journal.folder:
+                    with found.held() as is_left:
+                        left += is_left
+        if left:
+            logger.warning(
+                "%d earlier trainings have left in %s what MLflow does not know yet; send it with: "
+                "gradiend-mlflow sync %s",
+                left,
+                self._experiment_dir,
+                shlex.quote(str(self._experiment_dir)),
+            )
 
     def new_folder(self) -> Path:
         """A new, empty folder: in the journal's, so that its files outlive the process, or else a temporary one."""
@@ -81,21 +103,9 @@ class Notebook:
         except OSError as error:
             logger.warning("%s could not be removed: %s", journal.folder, error)
 
-    def say_unsent(self, count: int) -> None:
-        """Say what was not delivered before the end."""
-        if self.keeps:
-            logger.warning(
-                "%d records are not in MLflow on %s yet; send them with: gradiend-mlflow sync %s",
-                count,
-                self._store.shown_uri,
-                shlex.quote(str(self._experiment_dir)),
-            )
-        else:
-            logger.warning(
-                "%d records did not reach MLflow on %s before the process ended; they are lost",
-                count,
-                self._store.shown_uri,
-            )
+    def unsent(self, count: int) -> Unsent:
+        """So many records that are not delivered, and where they are kept."""
+        return Unsent(count, self._store.shown_uri, self._experiment_dir if self.keeps else None)
 
     def _give_up(self, reason: object) -> None:
         self._broken = True

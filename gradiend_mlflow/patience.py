@@ -108,12 +108,13 @@ class Patience:
             try:
                 response = self._attempt(send, *args, timeout=min(longest, left), **kwargs)
             except requests.RequestException:
-                if self._left(begun) <= pause:
+                if self._left(begun) <= _FIRST_PAUSE:
                     raise
             else:
-                if response.status_code not in _MAY_PASS or self._left(begun) <= pause:
+                if response.status_code not in _MAY_PASS or self._left(begun) <= _FIRST_PAUSE:
                     return response
-            time.sleep(pause)
+            # One attempt is left for the end, in half of the shortest pause.
+            time.sleep(min(pause, self._left(begun) - _FIRST_PAUSE / 2))
             pause = min(2 * pause, _LONGEST_PAUSE)
 
     def _left(self, begun: float) -> float:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +18,19 @@ from gradiend_mlflow.topk import TopKSet
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+logger = logging.getLogger("gradiend_mlflow")
+
+
+def save_picture(sets: Mapping[Any, TopKSet], folder: Path) -> tuple[Path, ...]:
+    """Draw `topk_figure` into a folder; none if it cannot be drawn, which is no reason to go without the sets."""
+    path = folder / "topk_layers.png"
+    try:
+        topk_figure(sets).savefig(path, dpi=100)
+    except Exception as error:
+        logger.warning("No picture of the top-k weights: %s: %s", type(error).__name__, error)
+        return ()
+    return (path,)
 
 
 def topk_figure(sets: Mapping[Any, TopKSet]) -> Figure:

@@ -18,6 +18,8 @@ from gradiend_mlflow import tags
 from gradiend_mlflow.artifact import save_topk
 from gradiend_mlflow.errors import CheckpointError, InvalidInputError, MissingPartError
 from gradiend_mlflow.parts import DEFAULT_TOPK, PARTS, Part, check_parts, check_topk
+from gradiend_mlflow.pending import flush
+from gradiend_mlflow.picture import save_picture
 from gradiend_mlflow.topk import TopKSet
 from gradiend_mlflow.training import Outcome, outcome_of, read_record, trainer_tags, version_tags
 
@@ -83,20 +85,8 @@ def stage_topk(
     run_tags = {tags.TOPK: json.dumps(entries)}
     if left_out:
         run_tags[tags.TOPK_LEFT_OUT] = json.dumps(left_out)
-    figures = _drawn(sets, folder / "topk_layers.png") if picture else ()
+    figures = save_picture(sets, folder) if picture else ()
     return StagedSets(sets, left_out, (*files.values(), preview), run_tags, figures)
-
-
-def _drawn(sets: Mapping[Part, TopKSet], path: Path) -> tuple[Path, ...]:
-    """A picture of the sets; none if it cannot be drawn, which is no reason to go without the sets."""
-    try:
-        from gradiend_mlflow.picture import topk_figure
-
-        topk_figure(sets).savefig(path, dpi=100)
-    except Exception as error:
-        logger.warning("No picture of the top-k weights: %s: %s", type(error).__name__, error)
-        return ()
-    return (path,)
 
 
 def log_topk(
@@ -129,6 +119,7 @@ def log_topk(
     from gradiend_mlflow.store import MetricPoint, Store, active_run_id, now_ms
 
     topk, parts = check_topk(topk), check_parts(parts)
+    flush()
     weights, run_tags, metrics = _look_into(source)
     store = Store(tracking_uri)
     run_id = run_id or active_run_id(tracking_uri)

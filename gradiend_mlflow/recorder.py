@@ -6,7 +6,6 @@ hang, disappear - happens in the worker, which reports it once and tries again.
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import itertools
 import logging
@@ -18,11 +17,13 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from gradiend_mlflow import pending
 from gradiend_mlflow.delivery import Delivery
 from gradiend_mlflow.errors import UnavailableError
 from gradiend_mlflow.finished import Account
 from gradiend_mlflow.notebook import Notebook
-from gradiend_mlflow.options import LogOptions
+from gradiend_mlflow.options import DEFAULT_DEADLINE, LogOptions
+from gradiend_mlflow.pending import Unsent
 from gradiend_mlflow.records import Destination, EndRun, LogMetrics, Record, RecordAccount, StartRun
 from gradiend_mlflow.run_writer import RunWriter
 from gradiend_mlflow.store import Store, now_ms
@@ -37,6 +38,10 @@ _TRIES = 3  # then a record is set aside, if the server answers to others
 _LOOK_SECONDS = 0.05  # how often one who waits looks whether waiting is vain
 
 
+_outages: set[str] = set()  # the servers of which it is told that they are not there
+_outages_lock = threading.Lock()
+
+
 class Recorder:
     """A queue and the worker that empties it into a store; the worker starts with the first record.
 
@@ -44,9 +49,13 @@ class Recorder:
         store: Where to deliver.
         experiment_dir: Where gradiend puts what the training leaves: there the journal is kept until all is
             delivered. None: there is no journal.
+        deadline: How many seconds readers and the process's end wait for what is not delivered then.
     """
 
-    def __init__(self, store: Store, experiment_dir: Path | None = None) -> None:
+    def __init__(
+        self, store: Store, experiment_dir: Path | None = None, *, deadline: float = DEFAULT_DEADLINE
+    ) -> None:
+        self.deadline = deadline
         self._store = store
         self._queue: queue.Queue[Record | None] = queue.Queue(_QUEUE_SIZE)
         self._delivery = Delivery(store)
@@ -54,11 +63,10 @@ class Recorder:
         self._open: set[str] = set()  # the keys of the runs that have not ended
         self._closing = threading.Event()
         self._hurry = threading.Event()
-        self._deadline = 0.0
         self._dropped = 0
         self._taken: deque[Record] = deque()  # from the queue, and not delivered yet
-        self._outage_told = False
         self._told = (0, 0)
+        self._telling = threading.Lock()
         self._staging = False  # whether files are being written that are not queued yet
         self._worker: threading.Thread | None = None
         self._running = False
@@ -123,49 +131,62 @@ class Recorder:
             if found is not None or left <= 0 or self._store.stalled:
                 return found
 
-    def close(self, deadline: float) -> None:
-        """Deliver what is queued; after `deadline` seconds leave the rest to the worker and say so.
-
-        With a journal nothing is lost, and so nobody waits for a server that does not answer. More may be put
-        afterwards, and closed again.
-        """
-        self._deadline = deadline
-        self._staging = False
-        through = self._wait(deadline)
-        self._say_failed()
-        self._notebook.check()
-        atexit.unregister(self.finish)
-        if not through:
-            self._say_unsent()
-            atexit.register(self.finish)
-
-    def finish(self) -> None:
-        """The process ends: wait once more by the same rules, and say what is left for `sync`."""
-        if not self._wait(self._deadline):
-            self._notebook.say_unsent(self._waiting() + self._dropped + self._delivery.undelivered)
-
     # --------------------------------------------------------------------------------------------------------- waiting
 
-    def _wait(self, deadline: float) -> bool:
-        """Whether all is through within `deadline` seconds; given up if waiting is vain and nothing is lost by it."""
+    @property
+    def server(self) -> str:
+        """Where it delivers to, without a password."""
+        return self._store.shown_uri
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether the worker ends when all is delivered."""
+        return self._closing.is_set()
+
+    def close(self, deadline: float | None = None) -> None:
+        """Nothing more comes for now: the worker delivers what is queued, removes the journal and ends.
+
+        With a `deadline`, wait for that so many seconds and say so if they were not enough. With a journal nothing is
+        lost, and so nobody waits for a server that does not answer. More may be put afterwards, and closed again.
+        """
+        with self._lock:
+            self._staging = False
+        if deadline is None:
+            self._end_when_empty()
+        elif not self.wait(deadline):
+            self._notebook.check()
+            self._say_unsent(deadline)
+
+    def wait(self, deadline: float) -> bool:
+        """Whether all is delivered within `deadline` seconds; gives up if waiting is vain and nothing is lost."""
         until = time.monotonic() + deadline
         self._store.patience.forgive()
         self._hurry.set()
-        while self._is_working():
+        while (worker := self._end_when_empty()) is not None:
+            worker.join(min(_LOOK_SECONDS, max(0.0, until - time.monotonic())))
+            if time.monotonic() >= until or (self._notebook.keeps and self._store.stalled):
+                break
+        through = not self._is_working()
+        if through:
+            self._say_failed()
+        return through
+
+    def unsent(self) -> Unsent:
+        """What is not delivered."""
+        self._notebook.check()
+        return self._notebook.unsent(self._waiting() + self._dropped + self._delivery.undelivered)
+
+    def _end_when_empty(self) -> threading.Thread | None:
+        """Let the worker end when it has delivered everything; None if it has."""
+        with self._lock:
+            if not self._is_working():
+                self._settle()
+                return None
             if not self._closing.is_set():
                 self._closing.set()
                 with contextlib.suppress(queue.Full):  # then the worker notices the event when it is through
                     self._queue.put_nowait(None)
-            with self._lock:
-                worker = self._ensure_worker()
-            if worker is None:
-                return False
-            worker.join(min(_LOOK_SECONDS, max(0.0, until - time.monotonic())))
-            if time.monotonic() >= until or (self._notebook.keeps and self._store.stalled):
-                return not self._is_working()
-        with self._lock:
-            self._settle()
-        return True
+            return self._ensure_worker()
 
     def _is_working(self) -> bool:
         return self._running or not self._queue.empty()
@@ -180,44 +201,49 @@ class Recorder:
 
     # --------------------------------------------------------------------------------------------------------- telling
 
-    def _say_unsent(self) -> None:
+    def _say_unsent(self, deadline: float) -> None:
         if self._notebook.keeps and self._store.stalled:
             self._say_outage("It does not answer.")
             return
         logger.warning(
             "MLflow on %s has not taken everything within %s s; %d records still wait and are sent in the "
-            "background while this process lives%s. A longer wait: deadline=...",
-            self._store.shown_uri,
-            self._deadline,
+            "background while this process lives; %s. A longer wait: deadline=...",
+            self.server,
+            deadline,
             self._waiting(),
             self._notebook.meanwhile,
         )
 
     def _say_failed(self) -> None:
-        refused, kept = self._delivery.refused, self._dropped + self._delivery.undelivered
-        if not self._notebook.keeps:
-            refused, kept = refused + kept, 0
-        before, self._told = self._told, (refused, kept)
-        if refused > before[0]:
-            logger.warning("%d values could not be logged to MLflow on %s", refused, self._store.shown_uri)
-        if kept > before[1]:
-            self._notebook.say_unsent(kept)
+        with self._telling:
+            refused, kept = self._delivery.refused, self._dropped + self._delivery.undelivered
+            if not self._notebook.keeps:
+                refused, kept = refused + kept, 0
+            before, self._told = self._told, (refused, kept)
+            if refused > before[0]:
+                logger.warning("%d values could not be logged to MLflow on %s", refused, self.server)
+            if kept > before[1]:
+                pending.say_unsent([self._notebook.unsent(kept)])
 
     def _say_outage(self, reason: object) -> None:
-        with self._lock:
-            told, self._outage_told = self._outage_told, True
-        if not told:
-            logger.warning(
-                "MLflow on %s is not there; the training goes on, and what it says is sent when MLflow answers%s. %s",
-                self._store.shown_uri,
-                self._notebook.meanwhile,
-                reason,
-            )
+        """Once per server, however many trainings log to it, until it is back."""
+        with _outages_lock:
+            if self.server in _outages:
+                return
+            _outages.add(self.server)
+        logger.warning(
+            "MLflow on %s is not there; the training goes on, and what it says is sent when MLflow answers; %s. %s",
+            self.server,
+            self._notebook.meanwhile,
+            reason,
+        )
 
     def _say_it_is_back(self) -> None:
-        if self._outage_told:
-            self._outage_told = False
-            logger.info("MLflow on %s answers again; what waited is being sent", self._store.shown_uri)
+        with _outages_lock:
+            if self.server not in _outages:
+                return
+            _outages.discard(self.server)
+        logger.info("MLflow on %s answers again; what waited is being sent", self.server)
 
     # ---------------------------------------------------------------------------------------------------------- worker
 
@@ -229,6 +255,7 @@ class Recorder:
             except RuntimeError:  # the interpreter ends; what is queued now is in the journal
                 return None
             self._worker, self._running = worker, True
+            pending.add(self)
         return self._worker
 
     def _work(self) -> None:
@@ -242,7 +269,9 @@ class Recorder:
                     self._closing.clear()
                     self._running = False
                     self._settle()
-                    return
+                    pending.discard(self)
+                    break
+        self._say_failed()
 
     def _next_batch(self) -> list[Record]:
         """At least one record, or word that the end is awaited, and all that came meanwhile."""
@@ -259,6 +288,8 @@ class Recorder:
         for attempt in itertools.count(1):
             self._hurry.clear()
             try:
+                if isinstance(record, RecordAccount):
+                    pending.wait_for_earlier(self)
                 self._delivery.deliver(record)
             except UnavailableError as error:
                 if self._is_about_this_one(attempt):

@@ -90,6 +90,14 @@ class Upload:
 
 
 @dataclass(frozen=True)
+class DrawPicture:
+    """A picture of the sets whose files lie in `directory`, for the run `key`."""
+
+    key: str
+    directory: Path
+
+
+@dataclass(frozen=True)
 class LinkModel:
     """Register the checkpoint that stays in `directory` as an external model of the run `key`."""
 
@@ -108,4 +116,5 @@ class EndRun:
     end_time: int
 
 
-Record = KnownRun | StartRun | RecordAccount | LogMetrics | LogParams | SetTags | Upload | LinkModel | EndRun
+Told = LogMetrics | LogParams | SetTags | Upload | DrawPicture | LinkModel | EndRun  # of a run that has started
+Record = KnownRun | StartRun | RecordAccount | Told

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gradiend_mlflow.records import Destination, EndRun, LinkModel, LogMetrics, LogParams, SetTags, Upload
+from gradiend_mlflow.records import Destination, DrawPicture, EndRun, LinkModel, LogMetrics, LogParams, SetTags, Upload
 from gradiend_mlflow.store import MetricPoint, now_ms
 
 if TYPE_CHECKING:
@@ -44,6 +44,10 @@ class RunWriter:
         """Log files that stay unchanged until the recorder is closed."""
         for file in files:
             self._recorder.put(Upload(self.key, file, folder))
+
+    def draw(self, directory: Path) -> None:
+        """Log a picture of the sets whose files lie in a directory, unchanged until the recorder is closed."""
+        self._recorder.put(DrawPicture(self.key, directory))
 
     def link_model(self, name: str, directory: Path, params: Mapping[str, str]) -> None:
         """Register a checkpoint that stays where it is as an external model of this run."""

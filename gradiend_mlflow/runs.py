@@ -13,6 +13,7 @@ import pandas as pd
 
 from gradiend_mlflow import tags
 from gradiend_mlflow.errors import GradiendMLflowError, InvalidInputError
+from gradiend_mlflow.pending import flush
 from gradiend_mlflow.store import Store
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ def search_runs(
     unknown = [kind for kind in kinds if kind not in _KINDS]
     if unknown or not kinds:
         raise InvalidInputError(f"kinds must name some of {', '.join(_KINDS)}; got {kinds}")
+    flush()  # what this process's trainings have said is there to be found
     store = Store(tracking_uri)
     experiments = _experiments(store, experiment_names, experiment_ids, everywhere=search_all_experiments)
     found = [
@@ -111,6 +113,7 @@ def get_runs(run_ids: Sequence[str], *, tracking_uri: str | None = None) -> pd.D
         InvalidInputError: If an id comes twice.
     """
     _check_runs(run_ids)
+    flush()
     store = Store(tracking_uri)
     with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
         found = list(pool.map(lambda run_id: attempt(lambda: store.run(run_id)), run_ids))

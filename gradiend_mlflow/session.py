@@ -64,7 +64,7 @@ class Session:
         self._recorder: Recorder = (
             suite._recorder  # noqa: SLF001  # its own class
             if suite is not None
-            else Recorder(Store(options.tracking_uri, once=True), experiment_dir)
+            else Recorder(Store(options.tracking_uri, once=True), experiment_dir, deadline=options.deadline)
         )
         self._run: RunWriter | None = None
         self._open: list[RunWriter] = []
@@ -178,22 +178,24 @@ class Session:
     def log_sets(self, run: RunWriter, directory: Path, *, picture: bool = True) -> None:
         """Rank the weights of a checkpoint now, and queue its sets; the tag that lists them comes last.
 
-        Seeds go without the picture: drawing it takes longer than ranking.
+        Seeds go without the picture.
 
         Raises:
             CheckpointError: If the directory holds no checkpoint that can be ranked.
         """
         from gradiend_mlflow.weights import open_checkpoint
 
+        folder = self._recorder.new_folder()
         staged = stage_topk(
             open_checkpoint(directory),
             topk=self.options.topk,
             parts=self.options.parts,
-            folder=self._recorder.new_folder(),
-            picture=picture,
+            folder=folder,
+            picture=False,
         )
         run.upload(staged.files, tags.TOPK_FOLDER)
-        run.upload(staged.figures, tags.FIGURES_FOLDER)
+        if picture:
+            run.draw(folder)
         run.tags(staged.run_tags)
 
     def log_outcome(self, run: RunWriter, outcome: Outcome) -> None:
@@ -227,8 +229,8 @@ class Session:
             self._open.remove(run)
             run.end(status)
 
-    def close(self, status: str, reason: str | None = None, *, deadline: float | None = None) -> None:
-        """End every run that is still open, children first, and wait until all is delivered (or the deadline)."""
+    def close(self, status: str, reason: str | None = None, *, wait: bool = False) -> None:
+        """End every run that is still open, children first; wait until all is delivered, if wanted."""
         if self.closed:
             return
         self.closed = True
@@ -238,21 +240,18 @@ class Session:
         for run in reversed(self._open):
             run.end(status)
         self._open.clear()
-        if self._suite is None:  # else the suite's end waits for all
-            self.flush(deadline)
+        if self._suite is None:  # else the suite's end is the end
+            self._recorder.close(self.options.deadline if wait else None)
 
-    def flush(self, deadline: float | None = None) -> None:
-        """Wait until all is delivered, or the deadline."""
-        self._recorder.close(self.options.deadline if deadline is None else deadline)
+    def release(self) -> None:
+        """More has been said after the end: nothing comes after it for now."""
+        self._recorder.close()
 
     def _abandon(self) -> None:
         """The interpreter ends and nobody closed: a training that never came to its end."""
         if self.started:
-            self.close(
-                "FAILED", "the training did not come to its end before the process ended", deadline=_EXIT_DEADLINE
-            )
-            self._recorder.finish()
-            atexit.unregister(self._recorder.finish)
+            self._recorder.deadline = min(_EXIT_DEADLINE, self._recorder.deadline)
+            self.close("FAILED", "the training did not come to its end before the process ended")
 
 
 def _destination(options: LogOptions) -> Destination:

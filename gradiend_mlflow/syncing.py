@@ -15,6 +15,7 @@ from gradiend_mlflow.errors import GradiendMLflowError, StoreError, UnavailableE
 from gradiend_mlflow.journal import Found, find_journals
 from gradiend_mlflow.lines import Line
 from gradiend_mlflow.outcomes import existing_directory, tell_failures
+from gradiend_mlflow.pending import flush
 from gradiend_mlflow.recorder import joined
 from gradiend_mlflow.records import EndRun, Record, SetTags, StartRun
 from gradiend_mlflow.store import Store
@@ -71,7 +72,9 @@ def sync(
     import pandas as pd
     from tqdm import tqdm
 
-    found = find_journals(existing_directory(path, "sync"))
+    root = existing_directory(path, "sync")
+    flush()
+    found = find_journals(root)
     shown = tqdm(found, desc="sync", unit="journal", disable=not progress or not found)
     frame = pd.DataFrame([_sync(journal, tracking_uri) for journal in shown], columns=list(COLUMNS), dtype=object)
     failures = tell_failures(frame, "could not be sent to MLflow")

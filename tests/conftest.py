@@ -76,6 +76,18 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
+class Reader(MlflowClient):
+    """MLflow's client, which waits for what this process's trainings have said before it reads."""
+
+    def get_run(self, *args: Any, **kwargs: Any) -> Any:
+        gradiend_mlflow.flush()
+        return super().get_run(*args, **kwargs)
+
+    def search_runs(self, *args: Any, **kwargs: Any) -> Any:
+        gradiend_mlflow.flush()
+        return super().search_runs(*args, **kwargs)
+
+
 @pytest.fixture(autouse=True)
 def tracking(empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MlflowClient]:
     """A fresh sqlite database as MLflow's current one, in a working directory of the test's own."""
@@ -86,8 +98,9 @@ def tracking(empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     uri = f"sqlite:///{folder}/mlflow.db"
     _forget_mlflow_state()
     mlflow.set_tracking_uri(uri)
-    yield MlflowClient(tracking_uri=uri)
+    yield Reader(tracking_uri=uri)
     gradiend_mlflow.autolog(disable=True)
+    gradiend_mlflow.flush()
     while mlflow.active_run():
         mlflow.end_run()
     _forget_mlflow_state()
@@ -132,6 +145,7 @@ def logged(server: str, base_model: str, tmp_path_factory: pytest.TempPathFactor
             trainer = _trainer(base_model, folder, pair)
             trainer.train()
             models[trainer.run_id] = Path(trainer.model_path)
+        gradiend_mlflow.flush()
         return models
     finally:
         gradiend_mlflow.autolog(disable=True)

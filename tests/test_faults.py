@@ -9,6 +9,7 @@ import os
 import random
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -19,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import requests
 import torch
 from gradiend import TextPredictionTrainer
 from gradiend.trainer.core.callbacks import TrainingCallback
@@ -26,8 +28,9 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 import gradiend_mlflow
-from gradiend_mlflow import InvalidInputError, StoreError, start_run, sync
+from gradiend_mlflow import InvalidInputError, StoreError, pending, start_run, sync
 from gradiend_mlflow.directories import JOURNALS
+from gradiend_mlflow.following import session_of
 from gradiend_mlflow.journal import find_journals
 from gradiend_mlflow.recorder import Recorder
 from gradiend_mlflow.records import Destination
@@ -104,7 +107,8 @@ def _digest(client: MlflowClient, run_id: str, path: str) -> str:
 
 
 def runs_of(server: str, experiment: str) -> list[str]:
-    """The ids of the runs in an experiment."""
+    """The ids of the runs in an experiment, once this process has told what it can."""
+    gradiend_mlflow.flush()
     client = MlflowClient(server)
     found = client.get_experiment_by_name(experiment)
     return [] if found is None else [run.info.run_id for run in client.search_runs([found.experiment_id])]
@@ -234,15 +238,38 @@ def test_an_answer_that_is_lost(tracked: Any, proxy: Proxy, server: str, undistu
 
 
 def test_every_request_takes_long(
-    tracked: Any, proxy: Proxy, server: str, untracked: str, undisturbed: Any, request: Any
+    tracked: Any, proxy: Proxy, server: str, untracked: str, undisturbed: Any, request: Any, warnings: Any
 ) -> None:
-    """The end gives up waiting rather than the data; what is left is sent in the background."""
-    proxy.fault = lambda method, path: 1.5
-    trainer = tracked(deadline=2)
+    """`train()` waits for none of them; `flush` gives up waiting, not the data, which comes in the background."""
+    proxy.fault = lambda method, path: 5.0
+    trainer = tracked(deadline=1)
     assert weights(trainer) == untracked
+    assert len(journals(trainer)) == 1, "it is not all delivered, and train() has returned"
+    assert not gradiend_mlflow.flush()
     proxy.fault = lambda method, path: None
     wait_until(lambda: not journals(trainer))
+    assert gradiend_mlflow.flush()
     assert only(server, request.node.name) == undisturbed
+    assert warnings() == []
+
+
+def test_the_trainings_thread_asks_nobody(
+    tracked: Any, proxy: Proxy, monkeypatch: pytest.MonkeyPatch, untracked: str
+) -> None:
+    """Every request of a training is made by another thread than the training's."""
+    asking = set()
+    send = requests.Session.send
+
+    def noting(self: Any, prepared: Any, **kwargs: Any) -> Any:
+        if prepared.url.startswith(proxy.uri):
+            asking.add(threading.current_thread())
+        return send(self, prepared, **kwargs)
+
+    monkeypatch.setattr(requests.Session, "send", noting)
+    assert weights(tracked()) == untracked
+    assert gradiend_mlflow.flush()
+    assert asking
+    assert threading.current_thread() not in asking
 
 
 def test_refused_entry(
@@ -346,6 +373,7 @@ def test_a_black_hole_leaves_the_training_alone(tracked: Any, proxy: Proxy, untr
     proxy.fault = lambda method, path: HOLE
     trainer = tracked()
     assert weights(trainer) == untracked
+    assert not gradiend_mlflow.flush(), "it does not wait for a server that does not answer"
     proxy.fault = lambda method, path: None
     proxy.release()
     wait_until(lambda: not journals(trainer))
@@ -361,8 +389,8 @@ def test_a_black_hole_does_not_hold_the_process(
     assert "trained" in done.stdout
     command = f"gradiend-mlflow sync {tmp_path / 'runs' / '3SG_3PL'}"
     said = done.stdout + done.stderr  # gradiend sends warnings to stdout
-    assert said.count("is not there; the training goes on") == 1
     assert said.count(command) == 1
+    assert said.count(f"MLflow on {proxy.uri}") == 1, "one warning"
     assert runs_of(server, request.node.name) == []
     assert sync(tmp_path, tracking_uri=server, progress=False)["result"].tolist() == ["synced"]
     assert without_values(only(server, request.node.name)) == without_values(undisturbed)
@@ -456,6 +484,73 @@ def test_the_disk_fills_up(
     assert only(server, request.node.name) == undisturbed
     (warning,) = warnings()
     assert "No space left on device" in warning
+
+
+def test_the_journal_vanishes(
+    tracked: Any, proxy: Proxy, server: str, untracked: str, undisturbed: Any, request: Any, warnings: Any
+) -> None:
+    """Somebody cleans up while the server is away: it is said, and what is in memory is sent all the same."""
+    proxy.stop()
+    trainer = tracked()
+    assert weights(trainer) == untracked
+    for folder in (Path(trainer.experiment_dir) / JOURNALS).iterdir():
+        (folder / "journal.jsonl").unlink()
+    session = session_of(trainer)
+    session._recorder.close(0.2)
+    assert any("it has vanished" in warning for warning in warnings())
+    proxy.start()
+    assert gradiend_mlflow.flush(60)
+    assert only(server, request.node.name) == undisturbed
+
+
+def test_trained_again_beside_a_journal_that_was_left(
+    in_process: Any, make_trainer: MakeTrainer, server: str, tmp_path: Path, warnings: Any, request: Any
+) -> None:
+    """The next training in that directory says that it is there, and leaves it alone."""
+    in_process(server, "os.kill(os.getpid(), signal.SIGKILL)")
+    assert len(find_journals(tmp_path)) == 1
+    trainer = make_trainer()
+    with start_run(trainer, topk=50, experiment_name=request.node.name, tracking_uri=server) as callback:
+        trainer.train(callbacks=[callback])
+    (warning,) = warnings()
+    assert warning.startswith("1 earlier trainings have left")
+    assert f"gradiend-mlflow sync {trainer.experiment_dir}" in warning
+    assert sync(tmp_path, progress=False)["result"].tolist() == ["synced"]
+    assert len(runs_of(server, request.node.name)) == 2
+
+
+def test_a_locked_database(make_trainer: MakeTrainer, tracking: MlflowClient, untracked: str, warnings: Any) -> None:
+    """Another process writes to the sqlite file from the middle of the training on until after its end."""
+    gradiend_mlflow.autolog(topk=50)
+    with sqlite3.connect("mlflow.db", isolation_level=None) as other:
+        trainer = make_trainer()
+        trainer.train(callbacks=[At(1, lambda: other.execute("BEGIN EXCLUSIVE"))])
+        assert weights(trainer) == untracked
+        assert len(journals(trainer)) == 1
+        other.execute("ROLLBACK")
+    assert gradiend_mlflow.flush(60)
+    (run,) = tracking.search_runs(["0"])
+    assert run.info.status == "FINISHED"
+    assert "gradiend.topk" in run.data.tags
+    assert len(warnings()) <= 1
+
+
+def test_several_trainings_one_warning(
+    make_trainer: MakeTrainer, proxy: Proxy, warnings: Any, request: Any, tmp_path: Path
+) -> None:
+    """A server that is down is told of once, however many trainings log to it; and one command sends all."""
+    proxy.stop()
+    gradiend_mlflow.autolog(topk=50, experiment_name=request.node.name, tracking_uri=proxy.uri)
+    for pair in (("3SG", "3PL"), ("1SG", "1PL")):
+        trainer = make_trainer(*pair)
+        trainer.train()
+        assert not gradiend_mlflow.flush()
+    assert len(warnings()) == 1
+    pending._leave()
+    _, command = warnings()
+    assert f"gradiend-mlflow sync {tmp_path / 'runs'} " in command
+    proxy.start()
+    wait_until(lambda: not find_journals(tmp_path))
 
 
 # ---------------------------------------------------------------------------------------------------- what is left
