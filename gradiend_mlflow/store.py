@@ -31,6 +31,7 @@ from mlflow.tracking.context.registry import resolve_tags
 
 from gradiend_mlflow import tags
 from gradiend_mlflow.errors import StoreError, UnavailableError
+from gradiend_mlflow.faults import reason_of
 from gradiend_mlflow.patience import Patience, deadline_of_reading, shield_random
 from gradiend_mlflow.uris import opening, without_password
 
@@ -381,7 +382,7 @@ class Store:
                 raise
             except Exception as error:  # MLflow lets through requests', SQLAlchemy's and its plugins' exceptions
                 kind = UnavailableError if self.patience.may_pass(error) else StoreError
-                raise kind(f"could not {what} at MLflow on {self.shown_uri}: {error}") from error
+                raise kind(f"could not {what} at MLflow on {self.shown_uri}: {reason_of(error)}") from error
 
 
 def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
