@@ -10,8 +10,8 @@ from scipy.special import logsumexp
 from scipy.stats import false_discovery_control
 
 from gradiend_mlflow.errors import InvalidInputError
-from gradiend_mlflow.measures import Matrix
 from gradiend_mlflow.parts import check_choice
+from gradiend_mlflow.ranked import Matrix
 from gradiend_mlflow.space import IntArray
 
 if TYPE_CHECKING:
@@ -85,8 +85,7 @@ def chance_of(labels: tuple[str, ...], shared: IntArray, drawn: IntArray, popula
             f"the population of {labels[a]!r} and {labels[b]!r} must hold at least the {least[a, b]} weights that "
             f"either of them has; got {population[a, b]}"
         )
-    drawn_product = drawn.astype(np.float64) * drawn.T
-    expected = np.divide(drawn_product, population, out=np.zeros(shared.shape), where=population > 0)
+    expected = expected_overlap(drawn, population)
     lift = np.divide(shared, expected, out=np.full(shared.shape, np.nan), where=expected > 0)
     p_value, q_value = np.full((2, *shared.shape), np.nan)
     rows, columns = np.triu_indices(len(labels), k=1)
@@ -99,6 +98,13 @@ def chance_of(labels: tuple[str, ...], shared: IntArray, drawn: IntArray, popula
         for matrix, values in ((p_value, tails), (q_value, false_discovery_control(tails, method="bh"))):
             matrix[rows, columns] = matrix[columns, rows] = values
     return Chance(labels, population, expected, lift, p_value, q_value)
+
+
+def expected_overlap(drawn: IntArray, population: IntArray) -> Matrix:
+    """The mean overlap of two selections at random; arguments as for `chance_of`."""
+    products = drawn.astype(np.float64) * drawn.T
+    expected: Matrix = np.divide(products, population, out=np.zeros(drawn.shape), where=population > 0)
+    return expected
 
 
 def _upper_tails(observed: IntArray, population: IntArray, drawn: IntArray, marked: IntArray) -> Matrix:

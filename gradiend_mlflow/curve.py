@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gradiend_mlflow.errors import InvalidInputError
-from gradiend_mlflow.measures import Matrix
+from gradiend_mlflow.ranked import Matrix
 from gradiend_mlflow.space import IntArray
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def curve_of(overlap: Overlap, ks: Sequence[int] | npt.NDArray[np.integer] | Non
         labels=overlap.labels,
         ks=np.array(checked, dtype=np.int64),
         intersection=np.stack([prefix.intersection for prefix in cut]),
-        expected=np.stack([prefix.chance().expected for prefix in cut]),
+        expected=np.stack([prefix.expected() for prefix in cut]),
     )
 
 

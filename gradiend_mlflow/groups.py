@@ -10,7 +10,7 @@ import pandas as pd
 
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.labels import TRAINING_RUN, column_of
-from gradiend_mlflow.measures import Matrix
+from gradiend_mlflow.ranked import Matrix
 
 # A column, param or tag; or label or run id -> group; or, as gradiend's `pretty_groups`, group -> labels.
 Groups = str | Mapping[str, str] | Mapping[str, Sequence[str]]

@@ -6,11 +6,14 @@ from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
 from gradiend_mlflow.errors import SpaceConflictError
-from gradiend_mlflow.measures import RankedSets
+from gradiend_mlflow.ranked import RankedSets
 from gradiend_mlflow.space import IntArray, WeightSpace
 from gradiend_mlflow.topk import TopKSet
+
+_DIGIT_BITS = 16
 
 
 def common_ground(sets: Mapping[str, TopKSet]) -> tuple[WeightSpace, npt.NDArray[np.bool_]]:
@@ -30,9 +33,8 @@ def common_ground(sets: Mapping[str, TopKSet]) -> tuple[WeightSpace, npt.NDArray
 def matched(sets: Mapping[str, TopKSet], space: WeightSpace) -> tuple[IntArray, RankedSets]:
     """Every weight of any set as base-global indices over `space`, ascending, and the sets over them."""
     where = {name: index for index, name in enumerate(space.names)}
-    keys, columns = np.unique(
-        np.concatenate([_keys(topk_set, space, where) for topk_set in sets.values()]), return_inverse=True
-    )
+    every = np.concatenate([_keys(topk_set, space, where) for topk_set in sets.values()])
+    keys, columns = distinct(every, space.size)
     ends = np.cumsum([len(topk_set) for topk_set in sets.values()])
     ranked = RankedSets(
         labels=tuple(sets),
@@ -78,3 +80,22 @@ def _keys(topk_set: TopKSet, space: WeightSpace, where: Mapping[str, int]) -> In
         return topk_set.base_global_indices()
     translate = np.array([where[name] for name in topk_set.space.names], dtype=np.int64)
     return space.starts[translate[topk_set.param_ids]] + topk_set.offsets
+
+
+def distinct(keys: IntArray, size: int) -> tuple[IntArray, IntArray]:
+    """The distinct keys, ascending, and the place of each key among them; keys are at least 0 and below `size`.
+
+    As `np.unique` with `return_inverse`, in a third of its time: from the lowest digit to the highest, keys are put
+    into the order of the digit. scipy does that when it turns rows into columns, by counting, in order within each.
+    """
+    order = np.arange(len(keys), dtype=sparse.get_index_dtype(maxval=len(keys)))
+    whole = np.array([0, len(keys)], dtype=order.dtype)
+    for shift in range(0, size.bit_length(), _DIGIT_BITS):
+        digits = ((keys[order] >> shift) & (2**_DIGIT_BITS - 1)).astype(order.dtype)
+        order = sparse.csr_array((order, digits, whole), shape=(1, 2**_DIGIT_BITS)).tocsc().data
+    ordered = keys[order]
+    first = np.ones(len(keys), dtype=bool)
+    np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
+    columns = np.empty_like(keys)
+    columns[order] = np.cumsum(first) - 1
+    return ordered[first], columns

@@ -1,22 +1,20 @@
 """The formulas: ranked sets in, one symmetric matrix out; each with its source.
 
-All are sparse products over the sets' weights, or one vectorised pass per set: no loop visits pairs times weights.
+All but one are products over the weights that two sets share (`RankedSets.products`): no loop visits pairs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+import math
 from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
 from scipy.stats import rankdata
 
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.parts import check_choice
+from gradiend_mlflow.ranked import Matrix, RankedSets
 from gradiend_mlflow.space import IntArray
 
 Value = Literal[
@@ -33,8 +31,7 @@ Value = Literal[
 VALUES: tuple[Value, ...] = get_args(Value)
 SIGNED: tuple[Value, ...] = ("cosine_signed", "spearman_signed")  # from -1 to 1
 RBO_P = 0.98
-
-Matrix = npt.NDArray[np.float64]
+_ROUNDING = 2.0**-53
 
 
 def check_value(value: str) -> Value:
@@ -57,58 +54,9 @@ def check_p(p: float) -> float:
     return float(p)
 
 
-@dataclass(frozen=True, eq=False)
-class RankedSets:
-    """N sets over the same U columns, one column per weight: what every formula takes.
-
-    Attributes:
-        labels: One per set, for errors.
-        width: U.
-        columns: Each set's columns, most important first; int64, shape (k,).
-        importance: Each set's importances in that order; shape (k,). None for a set without a ranking, which a
-            union or an intersection of several seeds' sets is.
-        weights: Each set's signed weights in that order; shape (k, d). None as for `importance`.
-    """
-
-    labels: tuple[str, ...]
-    width: int
-    columns: tuple[IntArray, ...]
-    importance: tuple[npt.NDArray[Any] | None, ...]
-    weights: tuple[npt.NDArray[Any] | None, ...]
-
-    @cached_property
-    def sizes(self) -> IntArray:
-        """Number of weights per set; shape (N,)."""
-        return np.array([len(columns) for columns in self.columns], dtype=np.int64)
-
-    @cached_property
-    def membership(self) -> Any:
-        """Which set holds which weight; sparse, 0 or 1, int64, shape (N, U)."""
-        return self.sparse([np.ones(size, dtype=np.int64) for size in self.sizes])
-
-    def sparse(self, values: Sequence[npt.NDArray[Any]]) -> Any:
-        """A matrix with one value per weight of every set; shape (N, U)."""
-        ends = np.concatenate([[0], np.cumsum(self.sizes)])
-        # Copies: scipy sorts a matrix's indices in place when it likes.
-        return sparse.csr_array(
-            (np.concatenate(values), np.concatenate(self.columns), ends), shape=(len(self.labels), self.width)
-        )
-
-    def restricted(self, keep: Sequence[npt.NDArray[Any]]) -> RankedSets:
-        """The sets with some of their weights, in the same order; `keep` has one index or mask per set."""
-        return RankedSets(
-            labels=self.labels,
-            width=self.width,
-            columns=tuple(columns[at] for columns, at in zip(self.columns, keep, strict=True)),
-            importance=tuple(None if x is None else x[at] for x, at in zip(self.importance, keep, strict=True)),
-            weights=tuple(None if x is None else x[at] for x, at in zip(self.weights, keep, strict=True)),
-        )
-
-
 def intersection(sets: RankedSets) -> IntArray:
     """|A and B| per pair; int64, shape (N, N)."""
-    counts: IntArray = (sets.membership @ sets.membership.T).toarray()
-    return counts
+    return sets.products(None, None).astype(np.int64)
 
 
 def intersection_frac(shared: IntArray) -> Matrix:
@@ -133,7 +81,7 @@ def mass_overlap(sets: RankedSets) -> Matrix:
         InvalidInputError: If a set has no importances.
     """
     squares = [values.astype(np.float64) ** 2 for values in _known(sets, sets.importance, "importances")]
-    shared = (sets.sparse(squares) @ sets.membership.T).toarray()  # row A: of A's importance, what it shares with B
+    shared = sets.products(squares, None)  # row A: of A's importance, what it shares with B
     share = np.sqrt(np.minimum(_divided(shared, np.diag(shared)[:, None]), 1.0))
     empty = np.diag(shared) == 0
     return np.where(empty[:, None] | empty, 0.0, (share + share.T) / 2)
@@ -152,10 +100,8 @@ def cosine_signed(sets: RankedSets) -> Matrix:
     signed = _signed_weights(sets, "a cosine")
     products = np.zeros((len(signed), len(signed)))
     for neuron in range(signed[0].shape[1]):
-        vectors = sets.sparse([x[:, neuron].astype(np.float64) for x in signed])
-        products += (vectors @ vectors.T).toarray()
-    # A product sums in the order of its left side's weights: only one half, so that pairs do not differ by rounding.
-    products = np.triu(products) + np.triu(products, 1).T
+        vectors = [x[:, neuron].astype(np.float64) for x in signed]
+        products += sets.products(vectors, vectors)
     norms = np.sqrt(np.diag(products))
     return np.clip(_divided(products, np.multiply.outer(norms, norms)), -1.0, 1.0)
 
@@ -181,10 +127,10 @@ def spearman_signed(sets: RankedSets, length: IntArray) -> Matrix:
     half = length * signed[0].shape[1] / 2
     products = np.zeros((3, *length.shape))
     for neuron in range(signed[0].shape[1]):
-        signs = sets.sparse([sign[:, neuron] for sign, _, _ in ranked])
-        constants = sets.sparse([constant[:, neuron] for _, constant, _ in ranked])
-        mixed = (signs @ constants.T).toarray()
-        products += [(signs @ signs.T).toarray(), mixed + mixed.T, (constants @ constants.T).toarray()]
+        signs = [sign[:, neuron] for sign, _, _ in ranked]
+        constants = [constant[:, neuron] for _, constant, _ in ranked]
+        mixed = sets.products(signs, constants)
+        products += [sets.products(signs, signs), mixed + mixed.T, sets.products(constants, constants)]
     zeros = np.array([zero for _, _, zero in ranked])
     covariance = half**2 * products[0] + half * products[1] + products[2] - 2 * half * np.multiply.outer(zeros, zeros)
     own = [np.diag(product)[:, None] for product in products]
@@ -226,6 +172,7 @@ def rbo(sets: RankedSets, p: float = RBO_P) -> Matrix:
     """
     check_p(p)
     _known(sets, sets.importance, "ranks")
+    sets = sets.top(math.ceil(math.log(_ROUNDING) / math.log(p)))  # all deeper ranks together weigh no more
     smaller = np.minimum.outer(sets.sizes, sets.sizes)
     larger = np.maximum.outer(sets.sizes, sets.sizes)
     depths = np.arange(1, max(int(sets.sizes.max()), 1) + 1)
@@ -248,25 +195,30 @@ def _shared_depths(sets: RankedSets, series: Matrix) -> tuple[Matrix, Matrix, Ma
     Returns:
         How many there are; how many of depths up to the size of the smaller set; the sum of series[depth - 1].
     """
-    n = len(sets.labels)
-    columns = np.concatenate(sets.columns)
-    owners = np.repeat(np.arange(n), sets.sizes)
-    ranks = np.concatenate([np.arange(1, size + 1) for size in sets.sizes])
-    starts = np.concatenate([[0], np.cumsum(sets.sizes)])
-    sums = np.zeros((3, n, n))
-    rank_in_this = np.zeros(sets.width, dtype=np.int64)
-    for this in range(n):
-        rest = slice(starts[this], None)  # this set and the later ones: every pair once
-        rank_in_this[sets.columns[this]] = ranks[starts[this] : starts[this + 1]]
-        there = rank_in_this[columns[rest]]
-        rank_in_this[sets.columns[this]] = 0
-        at = np.flatnonzero(there)
-        other = owners[rest][at]
-        depth = np.maximum(there[at], ranks[rest][at])
-        early = depth <= np.minimum(sets.sizes[this], sets.sizes[other])
-        for total, values in zip(sums, (None, early, series[depth - 1]), strict=True):
-            total[this, this:] = total[this:, this] = np.bincount(other, weights=values, minlength=n)[this:]
-    return sums[0], sums[1], sums[2]
+    shared, n, sizes = sets.shared.tocsr(), len(sets.labels), sets.sizes
+    holders = np.repeat(np.arange(n), np.diff(shared.indptr))
+    ranks = shared.data - (np.cumsum(sizes) - sizes)[holders] + 1
+    counts = sets.products(None, None)
+    early, before = counts.copy(), np.diag(np.concatenate([[0.0], np.cumsum(series)])[sizes])
+    absent = len(series)  # deeper than any rank, where the series adds nothing
+    added = np.concatenate([[0.0], series[:-1], [0.0]])
+    rank_in_this = np.full(shared.shape[1], absent)
+    for this in range(n - 1):
+        own, rest = slice(*shared.indptr[this : this + 2]), slice(shared.indptr[this + 1], None)  # every pair once
+        rank_in_this[shared.indices[own]] = ranks[own]
+        depth = np.maximum(rank_in_this[shared.indices[rest]], ranks[rest])
+        rank_in_this[shared.indices[own]] = absent
+        others = slice(this + 1, None)
+        before[this, others] = before[others, this] = _per_set(holders[rest], added[depth], n)[others]
+        if (sizes != sizes[0]).any():  # else all that is shared is early
+            in_both = depth <= np.minimum(sizes[this], sizes)[holders[rest]]
+            early[this, others] = early[others, this] = _per_set(holders[rest], in_both, n)[others]
+    return counts, early, before
+
+
+def _per_set(holders: IntArray, values: npt.NDArray[Any], n: int) -> Matrix:
+    total: Matrix = np.bincount(holders, weights=values, minlength=n).astype(np.float64, copy=False)
+    return total
 
 
 def _signed_weights(sets: RankedSets, what: str) -> tuple[npt.NDArray[Any], ...]:

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from gradiend_mlflow.ranked import RankedSets
 
-def exclusive_regions(labels: tuple[str, ...], membership: Any) -> dict[tuple[str, ...], int]:
+
+def exclusive_regions(sets: RankedSets) -> dict[tuple[str, ...], int]:
     """How many weights lie in exactly these sets and no other, for every combination where any do, largest first.
 
-    `membership` is sparse, 0 or 1, shape (N, U), with no empty column. Only combinations that occur are visited: 100
-    sets do not enumerate 2^100.
+    Only combinations that occur are visited: 100 sets do not enumerate 2^100.
     """
-    holders = membership.tocsc()
-    counts = np.diff(holders.indptr)
-    alone = np.bincount(holders.indices[holders.indptr[:-1][counts == 1]], minlength=len(labels))
+    labels, shared = sets.labels, sets.shared
+    alone = sets.sizes - np.bincount(shared.indices, minlength=len(labels))
     found: dict[tuple[str, ...], int] = {
         (label,): int(size) for label, size in zip(labels, alone, strict=True) if size
     }
-    shared = holders[:, np.flatnonzero(counts > 1)]  # apart from the rest, of which there may be a hundred times more
     packed = np.zeros((shared.shape[1], (len(labels) + 7) // 8), dtype=np.uint8)
     columns = np.repeat(np.arange(shared.shape[1]), np.diff(shared.indptr))
     np.bitwise_or.at(packed, (columns, shared.indices // 8), (1 << (shared.indices % 8)).astype(np.uint8))

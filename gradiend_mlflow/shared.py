@@ -9,8 +9,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from gradiend_mlflow.errors import InvalidInputError
-from gradiend_mlflow.measures import Matrix
 from gradiend_mlflow.overlap import Overlap
+from gradiend_mlflow.ranked import Matrix
 
 
 def shared_weights(overlap: Overlap, *, min_runs: int) -> pd.DataFrame:
