@@ -99,7 +99,7 @@ class Patience:
         self._failing = None
 
     def headers(self, resolve: Callable[[], dict[str, str]]) -> dict[str, str]:
-        """What MLflow's plugins want to be said with a request; asked once a second, as it may take longer than that."""
+        """What MLflow's plugins want to be said with a request; they take long, so they are asked once a second."""
         now = time.monotonic()
         if now > self._headers_until:
             self._headers, self._headers_until = resolve(), now + _HEADERS_SECONDS

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from os import PathLike
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
@@ -24,6 +25,10 @@ from gradiend_mlflow.topk import TopKSet
 
 # Only paths of this form are fetched: a server must not be able to point a client at other files.
 _SET_PATH = re.compile(rf"{tags.TOPK_FOLDER}/[A-Za-z0-9._-]+\.parquet")
+_AHEAD = 4 * PARALLEL_REQUESTS  # files that may wait in memory
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 def load_topk(
@@ -74,15 +79,15 @@ def pull_sets(
         data = kept.read(source.sha256)
         return source if data is None else parse_topk(data, origin=source.path, topk=topk)
 
-    def from_store(source: _Source) -> TopKSet:
-        return parse_topk(_downloaded(store, kept, source), origin=source.path, topk=topk)
-
-    # Not in threads: most of it is Python's own work, at which threads only get into each other's way.
     found = [attempt(partial(from_cache, *run)) for run in zip(runs["artifact_uri"], runs["sets"], strict=True)]
-    missing = [source for source in found if isinstance(source, _Source)]
+    # Only the downloads are in threads: at the rest, which is Python's own work, they would get into each other's way.
     with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
-        pulled = pool.map(lambda source: attempt(partial(from_store, source)), missing)
-        complete = [next(pulled) if isinstance(one, _Source) else one for one in found]
+        contents = _ahead(pool, partial(_downloaded, store, kept), [one for one in found if isinstance(one, _Source)])
+
+        def from_store(source: _Source) -> TopKSet:
+            return parse_topk(next(contents).result(), origin=source.path, topk=topk)
+
+        complete = [attempt(partial(from_store, one)) if isinstance(one, _Source) else one for one in found]
     kept.trim()
     return complete
 
@@ -113,6 +118,16 @@ def _source_of(artifact_uri: str, sets: Mapping[str, Mapping[str, Any]], part: s
     if not _SET_PATH.fullmatch(path):
         raise ArtifactError(f"its tag {tags.TOPK} names a path that is not a set's: {path!r}")
     return _Source(artifact_uri, path, sha256)
+
+
+def _ahead(pool: Executor, action: Callable[[T], R], items: Sequence[T]) -> Iterator[Future[R]]:
+    """What becomes of each item, in their order; few at a time, as results that wait to be taken need memory."""
+    waiting: deque[Future[R]] = deque()
+    for item in items:
+        waiting.append(pool.submit(action, item))
+        if len(waiting) > _AHEAD:
+            yield waiting.popleft()
+    yield from waiting
 
 
 def _downloaded(store: Store, cache: Cache, source: _Source) -> bytes:
