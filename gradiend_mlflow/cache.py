@@ -53,8 +53,7 @@ def open_cache(cache: str | PathLike[str] | None) -> Cache:
         return Cache(None, capacity)
     if chosen:
         return Cache(Path(chosen).expanduser(), capacity)
-    folder = user_cache_path("gradiend-mlflow", appauthor=False)
-    return Cache(folder if folder.is_absolute() else None, capacity)  # who has no home has no cache of his own
+    return Cache(_users_folder(), capacity)
 
 
 class Cache:
@@ -126,6 +125,15 @@ class Cache:
         if self._folder is None or not _DIGEST.fullmatch(digest):
             return None
         return self._folder / f"{digest}.parquet"
+
+
+def _users_folder() -> Path | None:
+    """The user's own cache directory for this package; None for who has no home."""
+    try:
+        folder = user_cache_path("gradiend-mlflow", appauthor=False)
+    except RuntimeError:
+        return None
+    return folder if folder.is_absolute() else None  # older platformdirs do not raise
 
 
 def _found(folder: Path, name: re.Pattern[str]) -> list[tuple[float, int, Path]]:
