@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from benchmarks import extraction, importing, overhead, pulling
+from benchmarks import comparing, extraction, importing, overhead, pulling
 from benchmarks.harness import run_and_report
 
 if __name__ == "__main__":
-    run_and_report("all", [extraction.run, pulling.run, importing.run, overhead.run])
+    run_and_report("all", [extraction.run, pulling.run, comparing.run, importing.run, overhead.run])

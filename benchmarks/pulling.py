@@ -140,7 +140,7 @@ def counted_requests() -> Iterator[Counter[str]]:
 
 def _log_run(uri: str, experiment_id: str, space: WeightSpace, folder: Path, number: int) -> Logged:
     client = MlflowClient(uri)
-    topk_set = _random_set(space, number)
+    topk_set = random_set(space, number)
     file = folder / f"run-{number}" / Path(PATH).name
     file.parent.mkdir()
     save_topk(topk_set, file)
@@ -155,7 +155,8 @@ def _log_run(uri: str, experiment_id: str, space: WeightSpace, folder: Path, num
     return Logged(run_id, url, digest, len(content), topk_set.top(TOPK).base_global_indices())
 
 
-def _random_set(space: WeightSpace, number: int) -> TopKSet:
+def random_set(space: WeightSpace, number: int) -> TopKSet:
+    """The set of a run: random weights of the space, with importances and signs."""
     rng = np.random.default_rng([_SEED, number])
     indices = rng.permutation(np.unique(rng.integers(space.size, size=STORED + STORED // 10)))[:STORED]
     importance = np.sort(rng.exponential(size=STORED).astype(np.float32))[::-1]
