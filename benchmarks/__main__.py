@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from benchmarks import extraction, figures, importing, overhead, overlap, pulling
+from benchmarks import comparing, extraction, figures, importing, overhead, overlap, pulling
 from benchmarks.harness import run_and_report
 
 if __name__ == "__main__":
-    run_and_report("all", [extraction.run, pulling.run, importing.run, overlap.run, figures.run, overhead.run])
+    modules = (extraction, pulling, overlap, comparing, figures, importing, overhead)
+    run_and_report("all", [module.run for module in modules])

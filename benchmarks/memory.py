@@ -1,4 +1,4 @@
-"""Peak anonymous memory of one call in a process of its own; Linux only.
+"""Peak anonymous memory of one call in a process of its own, or of a whole script; Linux only.
 
 Anonymous memory is what a process allocated; pages of mapped files, which the system can drop, are not in it.
 """
@@ -10,17 +10,20 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 _ROOT = Path(__file__).parents[1]
-_STATUS = Path("/proc/self/status")
+_STATUS = "/proc/{}/status"
 _INTERVAL = 0.005
 
 
 def is_measurable() -> bool:
     """Whether this system tells a process its anonymous memory."""
-    return _STATUS.is_file() and "RssAnon:" in _STATUS.read_text(encoding="utf-8")
+    own = Path(_STATUS.format("self"))
+    return own.is_file() and "RssAnon:" in own.read_text(encoding="utf-8")
 
 
 def peak_above_baseline(module: str, function: str, *arguments: str) -> int:
@@ -39,6 +42,34 @@ def peak_above_baseline(module: str, function: str, *arguments: str) -> int:
     )
     figures = json.loads(done.stdout.splitlines()[-1])
     return int(figures["peak"] - figures["baseline"])
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What a process took from its start to its end: seconds, and the most anonymous memory seen, in bytes."""
+
+    seconds: float
+    peak: int
+
+
+def script_takes(script: str, *arguments: str) -> Taken:
+    """Run a script in a fresh interpreter, watched from outside.
+
+    Raises:
+        RuntimeError: If it fails.
+    """
+    begun = time.perf_counter()
+    process = subprocess.Popen([sys.executable, "-c", script, *arguments], cwd=_ROOT, stdout=subprocess.DEVNULL)
+    peak = 0
+    try:
+        while process.poll() is None:
+            peak = max(peak, _anonymous_bytes(process.pid))
+            time.sleep(_INTERVAL)
+    finally:
+        process.kill()  # which does nothing to one that has ended
+    if process.returncode:
+        raise RuntimeError(f"the script ended with {process.returncode}")
+    return Taken(time.perf_counter() - begun, peak)
 
 
 def _peak_while(call: Callable[[], object]) -> int:
@@ -62,11 +93,12 @@ def _peak_while(call: Callable[[], object]) -> int:
     return peak
 
 
-def _anonymous_bytes() -> int:
-    for line in _STATUS.read_text(encoding="utf-8").splitlines():
+def _anonymous_bytes(process: int | str = "self") -> int:
+    """What a process has allocated now; 0 of one that is ending."""
+    for line in Path(_STATUS.format(process)).read_text(encoding="utf-8").splitlines():
         if line.startswith("RssAnon:"):
             return int(line.split()[1]) * 1024
-    raise RuntimeError(f"{_STATUS} has no RssAnon")
+    return 0
 
 
 def _main() -> None:

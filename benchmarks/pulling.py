@@ -2,12 +2,14 @@
 
 Ours searches the runs and pulls their sets; the peer downloads each run's file by MLflow's public
 `download_artifacts`, from run ids that it is given; the limit gets the same bytes by as many concurrent, bare HTTP
-requests as ours makes.
+requests as ours makes. Cold, the local cache is empty and filled on the way; warm, all sets are in it, and the limit
+is reading the files.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import logging
 import math
@@ -84,7 +86,7 @@ def run(*, quick: bool) -> Outcome:
         with mlflow_server(Path(folder)) as uri:
             progress(f"pulling: logging {count} runs")
             logged = log_runs(uri, count, Path(folder))
-            return _measure(uri, logged)
+            return _measure(uri, logged, Path(folder, "cache"))
 
 
 def log_runs(uri: str, count: int, folder: Path) -> list[Logged]:
@@ -115,6 +117,11 @@ def limit(connections: urllib3.PoolManager, urls: list[str]) -> list[bytes]:
         return list(pool.map(lambda url: connections.request("GET", url).data, urls))
 
 
+def limit_of_cache(folder: Path) -> list[bytes]:
+    """The bytes of all files in a folder."""
+    return [file.read_bytes() for file in folder.iterdir()]
+
+
 @contextmanager
 def counted_requests() -> Iterator[Counter[str]]:
     """Count the requests that this process's `requests` sessions send, by endpoint; filled when the block ends."""
@@ -133,7 +140,7 @@ def counted_requests() -> Iterator[Counter[str]]:
 
 def _log_run(uri: str, experiment_id: str, space: WeightSpace, folder: Path, number: int) -> Logged:
     client = MlflowClient(uri)
-    topk_set = _random_set(space, number)
+    topk_set = random_set(space, number)
     file = folder / f"run-{number}" / Path(PATH).name
     file.parent.mkdir()
     save_topk(topk_set, file)
@@ -148,7 +155,8 @@ def _log_run(uri: str, experiment_id: str, space: WeightSpace, folder: Path, num
     return Logged(run_id, url, digest, len(content), topk_set.top(TOPK).base_global_indices())
 
 
-def _random_set(space: WeightSpace, number: int) -> TopKSet:
+def random_set(space: WeightSpace, number: int) -> TopKSet:
+    """The set of a run: random weights of the space, with importances and signs."""
     rng = np.random.default_rng([_SEED, number])
     indices = rng.permutation(np.unique(rng.integers(space.size, size=STORED + STORED // 10)))[:STORED]
     importance = np.sort(rng.exponential(size=STORED).astype(np.float32))[::-1]
@@ -182,28 +190,36 @@ def _counted_discards() -> Iterator[_Discards]:
         logger.propagate = propagates
 
 
-def _measure(uri: str, logged: list[Logged]) -> Outcome:
+def _measure(uri: str, logged: list[Logged], folder: Path) -> Outcome:
     run_ids, urls = [one.run_id for one in logged], [one.url for one in logged]
     connections = urllib3.PoolManager(maxsize=_THREADS, block=True)
     frames: list[pd.DataFrame] = []
+    fresh = (folder / f"cold-{number}" for number in itertools.count())
+    warm = folder / "warm"
+
+    def pulled(cache: Path) -> dict[str, TopKSet]:
+        return load_topk(frames[-1], part=PART, topk=TOPK, cache=cache, tracking_uri=uri)
+
     with _counted_discards() as discards:
-        counts = _count(uri, run_ids)
+        counts = _count(uri, run_ids, warm)
         limit(connections, urls)  # so that its connections are open, as those of the others are now
         samples = alternate(
             {
                 "search": lambda: frames.append(search_runs(_EXPERIMENT, tracking_uri=uri)),
-                "ours": lambda: load_topk(frames[-1], part=PART, topk=TOPK, tracking_uri=uri),
+                "cold": lambda: pulled(next(fresh)),
                 "limit": lambda: limit(connections, urls),
+                "warm": lambda: pulled(warm),
+                "limit of cache": lambda: limit_of_cache(warm),
                 "bare search": lambda: _bare_search(connections, uri),
                 "peer": lambda: peer(uri, run_ids),
             },
-            dict.fromkeys(("search", "ours", "limit", "bare search"), 7) | {"peer": 3},
+            dict.fromkeys(("search", "cold", "limit", "warm", "limit of cache", "bare search"), 7) | {"peer": 3},
             partial(_check, logged),
         )
     connections.clear()
     notes = [
         *_notes(counts, logged),
-        f"Connections that ours opened and could not keep, in {len(samples['ours']) + 1} runs: {discards.count}.",
+        f"Connections that ours opened and could not keep, in {len(samples['cold']) + 1} runs: {discards.count}.",
     ]
     details = {"requests": counts, "seconds": samples, "discarded_connections": discards.count}
     return Outcome(_rows(samples, len(logged)), notes, details)
@@ -213,13 +229,22 @@ def _rows(samples: Mapping[str, list[float]], count: int) -> list[Row]:
     def total(*names: str) -> list[float]:
         return [sum(parts) for parts in zip(*(samples[name] for name in names), strict=True)]
 
-    searched = {"ours": samples["search"], "limit": samples["bare search"]}
-    pulled = {name: samples[name] for name in ("ours", "peer", "limit")}
-    both = {"ours": total("search", "ours"), "peer": samples["peer"], "limit": total("bare search", "limit")}
+    cold, warm, peers = total("search", "cold"), total("search", "warm"), samples["peer"]
+    cold_limit, warm_limit = total("bare search", "limit"), total("bare search", "limit of cache")
     return [
-        Row(f"search {count} runs and pull the top {TOPK} of each", "s", both),
-        Row(f"of that: search {count} runs", "s", searched),
-        Row(f"of that: pull {count} sets", "s", pulled),
+        Row(
+            f"search {count} runs and pull the top {TOPK} of each",
+            "s",
+            {"ours": cold, "peer": peers, "limit": cold_limit},
+        ),
+        Row("the same from the cache; peer: without it", "s", {"ours": warm, "peer": cold, "limit": warm_limit}),
+        Row(f"of both: search {count} runs", "s", {"ours": samples["search"], "limit": samples["bare search"]}),
+        Row(f"pull {count} sets", "s", {"ours": samples["cold"], "peer": peers, "limit": samples["limit"]}),
+        Row(
+            "the same from the cache; peer: without it",
+            "s",
+            {"ours": samples["warm"], "peer": samples["cold"], "limit": samples["limit of cache"]},
+        ),
     ]
 
 
@@ -231,26 +256,27 @@ def _notes(counts: Mapping[str, Mapping[str, int]], logged: list[Logged]) -> lis
             f"Pulling: {len(logged)} files of k = {STORED:,}, {size / len(logged) / 1000:.0f} kB each, "
             f"{_THREADS} threads for ours and the limit; the peer needs no search, its run ids are given."
         ),
-        f"HTTP requests of ours: {told['ours']}; of the peer: {told['peer']}.",
+        f"HTTP requests of ours: {told['ours']}; from the cache: {told['warm']}; of the peer: {told['peer']}.",
     ]
 
 
-def _count(uri: str, run_ids: list[str]) -> dict[str, dict[str, int]]:
-    """One untimed run of ours and the peer, with their requests counted and ours checked to be the fewest."""
+def _count(uri: str, run_ids: list[str], cache: Path) -> dict[str, dict[str, int]]:
+    """One untimed run of ours, filling a cache, and the peer; requests are counted, ours checked to be the fewest."""
+
+    def pull() -> None:
+        load_topk(search_runs(_EXPERIMENT, tracking_uri=uri), part=PART, topk=TOPK, cache=cache, tracking_uri=uri)
+
     with counted_requests() as ours:
-        load_topk(search_runs(_EXPERIMENT, tracking_uri=uri), part=PART, topk=TOPK, tracking_uri=uri)
+        pull()
+    with counted_requests() as warm:
+        pull()
     with counted_requests() as peers:
         peer(uri, run_ids)
-    expected = {
-        "mlflow-artifacts": len(run_ids),
-        "runs/search": math.ceil(len(run_ids) / _RUNS_PER_PAGE),
-        "experiments/get-by-name": 1,
-    }
-    # MLflow asks a server what it can do once a minute, for all files together.
-    found = {name: number for name, number in ours.items() if name != "server-info"}
-    require(found == expected, f"ours should make the requests {expected}; it made {dict(ours)}")
-    require(ours["server-info"] <= 1, f"the server was asked {ours['server-info']} times what it can do")
-    return {"ours": dict(ours), "peer": dict(peers)}
+    search = {"runs/search": math.ceil(len(run_ids) / _RUNS_PER_PAGE), "experiments/get-by-name": 1}
+    expected = {"mlflow-artifacts": len(run_ids), **search}
+    require(ours == expected, f"ours should make the requests {expected}; it made {dict(ours)}")
+    require(warm == search, f"with all sets in the cache ours should make the requests {search}; it made {dict(warm)}")
+    return {"ours": dict(ours), "warm": dict(warm), "peer": dict(peers)}
 
 
 def _endpoint(url: str) -> str:
@@ -281,8 +307,13 @@ def _check(logged: list[Logged], results: Mapping[str, Any]) -> None:
     digests = [hashlib.sha256(content).hexdigest() for content in results["limit"]]
     require(digests == [one.sha256 for one in logged], "the limit did not get the files that were logged")
     require(set(results["bare search"]) == {one.run_id for one in logged}, "the bare search missed runs")
-    pulled = {run_id: topk_set.base_global_indices() for run_id, topk_set in results["ours"].items()}
-    for name, found in (("ours", pulled), ("the peer", results.get("peer"))):
+    digests = [hashlib.sha256(content).hexdigest() for content in results["limit of cache"]]
+    require(sorted(digests) == sorted(one.sha256 for one in logged), "the cache does not hold the files")
+    pulled = {
+        name: {run_id: topk_set.base_global_indices() for run_id, topk_set in results[name].items()}
+        for name in ("cold", "warm")
+    }
+    for name, found in (*pulled.items(), ("the peer", results.get("peer"))):
         for one in logged if found is not None else ():
             same = np.array_equal(found[one.run_id], one.best)
             require(same, f"{name} did not get the set that was logged to the run {one.run_id}")

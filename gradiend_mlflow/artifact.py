@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gradiend_mlflow.errors import ArtifactError, InvalidInputError
+from gradiend_mlflow.parts import resolve_topk
 from gradiend_mlflow.space import IntArray, WeightSpace
 from gradiend_mlflow.topk import TopKSet
 
@@ -83,16 +84,22 @@ def load_topk_file(path: str | PathLike[str]) -> TopKSet:
     return parse_topk(data, origin=str(path))
 
 
-def parse_topk(data: bytes, *, origin: str) -> TopKSet:
-    """Read and check the content of a file; `origin` names it in errors. See `load_topk_file`."""
+def parse_topk(data: bytes, *, origin: str, topk: float | None = None) -> TopKSet:
+    """Read and check the content of a file, or the first weights of it; `origin` names it in errors.
+
+    Raises:
+        ArtifactError: As for `load_topk_file`.
+        InvalidInputError: If it holds fewer weights than `topk` asks for.
+    """
     try:
         table = pq.ParquetFile(pa.BufferReader(data)).read(use_threads=False)
     except (pa.ArrowException, OSError) as error:
         raise ArtifactError(f"{origin}: not a readable Parquet file; truncated or damaged? ({error})") from error
     try:
-        return _from_table(table)
+        topk_set = _from_table(table, topk)
     except (InvalidInputError, ArtifactError) as error:
         raise ArtifactError(f"{origin}: {error}") from error
+    return topk_set if topk is None else topk_set.top(topk)
 
 
 @cache
@@ -179,7 +186,8 @@ def _space(raw: bytes) -> WeightSpace:
     return space
 
 
-def _from_table(table: pa.Table) -> TopKSet:
+def _from_table(table: pa.Table, topk: float | None) -> TopKSet:
+    """The set in the table, or as much of it as `topk` asks for and is there."""
     try:
         described = json.loads(_read_metadata(table, SET_KEY))
         found = described["format_version"]
@@ -191,6 +199,7 @@ def _from_table(table: pa.Table) -> TopKSet:
         k, width = described["k"], described["weight_width"]
         scalars = {name: described[name] for name in ("part", "topk", "input_dim", "latent_dim")}
         expected = _schema(width)
+        kept = k if topk is None else min(k, resolve_topk(topk, scalars["input_dim"]))
     except (KeyError, TypeError, ValueError, pa.ArrowException) as error:
         raise _damaged(error) from error
     space = _space(_read_metadata(table, SPACE_KEY))
@@ -199,10 +208,10 @@ def _from_table(table: pa.Table) -> TopKSet:
         raise ArtifactError(f"its ranks should be 1 to {k} in order; it has {table.num_rows} rows")
     return TopKSet(
         space=space,
-        param_ids=_param_ids(columns["param"], space),
-        offsets=columns["offset"],
-        importance=columns["importance"],
-        weights=columns["weight"].reshape(k, width),
+        param_ids=_param_ids(columns["param"], space)[:kept],
+        offsets=columns["offset"][:kept],
+        importance=columns["importance"][:kept],
+        weights=columns["weight"].reshape(k, width)[:kept],
         **scalars,
     )
 
@@ -229,11 +238,10 @@ def _checked_columns(table: pa.Table, expected: pa.Schema) -> dict[str, Any]:
 
 
 def _param_ids(param: Any, space: WeightSpace) -> IntArray:
-    ids = {name: index for index, name in enumerate(space.names)}
     names = param.dictionary.to_pylist()
-    unknown = [name for name in names if name not in ids]
+    unknown = [name for name in names if name not in space.places]
     if unknown:
         raise ArtifactError(f"the column 'param' names {unknown[0]!r}, which its space does not have")
-    lookup = np.array([ids[name] for name in names], dtype=np.int64)
+    lookup = np.array([space.places[name] for name in names], dtype=np.int64)
     param_ids: IntArray = lookup[param.indices.to_numpy(zero_copy_only=False)]
     return param_ids

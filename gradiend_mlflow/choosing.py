@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from os import PathLike
 from typing import Any
 
 import pandas as pd
@@ -138,9 +139,11 @@ def with_seeds(
     return rows, (note,)
 
 
-def pull(rows: pd.DataFrame, *, part: str, topk: float, tracking_uri: str | None) -> Pulled:
+def pull(
+    rows: pd.DataFrame, *, part: str, topk: float, cache: str | PathLike[str] | None, tracking_uri: str | None
+) -> Pulled:
     """Pull the sets of runs; those that have none that can be used are skipped with the reason."""
-    found = pull_sets(rows, part=part, topk=None, tracking_uri=tracking_uri)
+    found = pull_sets(rows, part=part, topk=None, cache=cache, tracking_uri=tracking_uri)
     stored, cut, keep, skipped = [], [], [], []
     for index, (whole, (_, row)) in enumerate(zip(found, rows.iterrows(), strict=True)):
         top = attempt(partial(whole.top, topk)) if isinstance(whole, TopKSet) else whole

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from os import PathLike
 
 import pandas as pd
 
@@ -48,6 +49,7 @@ def compare(
     run_name: str | None = None,
     refresh: bool = False,
     link: bool = False,
+    cache: str | PathLike[str] | None = None,
     tracking_uri: str | None = None,
 ) -> Comparison:
     """Compare the top-k weights of logged runs, from their artifacts alone, and log the answer as a run.
@@ -85,12 +87,13 @@ def compare(
             settings) in that experiment; by default that one is found, by its `run_name` if one is given.
         link: Tag the compared runs with the comparison, as `gradiend.comparisons`, a JSON list of run ids. Without
             it they are not touched.
+        cache: Where pulled sets are kept, as for `load_topk`.
         tracking_uri: The MLflow server or database; default MLflow's current one.
 
     Returns:
         The comparison. Runs that cannot be compared are in `comparison.skipped` with the reason: they are not
         finished, have no set of that part, too small a one, or one that cannot be read. Logged, it is a run of the
-        kind "comparison" with overlap_heatmap, venn (2 to 6 runs), upset (from 3 on), curve and layers as PNG and
+        kind "comparison" with overlap_heatmap, venn (2 to 6 runs), upset (3 to 500), curve and layers as PNG and
         PDF, report.html, matrix.csv, pairs.csv (the first 500), runs.csv, and comparison.json: the settings, the
         numbers, the source runs and the SHA-256 of each set. With sets.zip, the compared sets, `load_comparison`
         gives it back.
@@ -114,7 +117,7 @@ def compare(
     trainings, unfinished = usable(asked)
     rows, alone = with_seeds(trainings, policy.seeds, tracking_uri=tracking_uri)
     rows, unfinished_seeds = usable(rows)
-    pulled = pull(rows, part=part, topk=topk, tracking_uri=tracking_uri)
+    pulled = pull(rows, part=part, topk=topk, cache=cache, tracking_uri=tracking_uri)
     skipped = (*unfinished, *unfinished_seeds, *pulled.skipped)
     compared = pulled.rows["run_id" if policy.seed_aggregate is None else TRAINING_RUN].unique().tolist()
     _check_enough(compared, skipped, strict=strict, searched=str(search) if runs is None else "")

@@ -79,6 +79,8 @@ class Comparison:
     @cached_property
     def whole(self) -> Overlap:
         """The overlap of `stored`: of all the weights that were logged."""
+        if all(len(self.sets[label]) == len(whole) for label, whole in self.stored.items()):
+            return self.overlap
         return compute_overlap(self.stored, rbo_p=self.overlap.rbo_p)
 
     @cached_property

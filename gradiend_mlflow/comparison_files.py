@@ -17,7 +17,7 @@ import pandas as pd
 from gradiend_mlflow.artifact import save_topk
 from gradiend_mlflow.canvas import save
 from gradiend_mlflow.labels import TRAINING_RUN
-from gradiend_mlflow.report import steps_up_to, write_report
+from gradiend_mlflow.report import MOST_RUNS, steps_up_to, write_report
 from gradiend_mlflow.runs import COLUMNS
 from gradiend_mlflow.venn import VENN_SIZES
 
@@ -50,7 +50,7 @@ def _draw(comparison: Comparison, folder: Path) -> None:
     save(comparison.plot_heatmap(title=title), folder / "overlap_heatmap")
     if n in VENN_SIZES:
         save(comparison.plot_venn(title=title), folder / "venn")
-    if n > 2:  # noqa: PLR2004  # of two sets the Venn diagram says it all
+    if 2 < n <= MOST_RUNS:  # noqa: PLR2004  # of two sets the Venn diagram says it all; of very many no picture does
         shared = any(len(members) > 1 for members in comparison.regions)
         # What each of many sets holds alone would fill all the bars.
         save(

@@ -75,13 +75,12 @@ class OverlapCurve:
 def curve_of(overlap: Overlap, ks: Sequence[int] | npt.NDArray[np.integer] | None) -> OverlapCurve:
     """The curve of an overlap's sets; see `Overlap.overlap_curve`."""
     checked = _checked(ks, int(overlap.sizes.min()))
-    cut = [overlap.top(k) for k in checked]
-    return OverlapCurve(
-        labels=overlap.labels,
-        ks=np.array(checked, dtype=np.int64),
-        intersection=np.stack([prefix.intersection for prefix in cut]),
-        expected=np.stack([prefix.expected() for prefix in cut]),
-    )
+    shape = (len(checked), len(overlap.labels), len(overlap.labels))
+    intersection, expected = np.empty(shape, dtype=np.int64), np.empty(shape)
+    for place, k in enumerate(checked):  # of many sets, one at a time is all that the memory can take
+        prefix = overlap.top(k)
+        intersection[place], expected[place] = prefix.intersection, prefix.expected()
+    return OverlapCurve(overlap.labels, np.array(checked, dtype=np.int64), intersection, expected)
 
 
 def _checked(ks: Sequence[int] | npt.NDArray[np.integer] | None, most: int) -> list[int]:

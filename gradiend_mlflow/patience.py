@@ -18,9 +18,10 @@ from typing import Any
 import requests
 from mlflow.environment_variables import MLFLOW_HTTP_REQUEST_TIMEOUT
 from mlflow.exceptions import MlflowException
+from mlflow.tracking.request_header import registry
 from mlflow.utils import request_utils
 
-from gradiend_mlflow.errors import InvalidInputError
+from gradiend_mlflow.environment import positive_number
 
 DEADLINE_VARIABLE = "GRADIEND_MLFLOW_DEADLINE"
 _DEFAULT_DEADLINE = 30.0
@@ -32,6 +33,7 @@ _STALLED_SECONDS = 1.0
 _SLOWEST_UPLOAD = 1e6  # bytes per second
 # A server that answers, but with faults, has that long to mend.
 _FAULTY_SECONDS = 2.0
+_HEADERS_SECONDS = 1.0
 # Where MLflow and urllib3 draw pauses and names at random; a training draws its batches from the same generator.
 _DRAWING = (
     "urllib3.util.retry",
@@ -61,6 +63,8 @@ class Patience:
         self._failing: float | None = None  # since when all requests fail
         self._answered = True  # whether the last request that failed was answered at all
         self._passing = False  # whether the last fault is one that may pass
+        self._headers: dict[str, str] = {}
+        self._headers_until = 0.0
 
     @contextmanager
     def used(self) -> Iterator[None]:
@@ -93,6 +97,13 @@ class Patience:
     def forgive(self) -> None:
         """Judge by the next request, not by the last."""
         self._failing = None
+
+    def headers(self, resolve: Callable[[], dict[str, str]]) -> dict[str, str]:
+        """What MLflow's plugins want to be said with a request; they take long, so they are asked once a second."""
+        now = time.monotonic()
+        if now > self._headers_until:
+            self._headers, self._headers_until = resolve(), now + _HEADERS_SECONDS
+        return dict(self._headers)
 
     def request(self, send: Callable[..., Any], *args: Any, timeout: float | None = None, **kwargs: Any) -> Any:
         """Make a request with `send`, in MLflow's stead."""
@@ -161,14 +172,7 @@ def deadline_of_reading() -> float:
     Raises:
         InvalidInputError: If the environment says no such number.
     """
-    text = os.environ.get(DEADLINE_VARIABLE, "")
-    try:
-        seconds = float(text) if text else _DEFAULT_DEADLINE
-    except ValueError:
-        seconds = -1.0
-    if not 0 < seconds < float("inf"):
-        raise InvalidInputError(f"{DEADLINE_VARIABLE} must be a number of seconds above 0; it is {text!r}")
-    return seconds
+    return positive_number(DEADLINE_VARIABLE, default=_DEFAULT_DEADLINE, unit="seconds")
 
 
 def shield_random() -> None:
@@ -204,6 +208,14 @@ def _install() -> None:
         return _Session(original(0, 0, 0.0, (), *args[1:], **kwargs), patience)  # no code is retried
 
     request_utils._get_request_session = session  # noqa: SLF001
+    resolve: Callable[..., dict[str, str]] = registry.resolve_request_headers
+
+    def headers(request_headers: dict[str, str] | None = None) -> dict[str, str]:
+        patience = _current.get()
+        known = resolve() if patience is None else patience.headers(resolve)
+        return known | (request_headers or {})
+
+    registry.resolve_request_headers = headers
 
 
 _install()

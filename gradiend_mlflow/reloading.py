@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import tempfile
 import zipfile
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -63,10 +61,7 @@ def load_comparison(run_id: str, *, tracking_uri: str | None = None) -> Comparis
 
 
 def _fetched(store: Store, artifact_uri: str, name: str, digest: str) -> bytes:
-    with tempfile.TemporaryDirectory(prefix="gradiend-mlflow-") as folder:
-        file = Path(folder, name)
-        store.download(artifact_uri, name, file)
-        data = file.read_bytes()
+    data = store.fetch(artifact_uri, name)
     found = hashlib.sha256(data).hexdigest()
     if found != digest:
         raise ArtifactError(

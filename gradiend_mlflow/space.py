@@ -57,6 +57,11 @@ class WeightSpace:
             raise InvalidInputError(f"a WeightSpace needs sizes of at least 0; got the shapes {self.shapes}")
 
     @cached_property
+    def places(self) -> dict[str, int]:
+        """Where each parameter stands in `names`."""
+        return {name: place for place, name in enumerate(self.names)}
+
+    @cached_property
     def sizes(self) -> IntArray:
         """Number of weights per parameter; shape (len(names),)."""
         return np.array([math.prod(shape) for shape in self.shapes], dtype=np.int64)

@@ -26,8 +26,10 @@ from mlflow.entities import Experiment, LoggedModelOutput, Metric, Param, Run, R
 from mlflow.environment_variables import MLFLOW_EXPERIMENT_ID, MLFLOW_EXPERIMENT_NAME
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.store.artifact.http_artifact_repo import HttpArtifactRepository
 from mlflow.tracking import fluent
 from mlflow.tracking.context.registry import resolve_tags
+from mlflow.utils.rest_utils import augmented_raise_for_status, http_request
 
 from gradiend_mlflow import tags
 from gradiend_mlflow.errors import StoreError, UnavailableError
@@ -356,12 +358,20 @@ class Store:
                 if not token or (max_results is not None and len(found) >= max_results):
                     return found
 
-    def download(self, artifact_uri: str, path: str, destination: Path) -> None:
-        """Fetch one artifact file of a run, in one request where the server allows it."""
+    def fetch(self, artifact_uri: str, path: str) -> bytes:
+        """The content of one artifact file of a run, in one request where the server allows it."""
         with self._asking(f"download {path} from {artifact_uri}"):
             repository = get_artifact_repository(artifact_uri, tracking_uri=self.uri)
-            # The public download_artifacts first lists the folder: a second request for every file.
-            repository._download_file(path, str(destination))  # noqa: SLF001
+            if isinstance(repository, HttpArtifactRepository):
+                # As MLflow does it, but in memory, and without asking what else the server could do.
+                response = http_request(repository._host_creds, f"/{path}", "GET")  # noqa: SLF001
+                augmented_raise_for_status(response)
+                return bytes(response.content)
+            with tempfile.TemporaryDirectory(prefix="gradiend-mlflow-") as folder:
+                file = Path(folder, "artifact")  # not named after anything that the server says
+                # The public download_artifacts first lists the folder: a second request for every file.
+                repository._download_file(path, str(file))  # noqa: SLF001
+                return file.read_bytes()
 
     def run_of_key(self, experiment_id: str, key: str) -> str | None:
         """The id of the run that was started under a key, if one was."""

@@ -12,6 +12,7 @@ from typing import Any
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
 os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ["GRADIEND_MLFLOW_CACHE"] = "off"  # where a test has no folder of its own for it
 
 import mlflow
 import pytest
@@ -90,10 +91,11 @@ class Reader(MlflowClient):
 
 @pytest.fixture(autouse=True)
 def tracking(empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MlflowClient]:
-    """A fresh sqlite database as MLflow's current one, in a working directory of the test's own."""
+    """A fresh sqlite database as MLflow's current one, in a working directory of the test's own, and a fresh cache."""
     folder = tmp_path / "mlflow"
     folder.mkdir()
     monkeypatch.chdir(folder)
+    monkeypatch.setenv("GRADIEND_MLFLOW_CACHE", str(tmp_path / "cache"))
     (folder / "mlflow.db").write_bytes(empty_database.read_bytes())
     uri = f"sqlite:///{folder}/mlflow.db"
     _forget_mlflow_state()

@@ -14,8 +14,17 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 
-from gradiend_mlflow import PARTS, ArtifactError, GradiendMLflowError, TopKSet, WeightSpace, load_topk_file, save_topk
-from gradiend_mlflow.artifact import SET_KEY, SPACE_KEY
+from gradiend_mlflow import (
+    PARTS,
+    ArtifactError,
+    GradiendMLflowError,
+    InvalidInputError,
+    TopKSet,
+    WeightSpace,
+    load_topk_file,
+    save_topk,
+)
+from gradiend_mlflow.artifact import SET_KEY, SPACE_KEY, parse_topk
 from tests.checkpoints import Kind, kinds, make_model, model_of
 
 
@@ -146,6 +155,18 @@ def test_edited_space_is_noticed(file: Path) -> None:
     _edit_metadata(file, SPACE_KEY, names=["query"])
     with pytest.raises(ArtifactError, match=r"its metadata is damaged.*1 names, 2 shapes"):
         load_topk_file(file)
+
+
+def test_the_first_weights_alone(file: Path) -> None:
+    """Are those of the whole, and keep nothing of the rest in memory."""
+    whole, first = load_topk_file(file), parse_topk(file.read_bytes(), origin="here", topk=0.2)
+    assert first == whole.top(0.2)
+    assert len(first) == len(first.offsets.base) == 2
+    with pytest.raises(InvalidInputError, match="only the top 3 were kept"):
+        parse_topk(file.read_bytes(), origin="here", topk=4)
+    _edit_metadata(file, SET_KEY, input_dim="many")
+    with pytest.raises(ArtifactError, match="here: its metadata is damaged"):
+        parse_topk(file.read_bytes(), origin="here", topk=2)
 
 
 @pytest.mark.parametrize("kept", [0, 4, 100, -8, -1])

@@ -64,9 +64,10 @@ def world(server: str, tmp_path_factory: pytest.TempPathFactory) -> World:
     }
     for name, topk_set in sets.items():
         log(client, whole if name in "ab" else half, name, topk_set, folder)
-    faults = {name: log(client, broken, name, sets["a"], folder) for name in ("RUNNING", "FAILED", "changed")}
+    faults = {name: log(client, broken, name, sets["a"], folder) for name in ("RUNNING", "FAILED")}
     client.update_run(faults["RUNNING"], status="RUNNING")
     client.set_terminated(faults["FAILED"], "FAILED")
+    faults["changed"] = log(client, broken, "changed", sets["a"].top(40), folder)
     save_topk(sets["b"], folder / "decoder-weight.parquet")
     client.log_artifact(faults["changed"], str(folder / "decoder-weight.parquet"), "gradiend/topk")
     faults["small"] = log(client, broken, "small", sets["a"].top(5), folder)

@@ -79,6 +79,7 @@ def test_top_is_a_prefix() -> None:
     assert topk_set.top(0.25).base_global_indices().tolist() == [5, 1, 10]
     assert topk_set.top(0.25).topk == 0.25
     assert topk_set.top(2).top(1) == topk_set.top(1)
+    assert np.shares_memory(topk_set.top(2).offsets, topk_set.offsets)
 
 
 def test_more_than_was_kept_says_how_to_log_more() -> None:

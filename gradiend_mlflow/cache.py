@@ -1,0 +1,158 @@
+"""Pulled sets, kept on this machine's disk under their SHA-256: who compares a run again downloads nothing.
+
+A reader notices the cache by its speed alone. Every file is verified when it is read, so a damaged one is pulled
+again; files are written under another name and then renamed, so any number of processes and threads may share a
+folder; and where nothing can be written there is no cache.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+import re
+import threading
+import time
+import uuid
+from os import PathLike
+from pathlib import Path
+
+from platformdirs import user_cache_path
+
+from gradiend_mlflow.environment import positive_number
+from gradiend_mlflow.errors import InvalidInputError
+
+logger = logging.getLogger("gradiend_mlflow")
+
+DIRECTORY_VARIABLE = "GRADIEND_MLFLOW_CACHE"
+SIZE_VARIABLE = "GRADIEND_MLFLOW_CACHE_SIZE"
+OFF = "off"
+_DEFAULT_GIGABYTES = 2.0
+# Only such files are ever read, written or removed, whatever a server calls a digest and whatever else lies there.
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_KEPT = re.compile(r"[0-9a-f]{64}\.parquet")
+_PARTIAL = re.compile(r"[0-9a-f]{32}\.partial")
+_ABANDONED_SECONDS = 3600.0  # nobody writes one file for that long
+
+_warned: set[Path] = set()
+_warning = threading.Lock()
+
+
+def open_cache(cache: str | PathLike[str] | None) -> Cache:
+    """The cache in a directory, or none for "off"; None means what the environment says, else the user's own.
+
+    Raises:
+        InvalidInputError: If `cache` is none of these, or the environment's size is not one.
+    """
+    if not (cache is None or isinstance(cache, (str, PathLike))):
+        raise InvalidInputError(f'cache must be a directory, "{OFF}" or None; got {cache!r}')
+    capacity = 1e9 * positive_number(SIZE_VARIABLE, default=_DEFAULT_GIGABYTES, unit="gigabytes")
+    chosen = cache or os.environ.get(DIRECTORY_VARIABLE)
+    if chosen == OFF:
+        return Cache(None, capacity)
+    if chosen:
+        return Cache(Path(chosen).expanduser(), capacity)
+    return Cache(_users_folder(), capacity)
+
+
+class Cache:
+    """Files in a folder, each called after its SHA-256; no method raises for what the disk does.
+
+    Args:
+        folder: Where they are; made when it is first needed. None keeps nothing.
+        capacity: How many bytes they may have together, after `trim`.
+    """
+
+    def __init__(self, folder: Path | None, capacity: float) -> None:
+        self._folder = folder
+        self._capacity = capacity
+        self._written = False
+        self._writable = True
+
+    def read(self, digest: str) -> bytes | None:
+        """The file of this SHA-256 and no other, or None if there is none; it then counts as used now."""
+        file = self._file(digest)
+        if file is None:
+            return None
+        try:
+            data = file.read_bytes()
+        except OSError:  # it is not there, mostly
+            return None
+        if hashlib.sha256(data).hexdigest() != digest:
+            with contextlib.suppress(OSError):
+                file.unlink()
+            return None
+        with contextlib.suppress(OSError):  # the folder may be another's
+            os.utime(file)
+        return data
+
+    def write(self, digest: str, data: bytes) -> None:
+        """Keep a file under its SHA-256; where that fails, warn once for each folder and go on without."""
+        file = self._file(digest)
+        if file is None or not self._writable:
+            return
+        partial = file.with_name(f"{uuid.uuid4().hex}.partial")
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            partial.write_bytes(data)
+            partial.replace(file)
+            self._written = True
+        except OSError as error:
+            self._writable = False
+            _warn_once(file.parent, error)
+        finally:
+            with contextlib.suppress(OSError):
+                partial.unlink(missing_ok=True)
+
+    def trim(self) -> None:
+        """Remove what was used longest ago until the rest fits, if anything was written."""
+        if self._folder is None or not self._written:
+            return
+        with contextlib.suppress(OSError):  # another process may be removing the same
+            kept = sorted(_found(self._folder, _KEPT))
+            excess = sum(size for _, size, _ in kept) - self._capacity
+            for _, size, file in kept:
+                if excess <= 0:
+                    break
+                file.unlink(missing_ok=True)
+                excess -= size
+            for written, _, file in _found(self._folder, _PARTIAL):
+                if written < time.time() - _ABANDONED_SECONDS:
+                    file.unlink(missing_ok=True)
+
+    def _file(self, digest: str) -> Path | None:
+        if self._folder is None or not _DIGEST.fullmatch(digest):
+            return None
+        return self._folder / f"{digest}.parquet"
+
+
+def _users_folder() -> Path | None:
+    """The user's own cache directory for this package; None for who has no home."""
+    try:
+        folder = user_cache_path("gradiend-mlflow", appauthor=False)
+    except RuntimeError:
+        return None
+    return folder if folder.is_absolute() else None  # older platformdirs do not raise
+
+
+def _found(folder: Path, name: re.Pattern[str]) -> list[tuple[float, int, Path]]:
+    """When each file of such a name was last used or written, its size, and where it is."""
+    with os.scandir(folder) as entries:
+        ours = [(entry.stat(), Path(entry)) for entry in entries if name.fullmatch(entry.name)]
+    return [(status.st_mtime, status.st_size, file) for status, file in ours]
+
+
+def _warn_once(folder: Path, error: OSError) -> None:
+    with _warning:
+        if folder in _warned:
+            return
+        _warned.add(folder)
+    logger.warning(
+        "Pulled sets are not kept: %s cannot be written (%s). %s=directory moves the cache, %s=%s goes without.",
+        folder,
+        error,
+        DIRECTORY_VARIABLE,
+        DIRECTORY_VARIABLE,
+        OFF,
+    )

@@ -1,0 +1,23 @@
+"""Settings that belong to the place where one works: environment variables, checked."""
+
+from __future__ import annotations
+
+import os
+
+from gradiend_mlflow.errors import InvalidInputError
+
+
+def positive_number(variable: str, *, default: float, unit: str) -> float:
+    """What an environment variable says, or the default where it is unset or empty.
+
+    Raises:
+        InvalidInputError: If it is no number above 0, or not finite; names the variable.
+    """
+    text = os.environ.get(variable, "")
+    try:
+        number = float(text) if text else default
+    except ValueError:
+        number = -1.0
+    if not 0 < number < float("inf"):
+        raise InvalidInputError(f"{variable} must be a number of {unit} above 0; it is {text!r}")
+    return number
