@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from gradiend_mlflow import tags
 from gradiend_mlflow.choosing import FINISHED
 from gradiend_mlflow.comparison_files import FORMAT
 from gradiend_mlflow.runs import PARALLEL_REQUESTS
@@ -16,10 +17,6 @@ from gradiend_mlflow.store import Store
 
 if TYPE_CHECKING:
     from gradiend_mlflow.comparison import Comparison
-
-QUESTION = "gradiend.question"  # a digest of settings and sets, on a comparison; written last
-FACTS_SHA256 = "gradiend.comparison_sha256"  # of comparison.json
-COMPARISONS = "gradiend.comparisons"  # JSON list of comparisons that a run is linked to, the newest last
 
 _LINKED = 200  # ids that fit into one tag
 
@@ -53,7 +50,7 @@ def find_answer(store: Store, experiment_id: str, question: str, *, run_name: st
     """The newest comparison that answers the question already, if one does; of that name, if one is given."""
     found = store.search(
         [experiment_id],
-        f"tags.`{QUESTION}` = '{question}' AND attributes.status = '{FINISHED}'",
+        f"tags.`{tags.QUESTION}` = '{question}' AND attributes.status = '{FINISHED}'",
         order_by=["attributes.start_time DESC"],
     )
     ids = [str(run.info.run_id) for run in found if run_name is None or run.info.run_name == run_name]
@@ -66,7 +63,7 @@ def link_sources(store: Store, run_ids: Sequence[str], comparison_id: str) -> No
     def link(run_id: str) -> None:
         linked = linked_comparisons(store.run(run_id).data.tags)
         if comparison_id not in linked:
-            store.set_tags(run_id, {COMPARISONS: json.dumps([*linked, comparison_id][-_LINKED:])})
+            store.set_tags(run_id, {tags.COMPARISONS: json.dumps([*linked, comparison_id][-_LINKED:])})
 
     with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
         list(pool.map(link, run_ids))
@@ -75,7 +72,7 @@ def link_sources(store: Store, run_ids: Sequence[str], comparison_id: str) -> No
 def linked_comparisons(run_tags: Mapping[str, str]) -> list[str]:
     """The comparisons that a run is tagged with."""
     try:
-        linked = json.loads(run_tags.get(COMPARISONS, "[]"))
+        linked = json.loads(run_tags.get(tags.COMPARISONS, "[]"))
     except ValueError:
         return []
     return [str(run_id) for run_id in linked] if isinstance(linked, list) else []
