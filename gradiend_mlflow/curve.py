@@ -28,6 +28,7 @@ class OverlapCurve:
 
     Attributes:
         labels: One label per set, N of them.
+        sizes: Number of weights per set; int64, shape (N,). No k is larger than the least of them.
         ks: The numbers of weights, ascending; int64, shape (K,).
         intersection: Shared weights; int64, shape (K, N, N).
         expected: What chance alone would give, as `Chance.expected`; float64, shape (K, N, N).
@@ -40,6 +41,7 @@ class OverlapCurve:
     """
 
     labels: tuple[str, ...]
+    sizes: IntArray
     ks: IntArray
     intersection: IntArray = field(repr=False)
     expected: Matrix = field(repr=False)
@@ -78,6 +80,7 @@ def curve_of(overlap: Overlap, ks: Sequence[int] | npt.NDArray[np.integer] | Non
     cut = [overlap.top(k) for k in checked]
     return OverlapCurve(
         labels=overlap.labels,
+        sizes=overlap.sizes,
         ks=np.array(checked, dtype=np.int64),
         intersection=np.stack([prefix.intersection for prefix in cut]),
         expected=np.stack([prefix.chance().expected for prefix in cut]),
