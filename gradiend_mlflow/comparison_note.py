@@ -42,16 +42,22 @@ def summary_of(comparison: Comparison) -> dict[str, float]:
 
 
 def name_of_comparison(comparison: Comparison) -> str:
-    """Who is compared, the answer, and of what."""
-    labels = comparison.shown.labels
-    who = ", ".join(labels)
+    """Who is compared, the answer, and of what: first what tells comparisons apart, since lists cut names."""
+    labels, value = comparison.shown.labels, comparison.value
+    who, details = ", ".join(labels), [f"top {comparison.topk}", comparison.part]
     if len(labels) > _NAMED_RUNS or len(who) > _NAME_LENGTH:
         experiments = list(dict.fromkeys(comparison.runs["experiment"]))
-        where = experiments[0] if len(experiments) == 1 else f"{len(experiments)} experiments"
-        who = f"{len(labels)} runs of {where}"
-    does = "share" if comparison.value in _SHARES else "agree to"
-    mean = _shown(comparison.value, summary_of(comparison)["overlap/mean"])
-    return f"{who} {does} {mean} ({comparison.part}, top {comparison.topk})"
+        who = f"{len(labels)} runs"
+        details.append(experiments[0] if len(experiments) == 1 else f"{len(experiments)} experiments")
+    if comparison.groups is not None:
+        groups = list(dict.fromkeys(comparison.groups.values()))
+        who += f" in {len(groups)} group{'s' if len(groups) > 1 else ''}"
+        details.append("groups " + textwrap.shorten(", ".join(groups), _NAME_LENGTH, placeholder=", …"))
+    if comparison.seed_overlap is not None:
+        details.append(f"{comparison.seed_overlap.policy.seed_aggregate} over seeds")
+    mean = _shown(value, summary_of(comparison)["overlap/mean"])
+    answer = f" share {mean}" if value in ("intersection", "intersection_frac") else f": {value} {mean}"
+    return f"{who}{answer} ({', '.join(details)})"
 
 
 def note_of(comparison: Comparison) -> str:

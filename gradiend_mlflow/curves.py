@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from gradiend_mlflow.canvas import VALUE_TITLES, axes_or_new, colors, fitting
+from gradiend_mlflow.canvas import VALUE_TITLES, axes_or_new, colors, fitting, wrapped
 from gradiend_mlflow.curve import OverlapCurve
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.fonts import spell_out
@@ -75,7 +75,9 @@ def plot_curve(
     axes = axes_or_new(ax, (4.9 + beside, 4.2))
     handles = _draw_pairs(axes, curve.ks, pairs, names) if names else _draw_many(axes, curve.ks, pairs)
     handles += axes.plot(curve.ks, expected, color="0.3", linestyle="--", linewidth=1, label="by chance")
-    axes.set(xscale="log", xlabel="k, the number of weights per run" + _end(curve), ylim=(0, None))
+    axes.set(xscale="log", xlabel="k, the number of weights per run", ylim=(0, None))
+    if end := _end(curve):
+        axes.set_xlabel(f"{axes.get_xlabel()}\n{wrapped(end, max(int(slot_size(axes)[0] / _LETTER * 0.5), 20))}")
     axes.set_ylabel(VALUE_TITLES[value] + ("" if value == "intersection" else " (%)"))
     axes.margins(x=0.02)
     axes.spines[["top", "right"]].set_visible(False)
@@ -101,7 +103,7 @@ def _end(curve: OverlapCurve) -> str:
     if curve.ks[-1] < least or least == most:
         return ""
     smallest = fitting(curve.labels[int(np.argmin(curve.sizes))], 30)
-    return f"\n(up to the {least:,} of the smallest set, {smallest}; the largest has {most:,})"
+    return f"(up to the {least:,} of the smallest set, {smallest}; the largest has {most:,})"
 
 
 def _numbers(shared: npt.NDArray[Any], ks: npt.NDArray[np.int64], value: CurveValue) -> npt.NDArray[np.float64]:
