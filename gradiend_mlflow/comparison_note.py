@@ -122,18 +122,29 @@ def _run_links(comparison: Comparison, room: int) -> str:
 def _pair_lines(comparison: Comparison, pairs: pd.DataFrame) -> list[str]:
     """The table of pairs, with what chance would give; of aggregated seeds with their spread."""
     links, value = _links(comparison), comparison.value
-    titles = {"intersection": "shared weights", "expected": "by chance", "q_value": "q-value"}
+    titles = {
+        "intersection": "shared weights",
+        "intersection_frac": "of the smaller set",
+        "expected": "by chance",
+        "q_value": "q-value",
+    }
     columns = [name for name in map(str, pairs.columns) if name not in ("a", "b", "lift", "p_value")]
     if value != "intersection" and "intersection" in columns:  # the count before what is made of it
         columns = ["intersection", value, *(name for name in columns if name not in ("intersection", value))]
     lines = [
-        f"| run | run | {' | '.join(titles.get(name, name) for name in columns)} |",
+        _row(["run", "run", *(titles.get(name, name) for name in columns)]),
         f"|---|---|{'---:|' * len(columns)}",
     ]
-    for row in pairs.to_dict("records"):
-        cells = [_cell(name, value, row[name]) for name in columns]
-        lines.append(f"| {links[row['a']]} | {links[row['b']]} | {' | '.join(cells)} |")
+    lines += [
+        _row([links[row["a"]], links[row["b"]], *(_cell(name, value, row[name]) for name in columns)])
+        for row in pairs.to_dict("records")
+    ]
     return lines
+
+
+def _row(cells: list[str]) -> str:
+    """A row of a table; the UI leaves no space between columns by itself."""
+    return f"| {' &nbsp; | '.join(cells)} |"
 
 
 def _cell(column: str, value: Value, number: float) -> str:

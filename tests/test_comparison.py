@@ -318,7 +318,7 @@ class TestFigures:
         assert comparison.plot_venn(ax=axes) is axes
         assert comparison.plot_curve(axes, ks=[1, 500]) is axes
         assert comparison.plot_upset().axes[0].get_xlim()[1] == len(comparison.regions)
-        names = [label.get_text() for label in comparison.plot_layers().axes[0].get_xticklabels()]
+        names = [label.get_text() for label in comparison.plot_layers().axes[1].get_xticklabels()]
         assert names == [*NAMES, "in ≥ 2 runs", "in all runs"]
 
     def test_more_than_six_have_no_venn(self, tracking: MlflowClient, tmp_path: Path) -> None:
