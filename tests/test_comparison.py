@@ -117,6 +117,7 @@ class TestLoggedComparison:
         off_diagonal = comparison.overlap.intersection_frac[np.triu_indices(3, k=1)]
         assert run.data.metrics["overlap/mean"] == pytest.approx(off_diagonal.mean())
         assert run.data.metrics["overlap/max"] == off_diagonal.max()
+        assert run.data.metrics["overlap/min"] == off_diagonal.min()
         pairs = comparison.to_frame("pairs")
         lift = pairs["intersection"].sum() / pairs["expected"].sum()
         assert run.data.metrics["overlap/lift"] == pytest.approx(lift)

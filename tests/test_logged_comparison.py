@@ -20,6 +20,7 @@ from gradiend_mlflow import (
     InvalidInputError,
     StoreError,
     compare,
+    comparison_files,
     load_comparison,
     load_topk,
     log_topk,
@@ -276,6 +277,17 @@ class TestNames:
             assert found[1] == f"{found[0]} (2)"
         named = [self.name(tracking, compare(runs, topk=10, run_name="mine", refresh=True)) for _ in range(2)]
         assert named == ["mine", "mine"]
+
+
+def test_pairs_are_as_many_as_the_ui_shows(runs: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """500 rows, the most overlapping ones; the matrix has all of them."""
+    assert comparison_files._PREVIEWED_PAIRS == 500
+    monkeypatch.setattr(comparison_files, "_PREVIEWED_PAIRS", 2)
+    comparison = compare(runs, topk=10)
+    folder = Path(mlflow.artifacts.download_artifacts(run_id=comparison.run_id))
+    listed = pd.read_csv(folder / "pairs.csv")
+    assert listed[["a", "b"]].to_numpy().tolist() == comparison.to_frame()[["a", "b"]][:2].to_numpy().tolist()
+    assert pd.read_csv(folder / "matrix.csv", index_col=0).shape == (4, 4)
 
 
 def test_pictures_to_set_side_by_side(runs: list[str], tracking: MlflowClient) -> None:
