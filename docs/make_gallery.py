@@ -90,17 +90,23 @@ def photograph_ui() -> None:
         comparison = _logged(server, Path(folder))
         experiment = comparison.runs["experiment_id"][0]
         run = f"{server}/#/experiments/{experiment}/runs/{comparison.run_id}"
+        training = "?workflowType=machine_learning"
         with chromium() as browser:
             for name, address, ready in (
-                ("ui_runs", f"{server}/#/experiments/{experiment}/runs?workflowType=machine_learning", "gender en"),
-                ("ui_description", run, "on average"),
-                ("ui_heatmap", f"{run}/artifacts/overlap_heatmap.png", "overlap_heatmap.png"),
-                ("ui_report", f"{run}/artifacts/report.html", "report.html"),
+                ("ui_runs", f"{server}/#/experiments/{experiment}/runs{training}", "gender en"),
+                ("ui_description", f"{run}{training}", "on average"),
+                ("ui_heatmap", f"{run}/artifacts/overlap_heatmap.png{training}", "overlap_heatmap.png"),
+                ("ui_report", f"{run}/artifacts/report.html{training}", "report.html"),
             ):
                 # A new window each time: the UI takes an artifact's address only when it starts.
                 page = browser.new_page(viewport={"width": 1800, "height": 1000})
                 page.goto(address)
                 page.get_by_text(ready).first.wait_for(timeout=60_000)
+                assistant = page.locator("[data-component-id='mlflow.assistant.chat_panel.close']")
+                if assistant.count():  # it takes a third of the window
+                    assistant.click()
+                if name == "ui_description":
+                    page.get_by_text("Show more").first.click()
                 if name == "ui_report":
                     frame = page.frame_locator("iframe").first
                     frame.locator("body[data-ready]").wait_for(timeout=60_000)
@@ -126,8 +132,9 @@ def _logged(server: str, folder: Path) -> gradiend_mlflow.Comparison:
         entry["sha256"] = hashlib.sha256(file.read_bytes()).hexdigest()
         client.set_tag(run_id, "gradiend.topk", json.dumps({"decoder-weight": entry}))
         client.set_terminated(run_id)
-    groups = {label: label.split()[0] for label in made_up_sets()}
-    return gradiend_mlflow.compare(experiment_names="features", topk=500, groups=groups, tracking_uri=server)
+    asked: dict[str, Any] = {"experiment_names": "features", "topk": 500, "tracking_uri": server}
+    gradiend_mlflow.compare(value="jaccard", **asked)
+    return gradiend_mlflow.compare(groups={label: label.split()[0] for label in made_up_sets()}, **asked)
 
 
 if __name__ == "__main__":

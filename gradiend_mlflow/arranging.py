@@ -23,7 +23,7 @@ class Arrangement:
     Attributes:
         rows: The rows of the matrix in the order in which they are drawn.
         brackets: The number of runs of each group, in this order; None without groups.
-        tree: scipy's linkage, if the order is that of clusters; else None.
+        tree: scipy's linkage, if it is to be drawn; else None.
     """
 
     rows: list[int]
@@ -32,17 +32,25 @@ class Arrangement:
 
 
 def arranged(
-    labels: Sequence[str], matrix: npt.NDArray[Any], order: Order, groups: Mapping[str, Any] | None
+    labels: Sequence[str],
+    matrix: npt.NDArray[Any],
+    order: Order,
+    groups: Mapping[str, Any] | None,
+    *,
+    cluster: bool = False,
 ) -> Arrangement:
-    """Order the runs: by groups first, if there are, then as `order` says.
+    """Order the runs: by groups first, if there are, then as `order` says; with `cluster` by clusters, with a tree.
 
     Raises:
-        InvalidInputError: If `order` is not acceptable, or `groups` is not.
+        InvalidInputError: If `order` or `groups` is not acceptable, or clusters are asked for and another order too.
     """
-    if order == "cluster" and groups is not None:
-        raise InvalidInputError("groups and clusters are two orders of the same runs: give one of them")
-    if order == "cluster":
-        return _clustered(matrix)
+    if cluster and not (isinstance(order, str) and order in ("input", "cluster")):
+        raise InvalidInputError(f"cluster=True and order={order!r} are two orders of the same runs: give one of them")
+    if cluster or (isinstance(order, str) and order == "cluster"):
+        if groups is not None:
+            raise InvalidInputError("groups and clusters are two orders of the same runs: give one of them")
+        found = _clustered(matrix)
+        return found if cluster else Arrangement(found.rows)
     rows = _rows(labels, order)
     if groups is None:
         return Arrangement(rows)

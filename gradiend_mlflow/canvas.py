@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from gradiend_mlflow.errors import InvalidInputError
+from gradiend_mlflow.fonts import drawable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,12 +29,12 @@ VALUE_TITLES = {
 }
 
 
-def new_figure(size: tuple[float, float]) -> Figure:
+def new_figure(size: tuple[float, float], layout: Literal["constrained", "none"] = "constrained") -> Figure:
     """A figure of so many inches that pyplot does not know, so that nothing has to be closed."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=size, layout="constrained")
+    figure = Figure(figsize=size, layout=layout)  # type: ignore[arg-type]  # its stubs do not know "none"
     FigureCanvasAgg(figure)  # what measures texts; without it a figure has no renderer until it is saved
     return figure
 
@@ -44,14 +45,6 @@ def axes_or_new(ax: Axes | None, size: tuple[float, float]) -> Axes:
         return ax
     axes: Axes = new_figure(size).subplots()
     return axes
-
-
-def settle(axes: Axes) -> None:
-    """Lay out the axes' figure once now: what grows with its axes has its size only when a layout has been made."""
-    figure: Any = axes.figure
-    engine = figure.get_layout_engine()
-    if engine is not None:
-        engine.execute(figure)
 
 
 def save(drawn: Axes | Figure, path: Path) -> list[Path]:
@@ -80,9 +73,9 @@ def check_overlap(overlap: object, kinds: tuple[type, ...]) -> None:
 def fitting(label: str, longest: int = LONGEST_LABEL) -> str:
     """A label in one line that leaves room for the figure: its beginning and its end, which tell it from others.
 
-    Dollar signs are escaped: between two of them matplotlib would read a formula.
+    Dollar signs are escaped: between two of them matplotlib would read a formula. Letters that no font has are boxes.
     """
-    line = " ".join(label.split())
+    line = drawable(" ".join(label.split()))
     if len(line) > longest:
         end = longest // 2
         line = f"{line[: longest - end - 1]}…{line[-end:]}"

@@ -82,9 +82,10 @@ def compare(
         log: Whether to log the comparison.
         log_to: The experiment to log it to, made if needed; default that of the runs, or "gradiend-comparisons"
             if they come from several.
-        run_name: The comparison run's name; default who is compared, and the answer.
+        run_name: The comparison run's name; default who is compared, and the answer, numbered if it is taken.
         refresh: Log a new run even if one answers the same question about the same sets (the same runs, SHA-256s and
-            settings) in that experiment; by default that one is found, by its `run_name` if one is given.
+            settings, in any order) in that experiment; by default that one is found, by its `run_name` if one is
+            given. Its figures keep their order.
         link: Tag the compared runs with the comparison, as `gradiend.comparisons`, a JSON list of run ids. Without
             it they are not touched.
         cache: Where pulled sets are kept, as for `load_topk`.

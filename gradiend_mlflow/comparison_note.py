@@ -42,16 +42,22 @@ def summary_of(comparison: Comparison) -> dict[str, float]:
 
 
 def name_of_comparison(comparison: Comparison) -> str:
-    """Who is compared, the answer, and of what."""
-    labels = comparison.shown.labels
-    who = ", ".join(labels)
+    """Who is compared, the answer, and of what: first what tells comparisons apart, since lists cut names."""
+    labels, value = comparison.shown.labels, comparison.value
+    who, details = ", ".join(labels), [f"top {comparison.topk}", comparison.part]
     if len(labels) > _NAMED_RUNS or len(who) > _NAME_LENGTH:
         experiments = list(dict.fromkeys(comparison.runs["experiment"]))
-        where = experiments[0] if len(experiments) == 1 else f"{len(experiments)} experiments"
-        who = f"{len(labels)} runs of {where}"
-    does = "share" if comparison.value in _SHARES else "agree to"
-    mean = _shown(comparison.value, summary_of(comparison)["overlap/mean"])
-    return f"{who} {does} {mean} ({comparison.part}, top {comparison.topk})"
+        who = f"{len(labels)} runs"
+        details.append(experiments[0] if len(experiments) == 1 else f"{len(experiments)} experiments")
+    if comparison.groups is not None:
+        groups = list(dict.fromkeys(comparison.groups.values()))
+        who += f" in {len(groups)} group{'s' if len(groups) > 1 else ''}"
+        details.append("groups " + textwrap.shorten(", ".join(groups), _NAME_LENGTH, placeholder=", …"))
+    if comparison.seed_overlap is not None:
+        details.append(f"{comparison.seed_overlap.policy.seed_aggregate} over seeds")
+    mean = _shown(value, summary_of(comparison)["overlap/mean"])
+    answer = f" share {mean}" if value in ("intersection", "intersection_frac") else f": {value} {mean}"
+    return f"{who}{answer} ({', '.join(details)})"
 
 
 def note_of(comparison: Comparison) -> str:
@@ -116,18 +122,29 @@ def _run_links(comparison: Comparison, room: int) -> str:
 def _pair_lines(comparison: Comparison, pairs: pd.DataFrame) -> list[str]:
     """The table of pairs, with what chance would give; of aggregated seeds with their spread."""
     links, value = _links(comparison), comparison.value
-    titles = {"intersection": "shared weights", "expected": "by chance", "q_value": "q-value"}
+    titles = {
+        "intersection": "shared weights",
+        "intersection_frac": "of the smaller set",
+        "expected": "by chance",
+        "q_value": "q-value",
+    }
     columns = [name for name in map(str, pairs.columns) if name not in ("a", "b", "lift", "p_value")]
     if value != "intersection" and "intersection" in columns:  # the count before what is made of it
         columns = ["intersection", value, *(name for name in columns if name not in ("intersection", value))]
     lines = [
-        f"| run | run | {' | '.join(titles.get(name, name) for name in columns)} |",
+        _row(["run", "run", *(titles.get(name, name) for name in columns)]),
         f"|---|---|{'---:|' * len(columns)}",
     ]
-    for row in pairs.to_dict("records"):
-        cells = [_cell(name, value, row[name]) for name in columns]
-        lines.append(f"| {links[row['a']]} | {links[row['b']]} | {' | '.join(cells)} |")
+    lines += [
+        _row([links[row["a"]], links[row["b"]], *(_cell(name, value, row[name]) for name in columns)])
+        for row in pairs.to_dict("records")
+    ]
     return lines
+
+
+def _row(cells: list[str]) -> str:
+    """A row of a table; the UI leaves no space between columns by itself."""
+    return f"| {' &nbsp; | '.join(cells)} |"
 
 
 def _cell(column: str, value: Value, number: float) -> str:

@@ -14,7 +14,7 @@ from gradiend_mlflow.artifact import installed_version
 from gradiend_mlflow.comparison_files import FACTS, write_files
 from gradiend_mlflow.comparison_note import name_of_comparison, note_of, summary_of
 from gradiend_mlflow.errors import StoreError
-from gradiend_mlflow.provenance import FACTS_SHA256, QUESTION, find_answer, link_sources, question_of
+from gradiend_mlflow.provenance import find_answer, free_name, link_sources, question_of
 from gradiend_mlflow.store import MetricPoint, Store, now_ms
 
 if TYPE_CHECKING:
@@ -43,7 +43,8 @@ def log_comparison(
     question = question_of(comparison)
     run_id = None if refresh else find_answer(store, experiment_id, question, run_name=run_name)
     if run_id is None:
-        run_id = _log(comparison, store, experiment_id, question, run_name or name_of_comparison(comparison))
+        name = run_name or free_name(store, experiment_id, name_of_comparison(comparison))
+        run_id = _log(comparison, store, experiment_id, question, name)
     if link:
         link_sources(store, list(comparison.runs["run_id"]), run_id)
     return run_id
@@ -77,7 +78,7 @@ def _log(comparison: Comparison, store: Store, experiment_id: str, question: str
             _log_images(store, run_id, folder)
             digest = hashlib.sha256((folder / FACTS).read_bytes()).hexdigest()
         # Last: a comparison is found by its question only when it is complete.
-        store.set_tags(run_id, {FACTS_SHA256: digest, QUESTION: question})
+        store.set_tags(run_id, {tags.COMPARISON_SHA256: digest, tags.QUESTION: question})
     except BaseException:
         with contextlib.suppress(StoreError):  # the first error is the one to tell
             store.end_run(run_id, "FAILED")

@@ -28,6 +28,7 @@ class OverlapCurve:
 
     Attributes:
         labels: One label per set, N of them.
+        sizes: Number of weights per set; int64, shape (N,). No k is larger than the least of them.
         ks: The numbers of weights, ascending; int64, shape (K,).
         intersection: Shared weights; int64, shape (K, N, N).
         expected: What chance alone would give, as `Chance.expected`; float64, shape (K, N, N).
@@ -40,6 +41,7 @@ class OverlapCurve:
     """
 
     labels: tuple[str, ...]
+    sizes: IntArray
     ks: IntArray
     intersection: IntArray = field(repr=False)
     expected: Matrix = field(repr=False)
@@ -80,7 +82,7 @@ def curve_of(overlap: Overlap, ks: Sequence[int] | npt.NDArray[np.integer] | Non
     for place, k in enumerate(checked):  # of many sets, one at a time is all that the memory can take
         prefix = overlap.top(k)
         intersection[place], expected[place] = prefix.intersection, prefix.expected()
-    return OverlapCurve(overlap.labels, np.array(checked, dtype=np.int64), intersection, expected)
+    return OverlapCurve(overlap.labels, overlap.sizes, np.array(checked, dtype=np.int64), intersection, expected)
 
 
 def _checked(ks: Sequence[int] | npt.NDArray[np.integer] | None, most: int) -> list[int]:

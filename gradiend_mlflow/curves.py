@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from gradiend_mlflow.canvas import VALUE_TITLES, axes_or_new, colors, fitting
+from gradiend_mlflow.canvas import VALUE_TITLES, axes_or_new, colors, fitting, wrapped
 from gradiend_mlflow.curve import OverlapCurve
 from gradiend_mlflow.errors import InvalidInputError
+from gradiend_mlflow.fonts import spell_out
 from gradiend_mlflow.overlap import Overlap
 from gradiend_mlflow.parts import check_choice
+from gradiend_mlflow.room import make_room, set_title, slot_size
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,6 +22,10 @@ CurveValue = Literal["intersection", "intersection_frac", "jaccard"]
 
 _NAMED_UP_TO = 10
 _DRAWN_UP_TO = 400
+_LONGEST_NAME = 24
+_SHARE_OF_NAMES = 0.45  # of the width, at most
+_LETTER = 0.065  # inches
+_DASH = 4
 
 
 def plot_curve(
@@ -38,9 +44,10 @@ def plot_curve(
         title: A title above the axes.
 
     Returns:
-        The axes, with k on a logarithmic scale. Up to 10 pairs are named; of more, the median and the range that 80 %
-        of them lie in are drawn, over thin lines of 400 pairs at most. The dashed line is the mean over pairs of what
-        chance would give.
+        The axes, with k on a logarithmic scale. Up to 10 pairs are named, and those with the same curve take turns
+        along it; of more, the median and the range that 80 % of them lie in are drawn, over thin lines of 400 pairs
+        at most. The thin dashed line is the mean over pairs of what chance would give. Where sets are of different
+        sizes the label below says at which the curve ends.
 
     Raises:
         InvalidInputError: If `curve` is none or has less than two runs, or `value` is not acceptable.
@@ -62,25 +69,41 @@ def plot_curve(
     rows, columns = np.triu_indices(len(curve.labels), k=1)
     pairs = _numbers(curve.intersection[:, rows, columns], curve.ks, value)  # one column per pair
     expected = _numbers(curve.expected[:, rows, columns], curve.ks, value).mean(axis=1)
-    axes = axes_or_new(ax, (7.0, 4.2))
-    if pairs.shape[1] <= _NAMED_UP_TO:
-        palette = colors(pairs.shape[1])
-        for index, (a, b) in enumerate(zip(rows, columns, strict=True)):
-            name = f"{fitting(curve.labels[a], 24)} & {fitting(curve.labels[b], 24)}"
-            axes.plot(curve.ks, pairs[:, index], color=palette[index], label=name, marker="o", markersize=3)
-    else:
-        _draw_many(axes, curve.ks, pairs)
-    axes.plot(curve.ks, expected, color="0.3", linestyle="--", linewidth=1, label="by chance")
+    room = (7.0 if ax is None else slot_size(ax)[0]) * _SHARE_OF_NAMES
+    names = _names(curve, max(int(room / _LETTER - 3) // 2, 6)) if pairs.shape[1] <= _NAMED_UP_TO else []
+    beside = _LETTER * max(map(len, [*names, "median of 1,000 pairs"])) + 0.5
+    axes = axes_or_new(ax, (4.9 + beside, 4.2))
+    handles = _draw_pairs(axes, curve.ks, pairs, names) if names else _draw_many(axes, curve.ks, pairs)
+    handles += axes.plot(curve.ks, expected, color="0.3", linestyle="--", linewidth=1, label="by chance")
     axes.set(xscale="log", xlabel="k, the number of weights per run", ylim=(0, None))
+    if end := _end(curve):
+        axes.set_xlabel(f"{axes.get_xlabel()}\n{wrapped(end, max(int(slot_size(axes)[0] / _LETTER * 0.5), 20))}")
     axes.set_ylabel(VALUE_TITLES[value] + ("" if value == "intersection" else " (%)"))
     axes.margins(x=0.02)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="0.92")
     axes.set_axisbelow(True)
-    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=8)
+    axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=8)
     if title:
-        axes.set_title(title)
+        set_title(axes, title)
+    spell_out(axes)
+    if ax is not None:
+        make_room(axes)
     return axes
+
+
+def _names(curve: OverlapCurve, longest: int) -> list[str]:
+    labels = [fitting(label, min(longest, _LONGEST_NAME)) for label in curve.labels]
+    return [f"{labels[a]} & {labels[b]}" for a, b in zip(*np.triu_indices(len(labels), k=1), strict=True)]
+
+
+def _end(curve: OverlapCurve) -> str:
+    """Why the curve ends where it does, if some runs have more weights."""
+    least, most = int(curve.sizes.min()), int(curve.sizes.max())
+    if curve.ks[-1] < least or least == most:
+        return ""
+    smallest = fitting(curve.labels[int(np.argmin(curve.sizes))], 30)
+    return f"(up to the {least:,} of the smallest set, {smallest}; the largest has {most:,})"
 
 
 def _numbers(shared: npt.NDArray[Any], ks: npt.NDArray[np.int64], value: CurveValue) -> npt.NDArray[np.float64]:
@@ -91,14 +114,43 @@ def _numbers(shared: npt.NDArray[Any], ks: npt.NDArray[np.int64], value: CurveVa
     return 100 * (numbers / size if value == "intersection_frac" else numbers / (2 * size - numbers))
 
 
-def _draw_many(axes: Axes, ks: npt.NDArray[np.int64], pairs: npt.NDArray[np.float64]) -> None:
-    # Evenly chosen pairs, in the order of their last value: the lowest and the highest are among them.
-    by_end = np.argsort(pairs[-1], kind="stable")
-    chosen = by_end[np.linspace(0, len(by_end) - 1, min(len(by_end), _DRAWN_UP_TO)).astype(int)]
+def _draw_pairs(axes: Axes, ks: npt.NDArray[np.int64], pairs: npt.NDArray[np.float64], names: list[str]) -> list[Any]:
+    """A line per pair; lines that are the same share their way, in turns of dashes and markers."""
+    from matplotlib.lines import Line2D
+
+    _, same = np.unique(pairs, axis=1, return_inverse=True)
+    handles = []
+    for index, (name, color) in enumerate(zip(names, colors(len(names)), strict=True)):
+        peers = np.flatnonzero(same.ravel() == same.ravel()[index])
+        turn, turns = int(np.searchsorted(peers, index)), len(peers)
+        rings = len(ks) < turns  # so few markers that no turns can be taken: one around the other
+        axes.plot(
+            ks,
+            pairs[:, index],
+            color=color,
+            label=name,
+            linestyle="-" if turns == 1 else (_DASH * (turns - 1 - turn), (_DASH, _DASH * (turns - 1))),
+            marker="o",
+            markersize=3 + 3 * (turns - 1 - turn) * rings,
+            markevery=None if rings else (turn, turns),
+            dash_capstyle="butt",
+            clip_on=False,
+            zorder=3,
+        )
+        handles.append(Line2D([], [], color=color, label=name, marker="o", markersize=3))
+    return handles
+
+
+def _draw_many(axes: Axes, ks: npt.NDArray[np.int64], pairs: npt.NDArray[np.float64]) -> list[Any]:
+    """The median and the range of most pairs, over thin lines of evenly chosen ones."""
     from matplotlib.collections import LineCollection
 
+    # In the order of their last value: the lowest and the highest are among them.
+    by_end = np.argsort(pairs[-1], kind="stable")
+    chosen = by_end[np.linspace(0, len(by_end) - 1, min(len(by_end), _DRAWN_UP_TO)).astype(int)]
     lines = [np.column_stack([ks, pairs[:, index]]) for index in chosen]
     axes.add_collection(LineCollection(lines, colors="0.75", linewidths=0.4, alpha=0.6, zorder=1))
     low, middle, high = np.quantile(pairs, [0.1, 0.5, 0.9], axis=1)
-    axes.fill_between(ks, low, high, alpha=0.25, color="C0", linewidth=0, label="80 % of the pairs", zorder=2)
-    axes.plot(ks, middle, color="C0", linewidth=2, label=f"median of {pairs.shape[1]:,} pairs", zorder=3)
+    label = f"median of {pairs.shape[1]:,} pairs"
+    band = axes.fill_between(ks, low, high, alpha=0.25, color="C0", linewidth=0, label="80 % of the pairs", zorder=2)
+    return [*axes.plot(ks, middle, color="C0", linewidth=2, label=label, clip_on=False, zorder=3), band]

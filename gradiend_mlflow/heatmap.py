@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from gradiend_mlflow.arranging import Arrangement, Order, arranged
-from gradiend_mlflow.canvas import VALUE_TITLES, axes_or_new, check_overlap, fitting, settle
+from gradiend_mlflow.canvas import VALUE_TITLES, check_overlap, fitting, new_figure
 from gradiend_mlflow.errors import InvalidInputError
-from gradiend_mlflow.margins import NAMES_AT, TREE_HEIGHT, draw_brackets, draw_side_bar, draw_tree
+from gradiend_mlflow.fonts import spell_out
+from gradiend_mlflow.margins import EMPTY_COLOR, draw_brackets, draw_color_bar, draw_side_bar, draw_tree
 from gradiend_mlflow.measures import SIGNED, Value, check_value
 from gradiend_mlflow.overlap import Overlap
 from gradiend_mlflow.parts import check_choice
+from gradiend_mlflow.room import keep_title_inside, make_room, own_size, set_title, slot_size
 from gradiend_mlflow.seeds import SeedOverlap
 
 if TYPE_CHECKING:
@@ -25,15 +28,8 @@ Scale = Literal["linear", "log", "sqrt", "power"]
 ANNOTATED_UP_TO = 25
 LABELLED_UP_TO = 80
 NOT_CONVERGED = "†"  # gradiend's marker
-
-
-def heatmap_size(n: int, longest_label: int = 8, *, around: float = 0.0) -> tuple[float, float]:
-    """Width and height in inches at which a heatmap of `n` sets is readable; `around` is for brackets and the like."""
-    if n > LABELLED_UP_TO:
-        return 8.0 + around, 7.0 + around
-    cell = 0.62 if n <= ANNOTATED_UP_TO else 0.22
-    side = max(2.2, cell * n) + 0.075 * longest_label
-    return side + 1.4 + around, side + 0.7 + around
+_LEGIBLE = 4.5  # points
+_SMALL = 1.5  # inches
 
 
 def plot_heatmap(
@@ -61,12 +57,13 @@ def plot_heatmap(
             shows `axes.figure`, and `axes.figure.savefig(path)` writes it.
         value: "intersection" (a count) or another measure.
         order: "input", "name", "cluster" (average linkage, agreeing runs side by side), or all labels in their order.
-        cluster: Order by clusters and draw their dendrogram above.
+        cluster: Order by clusters and draw their dendrogram above; excludes another `order`, and `groups`.
         groups: A mapping from label to group or from group to labels. The runs of a group are put side by side, under
             a bracket with its name, in the order of the mapping; runs that it does not name come last, as "Other".
         annot: Whether to write the values into the cells; "auto" does up to 25 sets.
         percentages: Show measures as percentages up to 100 instead of numbers up to 1; counts stay counts.
-        scale: How values become colors: "linear", "log" (from the smallest positive value on), "sqrt" or "power".
+        scale: How values become colors: "linear", "sqrt", "power", or "log", from the smallest positive value on, with
+            0 in gray.
         scale_gamma: The exponent of the scale "power"; below 1 small values differ more.
         correlation: A number per label, such as each run's correlation, as a column beside the cells.
         converged: Whether a label's run converged; those with False are marked with gradiend's dagger.
@@ -74,11 +71,13 @@ def plot_heatmap(
         title: A title above the axes.
 
     Returns:
-        The axes. Labels of more than 40 letters lose their middle; more than 80 sets are drawn without labels.
+        The axes. Labels of more than 40 letters lose their middle; more than 80 sets are drawn without labels, and
+        so is what would be too small to read in the axes given. Axes in a figure without a layout engine shrink, so
+        that all that stands around the cells stays within their part of it.
 
     Raises:
-        InvalidInputError: If `value`, `order` or `scale` is not acceptable, or `groups` names what is no label or a
-            label twice.
+        InvalidInputError: If `value`, `order` or `scale` is not acceptable, two orders are given, or `groups` names
+            what is no label or a label twice.
 
     Example:
         >>> from gradiend_mlflow import TopKSet, compute_overlap
@@ -86,8 +85,6 @@ def plot_heatmap(
         >>> [cell.get_text() for cell in plot_heatmap(compute_overlap(sets)).texts]
         ['100', '67', '67', '100']
     """
-    import seaborn as sns
-
     check_overlap(overlap, (Overlap, SeedOverlap))
     check_value(value)
     if not isinstance(annot, bool):
@@ -95,43 +92,132 @@ def plot_heatmap(
     for name, by_label in (("correlation", correlation), ("converged", converged)):
         _check_labels(name, by_label, overlap.labels)
     labels, matrix = overlap.labels, np.asarray(overlap.values(value), dtype=float)
-    arrangement = arranged(labels, matrix, "cluster" if cluster else order, groups)
+    arrangement = arranged(labels, matrix, order, groups, cluster=cluster)
     n, rows = len(labels), arrangement.rows
     counts = value == "intersection"
     shown = matrix[np.ix_(rows, rows)] * (100 if percentages and not counts else 1)
-    names = [_marked(labels[row], converged) for row in rows]
-    around = 0.9 * ((groups is not None) + (correlation is not None) + cluster)
-    axes = axes_or_new(ax, heatmap_size(n, max(map(len, names)), around=around))
-    with_labels = n <= LABELLED_UP_TO
-    annotated = n <= ANNOTATED_UP_TO if annot == "auto" else annot
-    fontsize = 9 if n <= 12 else 7  # noqa: PLR2004
+    names, fmt = [_marked(labels[row], converged) for row in rows], _format(shown, whole=percentages or counts)
+    around = _Around.of(names, arrangement, correlation)
+    axes = ax
+    if axes is None:
+        size = (_cell(n) * n + around.width, _cell(n) * n + around.height)
+        axes = new_figure(size, layout="none").add_axes((0, 0, 1, 1))
+    elif around.side_within(slot_size(axes)) < _SMALL:
+        around = around.without_names_beside()
+    cell = 72 * (_cell(n) if ax is None else min(around.side_within(slot_size(axes)), *own_size(axes)) / n)
+    sizes = _Sizes.of(cell, n, max(len(format(number, fmt)) for number in (shown.min(), shown.max())), annot)
+    norm = _norm(shown, value, scale, scale_gamma, top=None if counts else 100 if percentages else 1)
+    _draw_cells(axes, shown, sizes, norm=norm, cmap=cmap, fmt=fmt)
+    _name_runs(axes, names, sizes)
+    beside, side = 0.0, None
+    if correlation is not None:
+        numbers = [correlation.get(labels[row], np.nan) for row in rows]
+        side, beside = draw_side_bar(axes, numbers, "correlation", fontsize=sizes.numbers)
+    over = 0.0
+    if arrangement.brackets is not None:
+        over, beside = draw_brackets(axes, arrangement.brackets, beside, cell, named=around.names_beside > 0)
+    elif arrangement.tree is not None:
+        over = draw_tree(axes, arrangement.tree)
+    draw_color_bar(
+        axes,
+        VALUE_TITLES[value] + (" (%)" if percentages and not counts else ""),
+        beside,
+        height=cell * n,
+        empty=scale == "log" and bool((shown == 0).any()),
+        side=None if sizes.numbers else side,
+    )
+    if title:
+        set_title(axes, title, above=over + 6)
+    spell_out(axes)
+    make_room(axes)
+    keep_title_inside(axes)
+    return axes
+
+
+@dataclass(frozen=True)
+class _Around:
+    """How many inches are needed beside and above the cells; part of the width for the names of groups."""
+
+    width: float
+    height: float
+    names_beside: float = 0.0
+
+    @classmethod
+    def of(cls, names: Sequence[str], arrangement: Arrangement, correlation: object) -> _Around:
+        width, height = 1.4, 0.7  # what the colors mean, and a title
+        if len(names) <= LABELLED_UP_TO:
+            longest = max(map(len, names))
+            width, height = width + 0.075 * longest, height + 0.06 * longest
+        if correlation is not None:
+            width += 0.5
+        if arrangement.tree is not None:
+            height += 0.7
+        if arrangement.brackets is None:
+            return cls(width, height)
+        longest = min(max(map(len, arrangement.brackets)), 30)
+        beside = 0.08 * longest
+        return cls(width + 0.2 + beside, height + 0.2 + 0.06 * longest, beside)
+
+    def without_names_beside(self) -> _Around:
+        """Where room is scarce the names above the cells have to do."""
+        return _Around(self.width - self.names_beside, self.height)
+
+    def side_within(self, size: tuple[float, float]) -> float:
+        """How wide the cells are together in so much room."""
+        return max(min(size[0] - self.width, size[1] - self.height), 0.1)
+
+
+def _cell(n: int) -> float:
+    """The width of a cell in inches at which a heatmap of so many sets is readable."""
+    return max(2.2 / n, 0.62 if n <= ANNOTATED_UP_TO else 0.22) if n <= LABELLED_UP_TO else 6.5 / n
+
+
+@dataclass(frozen=True)
+class _Sizes:
+    """The sizes of what is written, for cells of so many points; None for what is left out."""
+
+    names: float | None
+    numbers: float | None
+
+    @classmethod
+    def of(cls, cell: float, n: int, longest_number: int, annot: bool | str) -> _Sizes:
+        names, numbers = min(10.0, cell / 2), min(9.0, 1.25 * cell / longest_number)
+        annotated = n <= ANNOTATED_UP_TO and numbers >= _LEGIBLE if annot == "auto" else annot
+        return cls(names if names >= _LEGIBLE else None, max(numbers, 1.0) if annotated else None)
+
+
+def _draw_cells(axes: Axes, shown: npt.NDArray[np.float64], sizes: _Sizes, *, norm: Any, cmap: str, fmt: str) -> None:
+    import matplotlib as mpl
+    import seaborn as sns
+
+    n = len(shown)
     sns.heatmap(
         shown,
         ax=axes,
-        annot=annotated,
-        fmt=_format(shown, whole=percentages or counts),
-        annot_kws={"fontsize": fontsize},
-        cmap=cmap,
-        norm=_norm(shown, value, scale, scale_gamma, top=None if counts else 100 if percentages else 1),
+        annot=sizes.numbers is not None,
+        fmt=fmt,
+        annot_kws={"fontsize": sizes.numbers},
+        cmap=mpl.colormaps.get_cmap(cmap).with_extremes(bad=EMPTY_COLOR),
+        norm=norm,
         square=True,
         linewidths=0.5 if n <= ANNOTATED_UP_TO else 0,
-        xticklabels=names if with_labels else False,
-        yticklabels=names if with_labels else False,
-        cbar_kws={"label": VALUE_TITLES[value] + (" (%)" if percentages and not counts else ""), "shrink": 0.8},
+        cbar=False,
+        xticklabels=False,
+        yticklabels=False,
     )
-    _style(axes, n, with_labels=with_labels)
-    beside = 0.0
-    if correlation is not None:
-        numbers = [correlation.get(labels[row], np.nan) for row in rows]
-        beside = draw_side_bar(axes, numbers, "correlation", annotated=annotated, fontsize=fontsize)
-    above = _draw_above(axes, arrangement, beside, tree=cluster)
-    if with_labels and any(name.endswith(NOT_CONVERGED) for name in names):
+    axes.collections[0].set_rasterized(n > LABELLED_UP_TO)  # else a PDF of 200 runs draws 40,000 squares
+
+
+def _name_runs(axes: Axes, names: Sequence[str], sizes: _Sizes) -> None:
+    axes.tick_params(axis="both", length=0, labelsize=sizes.names)
+    if sizes.names is None:
+        axes.set(xlabel=f"{len(names)} runs", ylabel=f"{len(names)} runs")
+        return
+    middles = np.arange(len(names)) + 0.5
+    axes.set_xticks(middles, names, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(middles, names, rotation=0)
+    if any(name.endswith(NOT_CONVERGED) for name in names):
         axes.set_xlabel(f"{NOT_CONVERGED} did not converge", loc="right", fontsize=8)
-    if title:
-        axes.set_title(title, **above)
-    if ax is None and around:
-        settle(axes)
-    return axes
 
 
 def _check_labels(name: str, by_label: Mapping[str, object] | None, labels: Sequence[str]) -> None:
@@ -170,29 +256,7 @@ def _norm(shown: npt.NDArray[np.float64], value: Value, scale: Scale, gamma: flo
         raise InvalidInputError(f"the scale {scale!r} knows no negative values, which {value} has: take 'linear'")
     if scale == "log":
         positive = shown[shown > 0]
-        # Clipped, so that 0 has the color of the smallest value instead of none.
-        return LogNorm(min(float(positive.min(initial=high)), high / 10), high, clip=True)
+        return LogNorm(min(float(positive.min(initial=high)), high / 10), high)  # 0 has no place on it
     if scale == "power" and not gamma > 0:
         raise InvalidInputError(f"scale_gamma must be greater than 0; got {gamma!r}")
     return PowerNorm(0.5 if scale == "sqrt" else gamma, low, high)
-
-
-def _style(axes: Axes, n: int, *, with_labels: bool) -> None:
-    axes.tick_params(axis="both", length=0, labelsize=None if n <= ANNOTATED_UP_TO else 8)
-    axes.collections[0].set_rasterized(n > LABELLED_UP_TO)  # else a PDF of 200 runs draws 40,000 squares
-    for label in axes.get_xticklabels():
-        label.set(rotation=45, ha="right", rotation_mode="anchor")
-    for label in axes.get_yticklabels():
-        label.set(rotation=0)
-    if not with_labels:
-        axes.set(xlabel=f"{n} runs", ylabel=f"{n} runs")
-
-
-def _draw_above(axes: Axes, arrangement: Arrangement, beside: float, *, tree: bool) -> dict[str, Any]:
-    """Brackets or a dendrogram; returns where a title goes then."""
-    if arrangement.brackets is not None:
-        return {"y": NAMES_AT, "pad": 4 + draw_brackets(axes, arrangement.brackets, beside)}
-    if tree and arrangement.tree is not None:
-        draw_tree(axes, arrangement.tree)
-        return {"y": 1.01 + TREE_HEIGHT}
-    return {"pad": 6}

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from gradiend_mlflow.canvas import check_overlap, fitting, new_figure
+from gradiend_mlflow.fonts import spell_out
 from gradiend_mlflow.grouping import component_of, layer_of
 from gradiend_mlflow.overlap import Overlap
 from gradiend_mlflow.picture import in_model_order, write_share
@@ -52,12 +53,13 @@ def plot_layers(overlap: Overlap, fig: Figure | None = None, *, title: str | Non
 
     Args:
         overlap: The overlap of any number of sets.
-        fig: A figure to draw into; default a new one of a fitting size, which pyplot does not know.
+        fig: A figure or part of one (SubFigure) to draw into; default a new one of a fitting size, which pyplot does
+            not know.
         title: A title above the figure.
 
     Returns:
-        The figure, with layers on the left and components on the right: a column per set, in percent of its weights,
-        then those of at least two sets, and of all. A row stands for gradiend's name of it; "other" is what is in no
+        The figure, with layers above and components below: a column per set, in percent of its weights, then those of
+        at least two sets, and of all. A row stands for gradiend's name of it; "other" is what is in no
         layer, or of no known kind. Beyond 80 sets columns have no labels.
 
     Example:
@@ -69,20 +71,23 @@ def plot_layers(overlap: Overlap, fig: Figure | None = None, *, title: str | Non
     """
     check_overlap(overlap, (Overlap,))
     frames = [layer_shares(overlap, "layer"), layer_shares(overlap, "component")]
-    n, most = len(overlap.labels), max(map(len, frames))
+    n, heights = len(overlap.labels), [max(len(frame), 3) for frame in frames]
+    cell = 0.42 if n <= _ANNOTATED_UP_TO else max(6.5 / n, 0.12) if n <= _LABELLED_UP_TO else 6.5 / n
+    below = 0.055 * max(map(len, map(fitting, [*overlap.labels[:_LABELLED_UP_TO], SHARED_BY_TWO])))
     if fig is None:
-        cell = 0.42 if n <= _ANNOTATED_UP_TO else 0.2
-        below = 0.055 * max(map(len, map(fitting, [*overlap.labels, SHARED_BY_TWO])))
-        width = 2 * (cell * min(n + 2, _LABELLED_UP_TO // 2) + 1.6) + 1.0
-        fig = new_figure((max(width, 6.5), min(max(0.26 * most, 1.6), 14) + below + 0.7))
+        fig = new_figure((max(cell * (n + 2.3) + 2.8, 5.0), min(0.24 * sum(heights), 16) + below + 1.2))
+    upper, lower = fig.subplots(2, 1, height_ratios=heights)
     high = max(100 * float(np.nanmax(frame.to_numpy())) for frame in frames)
-    for axes, frame, kind in zip(fig.subplots(1, 2), frames, ("layer", "component"), strict=True):
+    for axes, frame, kind in zip((upper, lower), frames, ("layer", "component"), strict=True):
         _draw_shares(axes, frame, high)
         axes.set_title(f"by {kind}", fontsize=10)
-    bar = fig.colorbar(fig.axes[0].collections[0], ax=fig.axes, shrink=0.8, pad=0.02)
+    upper.set_xticks([])
+    upper.set_xlabel("")
+    bar = fig.colorbar(upper.collections[0], ax=(upper, lower), shrink=0.8, pad=0.02)
     bar.set_label("of the set's weights (%)")
     if title:
         fig.suptitle(title)
+    spell_out(fig)
     return fig
 
 

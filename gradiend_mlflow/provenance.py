@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
+import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from gradiend_mlflow import tags
 from gradiend_mlflow.choosing import FINISHED
 from gradiend_mlflow.comparison_files import FORMAT
 from gradiend_mlflow.runs import PARALLEL_REQUESTS
@@ -17,34 +20,36 @@ from gradiend_mlflow.store import Store
 if TYPE_CHECKING:
     from gradiend_mlflow.comparison import Comparison
 
-QUESTION = "gradiend.question"  # a digest of settings and sets, on a comparison; written last
-FACTS_SHA256 = "gradiend.comparison_sha256"  # of comparison.json
-COMPARISONS = "gradiend.comparisons"  # JSON list of comparisons that a run is linked to, the newest last
-
 _LINKED = 200  # ids that fit into one tag
 
 
 def question_of(comparison: Comparison) -> str:
-    """A digest of the settings, the runs and the SHA-256 of their sets: the same for the same answer."""
-    seeds = comparison.seed_overlap
+    """A digest of the settings, the runs and the SHA-256 of their sets: the same for the same answer.
+
+    The order of the runs is no part of it: every number is one of a pair, whichever comes first. What the runs are
+    called and how they are grouped is, because the figures and the description say it; so are the runs left out.
+    """
+    runs, seeds = comparison.runs, comparison.seed_overlap
+    ids = list(runs["run_id"])
     asked = {
         "format": FORMAT,
         "part": comparison.part,
         "topk": str(comparison.topk),
         "value": comparison.value,
         "rbo_p": comparison.overlap.rbo_p,
-        "runs": [
-            [run_id, label, sets[comparison.part]["sha256"]]
-            for run_id, label, sets in zip(
-                comparison.runs["run_id"], comparison.runs["label"], comparison.runs["sets"], strict=True
-            )
-        ],
-        "groups": None if comparison.groups is None else list(comparison.groups.items()),
+        "runs": sorted(
+            [run_id, label, sets[comparison.part]["sha256"], converged is False]
+            for run_id, label, sets, converged in zip(ids, runs["label"], runs["sets"], runs["converged"], strict=True)
+        ),
+        "groups": None if comparison.groups is None else sorted(comparison.groups.items()),
+        # The seeds of one training are in the order in which they were tried: pairs are matched by it.
         "seeds": None
         if seeds is None
-        else [asdict(seeds.policy), seeds.labels, [list(map(int, x)) for x in seeds.members]],
-        "skipped": [[run.run_id, run.reason] for run in comparison.skipped],
-        "notes": comparison.notes,
+        else [
+            asdict(seeds.policy),
+            sorted((x, [ids[y] for y in z]) for x, z in zip(seeds.labels, seeds.members, strict=True)),
+        ],
+        "skipped": sorted([run.run_id, run.reason] for run in comparison.skipped),
     }
     return hashlib.sha256(json.dumps(asked, separators=(",", ":")).encode()).hexdigest()
 
@@ -53,11 +58,24 @@ def find_answer(store: Store, experiment_id: str, question: str, *, run_name: st
     """The newest comparison that answers the question already, if one does; of that name, if one is given."""
     found = store.search(
         [experiment_id],
-        f"tags.`{QUESTION}` = '{question}' AND attributes.status = '{FINISHED}'",
+        f"tags.`{tags.QUESTION}` = '{question}' AND attributes.status = '{FINISHED}'",
         order_by=["attributes.start_time DESC"],
     )
     ids = [str(run.info.run_id) for run in found if run_name is None or run.info.run_name == run_name]
     return ids[0] if ids else None
+
+
+def free_name(store: Store, experiment_id: str, name: str) -> str:
+    """The name, numbered if comparisons of the experiment have it already: lists show nothing else of them."""
+    # Quotes would end the filter's string; the sign for any letter finds too much rather than too little.
+    pattern = re.sub(r"['\\]", "_", name)
+    found = store.search(
+        [experiment_id],
+        f"tags.`{tags.KIND}` = '{tags.COMPARISON}' AND attributes.run_name LIKE '{pattern}%'",
+    )
+    taken = {run.info.run_name for run in found}
+    numbered = (f"{name} ({number})" for number in itertools.count(2))
+    return next(candidate for candidate in itertools.chain([name], numbered) if candidate not in taken)
 
 
 def link_sources(store: Store, run_ids: Sequence[str], comparison_id: str) -> None:
@@ -66,7 +84,7 @@ def link_sources(store: Store, run_ids: Sequence[str], comparison_id: str) -> No
     def link(run_id: str) -> None:
         linked = linked_comparisons(store.run(run_id).data.tags)
         if comparison_id not in linked:
-            store.set_tags(run_id, {COMPARISONS: json.dumps([*linked, comparison_id][-_LINKED:])})
+            store.set_tags(run_id, {tags.COMPARISONS: json.dumps([*linked, comparison_id][-_LINKED:])})
 
     with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
         list(pool.map(link, run_ids))
@@ -75,7 +93,7 @@ def link_sources(store: Store, run_ids: Sequence[str], comparison_id: str) -> No
 def linked_comparisons(run_tags: Mapping[str, str]) -> list[str]:
     """The comparisons that a run is tagged with."""
     try:
-        linked = json.loads(run_tags.get(COMPARISONS, "[]"))
+        linked = json.loads(run_tags.get(tags.COMPARISONS, "[]"))
     except ValueError:
         return []
     return [str(run_id) for run_id in linked] if isinstance(linked, list) else []

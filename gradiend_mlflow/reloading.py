@@ -17,7 +17,6 @@ from gradiend_mlflow.comparison import Comparison
 from gradiend_mlflow.comparison_files import FACTS, FORMAT, SETS, set_name
 from gradiend_mlflow.errors import ArtifactError, InvalidInputError
 from gradiend_mlflow.overlap import compute_overlap
-from gradiend_mlflow.provenance import FACTS_SHA256
 from gradiend_mlflow.seeds import SeedOverlap, SeedPolicy
 from gradiend_mlflow.store import Store
 from gradiend_mlflow.topk import TopKSet
@@ -50,7 +49,7 @@ def load_comparison(run_id: str, *, tracking_uri: str | None = None) -> Comparis
     run = store.run(run_id)
     if run.data.tags.get(tags.KIND) != tags.COMPARISON:
         raise InvalidInputError(f"the run {run_id} is no comparison")
-    digest = run.data.tags.get(FACTS_SHA256)
+    digest = run.data.tags.get(tags.COMPARISON_SHA256)
     if digest is None:
         raise InvalidInputError(f"the comparison {run_id} was not completed, or by a version that kept no sets")
     facts = json.loads(_fetched(store, run.info.artifact_uri, FACTS, digest))

@@ -31,6 +31,9 @@ TOPK = "gradiend.topk"
 TOPK_LEFT_OUT = "gradiend.topk_left_out"
 
 SOURCE_RUNS = "gradiend.source_runs"  # JSON list of run ids, on a comparison
+COMPARISON_SHA256 = "gradiend.comparison_sha256"  # of a comparison's comparison.json
+QUESTION = "gradiend.question"  # a digest of settings and sets, on a comparison; written last
+COMPARISONS = "gradiend.comparisons"  # JSON list of the comparisons that a run is linked to, the newest last
 
 BEST_CORRELATION = "best/correlation"
 BEST_STEP = "best/step"

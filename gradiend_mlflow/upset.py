@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from gradiend_mlflow.canvas import check_overlap, fitting, new_figure
+from gradiend_mlflow.canvas import check_overlap, fitting, new_figure, wrapped
 from gradiend_mlflow.errors import InvalidInputError
+from gradiend_mlflow.fonts import families, spell_out
 from gradiend_mlflow.overlap import Overlap
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 _LABELLED_UP_TO = 60
 _COLOR = "0.15"
 _REST_COLOR = "0.65"
+_LETTER = 0.067  # inches
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +59,8 @@ def plot_upset(
         The figure. Sets that are in none of the combinations shown have no row; a line below says how many.
 
     Raises:
-        InvalidInputError: If `max_regions` is not at least 1, or no weight is in `min_sets` sets.
+        InvalidInputError: If `max_regions` is not at least 1, no weight is in `min_sets` sets, or `fig` is a part of
+            a figure (SubFigure), which has no size of its own.
 
     Example:
         >>> from gradiend_mlflow import TopKSet, compute_overlap
@@ -70,13 +73,21 @@ def plot_upset(
     for name, number in (("max_regions", max_regions), ("min_sets", min_sets)):
         if not isinstance(number, int) or isinstance(number, bool) or number < 1:
             raise InvalidInputError(f"{name} must be an int of at least 1; got {number!r}")
-    figure = fig if fig is not None else new_figure((6, 4))
+    figure = _resizable(new_figure((6, 4)) if fig is None else fig)
     shown = _selected(overlap, max_regions, min_sets)
-    marsilea = _marsilea()
     n, columns = shown.matrix.shape
     with_labels = n <= _LABELLED_UP_TO
+    names = [fitting(label) for label in shown.labels] if with_labels else []
+    width = max(0.36 * columns, 1.6)
+    room = width + _LETTER * max(map(len, names), default=0)  # from the dots' left edge to the labels' right one
+    note = "\n".join(wrapped(line, int(room / _LETTER)) for line in _remarks(shown))
+    heading = wrapped(title or "", int((room + 1) / (1.5 * _LETTER)))
     row = 0.26 if n <= 30 else 0.2 if with_labels else 0.06  # noqa: PLR2004
-    board = marsilea.WhiteBoard(width=max(0.36 * columns, 1.6), height=row * n, margin=0.35)
+    lines = heading.count("\n"), note.count("\n")
+    marsilea = _marsilea()
+    board = marsilea.WhiteBoard(
+        width=width, height=row * n, margin=(0.35 + 0.2 * lines[0], 0.35, 0.35 + 0.14 * lines[1], 0.35)
+    )
     board.add_layer(marsilea.plotter.MarkerMesh(shown.matrix, color=_COLOR, marker="o", size=min(400 * row**2, 38)))
     bar_colors = [_COLOR] * (columns - bool(shown.rest)) + [_REST_COLOR] * bool(shown.rest)
     highest = max(shown.counts[: columns - bool(shown.rest)])
@@ -92,17 +103,29 @@ def plot_upset(
     )
     board.add_left(sizes, size=1.1, pad=0.1, name="sizes")
     if with_labels:
-        board.add_right(marsilea.plotter.Labels([fitting(label) for label in shown.labels], fontsize=9), pad=0.1)
-    if not hasattr(figure.canvas, "get_renderer"):  # a bare Figure(); marsilea measures its labels
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-        FigureCanvasAgg(figure)
-    figure.set_layout_engine("none")  # marsilea places everything itself, in inches
+        board.add_right(marsilea.plotter.Labels(names, fontsize=9, fontfamily=families(*names)), pad=0.1)
     board.render(figure)
-    _finish(board, shown, row)
+    _finish(board, shown, row, note)
     if title:
-        board.get_ax("regions").set_title(title, pad=14)
+        board.get_ax("regions").set_title(heading, pad=14)
+    spell_out(figure)
     return figure
+
+
+def _resizable(fig: Figure) -> Figure:
+    """A figure that marsilea can draw into: it places everything in inches, and measures its labels."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    if not isinstance(fig, Figure):
+        raise InvalidInputError(
+            "plot_upset sets the size of its figure to what bars and labels need, so fig must be a Figure, not a part "
+            f"of one; got {type(fig).__name__}"
+        )
+    if not hasattr(fig.canvas, "get_renderer"):
+        FigureCanvasAgg(fig)
+    fig.set_layout_engine("none")
+    return fig
 
 
 def _selected(overlap: Overlap, max_regions: int, min_sets: int) -> _Shown:
@@ -120,7 +143,17 @@ def _selected(overlap: Overlap, max_regions: int, min_sets: int) -> _Shown:
     return _Shown(labels, [sizes[label] for label in labels], matrix, counts, len(rest), len(member) - len(labels))
 
 
-def _finish(board: Any, shown: _Shown, row: float) -> None:
+def _remarks(shown: _Shown) -> list[str]:
+    """What the figure leaves out, a line each."""
+    said = [f"{len(shown.labels)} sets"] if len(shown.labels) > _LABELLED_UP_TO else []
+    if shown.rest:
+        said.append(f"last bar: {shown.rest:,} other combinations")
+    if shown.sets_left_out:
+        said.append(f"sets in none of these combinations: {shown.sets_left_out}")
+    return said
+
+
+def _finish(board: Any, shown: _Shown, row: float, note: str) -> None:
     """Stripes, the lines between dots, and the words that say what is what."""
     main, n = board.get_main_ax(), len(shown.labels)
     if n <= _LABELLED_UP_TO:
@@ -131,16 +164,12 @@ def _finish(board: Any, shown: _Shown, row: float) -> None:
         if len(rows) > 1:
             width = 1.5 if row > 0.1 else 0.8  # noqa: PLR2004
             main.vlines(column + 0.5, rows[0] + 0.5, rows[-1] + 0.5, color=_COLOR, linewidth=width)
-    said = [f"{n} sets"] if n > _LABELLED_UP_TO else []
     if shown.rest:
         bars = board.get_ax("regions")
         bars.texts[-1].set_text(f"{shown.counts[-1]:,}")
         if bars.patches[-1].get_height() < shown.counts[-1]:
             bars.patches[-1].set(hatch="////", edgecolor="white")
-        said.append(f"last bar: {shown.rest:,} other combinations")
-    if shown.sets_left_out:
-        said.append(f"sets in none of these combinations: {shown.sets_left_out}")
-    main.annotate("; ".join(said), (0, 0), (0, -8), "axes fraction", "offset points", va="top", fontsize=8)
+    main.annotate(note, (0, 0), (0, -8), "axes fraction", "offset points", va="top", fontsize=8)
     for name, word in (("regions", "weights in exactly\nthese sets"), ("sizes", "weights per set")):
         axes = board.get_ax(name)
         axes.spines[["top", "right", "left", "bottom"]].set_visible(False)

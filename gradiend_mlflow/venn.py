@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from gradiend_mlflow.canvas import axes_or_new, check_overlap, colors, fitting, wrapped
 from gradiend_mlflow.errors import InvalidInputError
+from gradiend_mlflow.fonts import spell_out
 from gradiend_mlflow.overlap import Overlap
+from gradiend_mlflow.room import make_room, set_title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,7 +61,10 @@ def plot_venn(overlap: Overlap, ax: Axes | None = None, *, title: str | None = N
     if title:
         # Of three circles two have their names above, at both sides of the title.
         lines = max(text.get_text().count("\n") + 1 for text in axes.texts) if n == _CIRCLES_UP_TO else 0
-        axes.set_title(title, pad=6 + 11 * lines)
+        set_title(axes, title, above=6 + 11 * lines)
+    spell_out(axes)
+    if ax is not None:
+        make_room(axes)
     return axes
 
 

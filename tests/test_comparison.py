@@ -104,7 +104,7 @@ class TestLoggedComparison:
         run = client.get_run(comparison.run_id)
         assert run.info.status == "FINISHED"
         mean = comparison.to_frame("pairs")["intersection_frac"].mean()
-        assert run.info.run_name == f"3SG_3PL, 1SG_1PL, 1SG_3SG share {mean:.1%} (decoder-weight, top 500)"
+        assert run.info.run_name == f"3SG_3PL, 1SG_1PL, 1SG_3SG share {mean:.1%} (top 500, decoder-weight)"
         assert client.get_experiment(run.info.experiment_id).name == "pronouns"
         assert run.data.tags["gradiend.kind"] == "comparison"
         assert json.loads(run.data.tags["gradiend.source_runs"]) == comparison.runs["run_id"].tolist()
@@ -117,6 +117,7 @@ class TestLoggedComparison:
         off_diagonal = comparison.overlap.intersection_frac[np.triu_indices(3, k=1)]
         assert run.data.metrics["overlap/mean"] == pytest.approx(off_diagonal.mean())
         assert run.data.metrics["overlap/max"] == off_diagonal.max()
+        assert run.data.metrics["overlap/min"] == off_diagonal.min()
         pairs = comparison.to_frame("pairs")
         lift = pairs["intersection"].sum() / pairs["expected"].sum()
         assert run.data.metrics["overlap/lift"] == pytest.approx(lift)
@@ -318,7 +319,7 @@ class TestFigures:
         assert comparison.plot_venn(ax=axes) is axes
         assert comparison.plot_curve(axes, ks=[1, 500]) is axes
         assert comparison.plot_upset().axes[0].get_xlim()[1] == len(comparison.regions)
-        names = [label.get_text() for label in comparison.plot_layers().axes[0].get_xticklabels()]
+        names = [label.get_text() for label in comparison.plot_layers().axes[1].get_xticklabels()]
         assert names == [*NAMES, "in ≥ 2 runs", "in all runs"]
 
     def test_more_than_six_have_no_venn(self, tracking: MlflowClient, tmp_path: Path) -> None:

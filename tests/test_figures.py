@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
@@ -29,6 +31,7 @@ from gradiend_mlflow import (
     plot_venn,
 )
 from gradiend_mlflow.layers import layer_shares
+from gradiend_mlflow.margins import EMPTY_COLOR
 from gradiend_mlflow.picture import topk_figure
 
 SPACE = WeightSpace(
@@ -58,8 +61,8 @@ def overlap_of(n: int, k: int = 20, size: int = 50, prefix: str = "run") -> Over
 
 @pytest.fixture
 def ax() -> Axes:
-    """Axes that pyplot does not know."""
-    return Figure().subplots()
+    """Large axes that pyplot does not know."""
+    return Figure(figsize=(12, 10)).subplots()
 
 
 def texts(axes: Axes) -> list[str]:
@@ -95,9 +98,9 @@ class TestHeatmap:
     @pytest.mark.parametrize(
         ("n", "annotated", "labelled"), [(26, False, True), (80, False, True), (200, False, False)]
     )
-    def test_many_sets_stay_readable(self, n: int, annotated: bool, labelled: bool, ax: Axes) -> None:
+    def test_many_sets_stay_readable(self, n: int, annotated: bool, labelled: bool) -> None:
         """Without numbers past 25, without labels past 80."""
-        plot_heatmap(overlap_of(n), ax=ax)
+        ax = plot_heatmap(overlap_of(n))
         assert bool(texts(ax)) is annotated
         assert (len(ticks(ax)[0]) == n) is labelled
         assert ax.get_xlabel() == ("" if labelled else "200 runs")
@@ -208,8 +211,10 @@ class TestArrangement:
         plot_heatmap(overlap, ax, cluster=True)
         order = "".join(ticks(ax)[0])
         assert {frozenset(order[:2]), frozenset(order[2:])} == {frozenset("ac"), frozenset("bd")}
-        (tree,) = (child for child in ax.child_axes if child.collections)
-        branches = tree.collections[0].get_segments()
+        (tree,) = (
+            lines for child in ax.child_axes[:-1] for lines in child.collections if isinstance(lines, LineCollection)
+        )
+        branches = tree.get_segments()
         assert len(branches) == 3
         assert sorted(float(branch[0, 0]) for branch in branches) == [0.5, 1.0, 2.5]
         assert "".join(ticks(plot_heatmap(overlap, order="cluster"))[0]) == order
@@ -221,6 +226,9 @@ class TestArrangement:
             ({"order": ["a", "b"]}, "names 2, without c"),
             ({"order": ["a", "b", "x"]}, "no run is called x"),
             ({"cluster": True, "groups": {"a": "x"}}, "give one of them"),
+            ({"order": "cluster", "groups": {"a": "x"}}, "give one of them"),
+            ({"cluster": True, "order": "name"}, "cluster=True and order='name' are two orders .* give one of them"),
+            ({"cluster": True, "order": ["c", "b", "a"]}, "two orders of the same runs"),
             ({"scale": "cubic"}, "scale must be one of"),
             ({"scale": "power", "scale_gamma": 0}, "greater than 0"),
             ({"annot": "some"}, "annot must be"),
@@ -233,15 +241,31 @@ class TestArrangement:
 
     @pytest.mark.parametrize(("scale", "half"), [("linear", 0.5), ("sqrt", 0.25), ("power", 0.125), ("log", 0.1)])
     def test_scales(self, scale: Any, half: float, ax: Axes) -> None:
-        """The value in the middle of the colors; zeros have a color on every scale."""
+        """The value in the middle of the colors, and zero at their beginning; a logarithm has no place for it."""
         overlap = family(([*range(10)], [0, *range(11, 20)], [*range(30, 40)]))
         if scale == "log":
             half = float(np.sqrt(0.1 * 1))  # from the smallest positive share, 1 of 10, to all
         plot_heatmap(overlap, ax, scale=scale, scale_gamma=1 / 3)
         norm = ax.collections[0].norm
         assert norm(100 * half) == pytest.approx(0.5)
-        assert norm(0.0) == 0.0
-        assert not np.ma.is_masked(norm(ax.collections[0].get_array()))
+        assert np.ma.is_masked(norm(0.0)) if scale == "log" else norm(0.0) == 0.0
+
+    @pytest.mark.parametrize("value", ["intersection", "jaccard"])
+    def test_zero_differs_from_little_on_a_logarithmic_scale(self, value: Any, ax: Axes) -> None:
+        """It is gray, which the colors' meaning explains; where there is no zero, nothing does."""
+        lists = ([*range(10)], [0, *range(11, 20)], [0, *range(30, 39)])
+        plot_heatmap(family((*lists, [*range(40, 50)])), ax, scale="log", value=value)
+        ax.figure.draw_without_rendering()
+        colors = ax.collections[0].get_facecolor().reshape(4, 4, 4)
+        gray = to_rgba(EMPTY_COLOR)
+        assert [tuple(color) == gray for color in colors[3]] == [True, True, True, False]
+        assert not (colors[:3, :3] == gray).all(axis=2).any()
+        bar = ax.child_axes[-1]
+        assert texts(bar) == ["0"]
+        (patch,) = (patch for patch in bar.patches if patch.get_facecolor() == gray)
+        assert patch.get_window_extent().y1 < bar.get_window_extent().y0
+        again = plot_heatmap(family(lists), scale="log", value=value)
+        assert texts(again.child_axes[-1]) == []
 
     def test_negative_values_have_no_other_scale(self, ax: Axes) -> None:
         """A root of a negative cosine is none."""
@@ -264,9 +288,22 @@ class TestArrangement:
         plot_heatmap(family(EXTREMES["disjoint"]), ax, order=["b", "a", "c"], **options)
         assert ticks(ax)[1] == ["b†", "a", "c"]
         assert ax.get_xlabel() == "† did not converge"
-        (side,) = ax.child_axes
+        side = ax.child_axes[0]
         assert texts(side) == ["-0.50", "0.25", "-"]
         assert [tick.get_text() for tick in side.get_xticklabels()] == ["correlation"]
+        ax.figure.draw_without_rendering()
+        assert not ax.xaxis.label.get_window_extent().overlaps(side.get_xticklabels()[0].get_window_extent())
+
+    def test_a_bar_without_numbers_has_its_colors_explained(self, ax: Axes) -> None:
+        """A second meaning of colors, with its ends; beside numbers there is none."""
+        overlap = overlap_of(30)
+        plot_heatmap(overlap, ax, correlation=dict.fromkeys(overlap.labels, -0.25))
+        *_, bar, second = ax.child_axes
+        assert second.get_ylabel() == "correlation"
+        assert second.get_yticks().tolist() == [-0.25, 1]
+        assert bar.get_ylabel().startswith("shared weights")
+        few = plot_heatmap(overlap_of(3), correlation={"run 0": 0.5})
+        assert len(few.child_axes) == 2
 
     def test_small_shares_have_a_digit_more(self, ax: Axes) -> None:
         """0.5 % is neither 0 nor 1."""
@@ -308,8 +345,23 @@ class TestUpSet:
         heights = [bar.get_height() for bar in figure.axes[1].patches]
         assert heights[-1] == pytest.approx(1.15 * sizes[0])
         (said,) = texts(figure.axes[0])
-        hidden = f"; sets in none of these combinations: {30 - len(names)}" if len(names) < 30 else ""
-        assert said == f"last bar: {len(sizes) - 4} other combinations{hidden}"
+        hidden = f" sets in none of these combinations: {30 - len(names)}" if len(names) < 30 else ""
+        assert " ".join(said.split()) == f"last bar: {len(sizes) - 4} other combinations{hidden}"
+
+    @pytest.mark.parametrize("max_regions", [1, 2, 30])
+    def test_what_is_said_below_has_room(self, max_regions: int) -> None:
+        """Also in a figure that is narrow because there are few bars; and the title above."""
+        title = "A title that says at some length what is seen here"
+        figure = plot_upset(overlap_of(30), max_regions=max_regions, title=title)
+        figure.draw_without_rendering()
+        (said,) = (text for text in figure.axes[0].texts if text.get_text())
+        for text in (said, figure.axes[1].title):
+            box = text.get_window_extent()
+            assert min(box.x0, box.y0) >= 0
+            assert box.x1 <= figure.bbox.x1
+            assert box.y1 <= figure.bbox.y1
+        assert not said.get_window_extent().overlaps(figure.axes[2].xaxis.label.get_window_extent())
+        assert " ".join(figure.axes[1].get_title().split()) == title
 
     def test_only_what_is_shared(self) -> None:
         """`min_sets` leaves out what one set holds alone; if there is nothing else, that is said."""
@@ -324,6 +376,11 @@ class TestUpSet:
         figure = Figure()
         assert plot_upset(family(EXTREMES["contained"]), figure, title="T") is figure
         assert figure.axes[1].get_title() == "T"
+
+    def test_a_part_of_a_figure_is_refused(self) -> None:
+        """It has no size that could be set."""
+        with pytest.raises(InvalidInputError, match="fig must be a Figure, not a part of one; got SubFigure"):
+            plot_upset(family(EXTREMES["contained"]), Figure().subfigures(1, 2)[0])
 
     def test_its_library_leaves_no_settings_behind(self, run_python: Callable[[str], str]) -> None:
         """Its import changes those of legends, which would change everybody's figures."""
@@ -369,6 +426,29 @@ class TestCurve:
         assert ax.lines[0].get_label() == "median of 780 pairs"
         assert len(ax.collections[0].get_segments()) == 400
 
+    def test_where_it_ends_is_said(self, ax: Axes) -> None:
+        """If sets differ in size it is the smallest one's; not if they do not, or if it ends before."""
+        sets = {name: TopKSet.from_indices(range(k), space=50) for name, k in (("a", 30), ("b", 12), ("c", 20))}
+        overlap = compute_overlap(sets)
+        assert overlap.overlap_curve().sizes.tolist() == [30, 12, 20]
+        plot_curve(overlap, ax)
+        assert ax.get_xlabel().endswith("\n(up to the 12 of the smallest set, b; the largest has 30)")
+        for curve in (overlap.overlap_curve([1, 5]), overlap_of(3)):
+            assert plot_curve(curve).get_xlabel() == "k, the number of weights per run"
+
+    @pytest.mark.parametrize("name", ["identical", "disjoint", "contained"])
+    def test_lines_that_are_the_same_are_all_seen(self, name: str) -> None:
+        """In turns: each color is in the picture, and in the legend."""
+        axes = plot_curve(family(EXTREMES[name]))
+        figure = axes.figure
+        legend = [line.get_color() for line in axes.get_legend().get_lines()]
+        assert [line.get_color() for line in axes.lines][:3] == legend[:3]
+        axes.get_legend().remove()
+        figure.canvas.draw()
+        pixels = {tuple(color) for color in np.asarray(figure.canvas.buffer_rgba())[..., :3].reshape(-1, 3).tolist()}
+        for line in axes.lines[:3]:
+            assert tuple(round(255 * part) for part in to_rgba(line.get_color())[:3]) in pixels
+
     def test_bad_requests(self, ax: Axes) -> None:
         """One set has no pairs; a number is no curve."""
         with pytest.raises(InvalidInputError, match="at least two runs"):
@@ -395,19 +475,42 @@ class TestLayers:
     def test_extreme_sets(self, name: str) -> None:
         """The numbers in the cells are the shares; a dash where nothing is shared."""
         overlap = family(EXTREMES[name])
-        left, right = plot_layers(overlap).axes[:2]
-        for axes, kind in ((left, "layer"), (right, "component")):
+        upper, lower = plot_layers(overlap).axes[:2]
+        for axes, kind in ((upper, "layer"), (lower, "component")):
             frame = 100 * layer_shares(overlap, kind)
             expected = ["-" if np.isnan(share) else f"{share:.0f}" for share in frame.to_numpy().ravel()]
             assert texts(axes) == expected
-            assert ticks(axes) == (["a", "b", "c", "in ≥ 2 runs", "in all runs"], list(frame.index))
-        assert ("-" in texts(left)) is (name in ("disjoint", "nothing in all"))
+            assert ticks(axes)[1] == list(frame.index)
+        assert ticks(upper)[0] == []
+        assert ticks(lower)[0] == ["a", "b", "c", "in ≥ 2 runs", "in all runs"]
+        assert ("-" in texts(upper)) is (name in ("disjoint", "nothing in all"))
 
     def test_many_sets(self) -> None:
         """Without numbers and names, but for what is shared."""
-        left = plot_layers(overlap_of(90)).axes[0]
-        assert texts(left) == []
-        assert ticks(left)[0] == ["in ≥ 2 runs", "in all runs"]
+        upper, lower = plot_layers(overlap_of(90)).axes[:2]
+        assert texts(upper) == texts(lower) == []
+        assert ticks(lower)[0] == ["in ≥ 2 runs", "in all runs"]
+
+    @pytest.mark.parametrize("n", [2, 6, 12, 30, 80, 200])
+    def test_its_width_fits_a_page(self, n: int) -> None:
+        """However many sets there are; cells of the two parts are of the same height."""
+        figure = plot_layers(overlap_of(n))
+        figure.draw_without_rendering()
+        assert figure.get_figwidth() <= 13
+        assert n == 80 or figure.get_figwidth() <= 10
+        heights = [axes.get_window_extent().height / axes.dataLim.height for axes in figure.axes[:2]]
+        assert heights[0] == pytest.approx(heights[1], rel=0.01)
+
+    @pytest.mark.parametrize("layout", ["none", "constrained"])
+    def test_a_part_of_a_figure_can_be_given(self, layout: Any) -> None:
+        """What is drawn stays in it."""
+        figure = Figure(figsize=(11, 5), layout=layout)
+        left, right = figure.subfigures(1, 2)
+        assert plot_layers(overlap_of(6), left, title="left") is left
+        plot_layers(overlap_of(4), right, title="right")
+        figure.draw_without_rendering()
+        assert all(axes.get_tightbbox().x1 < axes.figure.bbox.x1 + 3 for axes in figure.axes)
+        assert left.axes[0].get_window_extent().x1 < figure.bbox.width / 2 < right.axes[0].get_window_extent().x0
 
     def test_the_picture_of_one_run(self) -> None:
         """A panel per part: layers by components; cells that the model does not have are empty."""
@@ -490,14 +593,15 @@ def test_so_does_what_stands_around_a_heatmap(n: int, groups: bool) -> None:
     figure = axes.figure
     figure.savefig(io.BytesIO())
     canvas = figure.bbox.padded(3)
-    for box in (axes.get_tightbbox(), axes.title.get_window_extent(), figure.axes[1].get_tightbbox()):
+    for box in (axes.get_tightbbox(), axes.title.get_window_extent()):
         assert canvas.x0 <= box.x0 <= box.x1 <= canvas.x1
         assert canvas.y0 <= box.y0 <= box.y1 <= canvas.y1
     names = [text for text in axes.texts if "a group" in text.get_text()][::2]  # those above
     assert all(name.get_window_extent().y1 <= axes.title.get_window_extent().y0 for name in names)
     assert len(names) == (-(-n // 3) if groups else 0)
-    bar = figure.axes[1].get_window_extent()
-    assert all(child.get_window_extent().x1 < bar.x0 for child in axes.child_axes)
+    bars = 1 if n <= 25 else 2  # the side bar's too, where it has no numbers
+    bar = axes.child_axes[-bars].get_window_extent()
+    assert all(child.get_window_extent().x1 < bar.x0 for child in axes.child_axes[:-bars])
 
 
 def test_long_names_lose_their_middle(ax: Axes) -> None:

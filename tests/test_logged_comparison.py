@@ -20,6 +20,7 @@ from gradiend_mlflow import (
     InvalidInputError,
     StoreError,
     compare,
+    comparison_files,
     load_comparison,
     load_topk,
     log_topk,
@@ -79,6 +80,41 @@ class TestTheSameQuestion:
         different = compare(runs, **asked).run_id
         assert different != compare(runs, topk=10).run_id
         assert compare(runs, **asked).run_id == different
+
+    def test_the_order_of_the_runs_is_no_question(self, runs: list[str]) -> None:
+        """Nor is that of groups: every number is the same. Other members of the groups are another question."""
+        groups = {"a": runs[:2], "b": runs[2:]}
+        first = compare(runs, topk=10, groups=groups)
+        again = compare(runs[::-1], topk=10, groups=dict(reversed(groups.items())))
+        assert again.run_id == first.run_id
+        assert again.overlap.labels == first.overlap.labels[::-1]
+        pd.testing.assert_frame_equal(again.matrix.loc[list(first.matrix), list(first.matrix)], first.matrix)
+        assert load_comparison(again.run_id).overlap.labels == first.overlap.labels
+        assert compare(runs, topk=10, groups={"a": runs[:3], "b": runs[3:]}).run_id != first.run_id
+
+    def test_the_order_of_trainings_is_none_where_seeds_are_aggregated(
+        self, runs: list[str], tracking: MlflowClient
+    ) -> None:
+        """Each keeps its own seeds."""
+        for parent in runs[:2]:
+            for seed in range(2):
+                tags = {"gradiend.kind": "seed", "mlflow.parentRunId": parent, "gradiend.seed": str(seed)}
+                run_id = tracking.create_run("0", tags=tags, run_name=f"{parent[:4]} {seed}").info.run_id
+                log_topk(make_model([("bert.layer.0.query", (20, 5), "all")], seed=seed), run_id=run_id)
+                tracking.set_terminated(run_id)
+        asked: dict[str, Any] = {"topk": 10, "seeds": "all_tried", "seed_aggregate": "mean"}
+        first, again = compare(runs[:2], **asked), compare(runs[1::-1], **asked)
+        assert again.run_id == first.run_id
+        assert again.matrix.iloc[0, 1] == first.matrix.iloc[0, 1]
+        assert compare(runs[:2], **asked, dispersion="std").run_id != first.run_id
+
+    def test_a_run_that_was_found_not_to_converge_is_another_question(
+        self, runs: list[str], tracking: MlflowClient
+    ) -> None:
+        """The figures mark it."""
+        first = compare(runs, topk=10).run_id
+        tracking.set_tag(runs[2], "gradiend.converged", "false")
+        assert compare(runs, topk=10).run_id != first
 
     def test_a_name_belongs_to_one_answer(self, runs: list[str]) -> None:
         """Asked by a name, the answer of that name is found; asked without, the newest of any."""
@@ -202,13 +238,56 @@ class TestLoading:
         assert found.regions == asked.regions
 
 
-def test_names_of_comparisons(runs: list[str], tracking: MlflowClient) -> None:
-    """Who is compared, as long as that is short; the answer; of what."""
-    two: Comparison = compare(runs[:2], topk=10, value="intersection")
-    shared = two.overlap.intersection[0, 1]
-    assert tracking.get_run(two.run_id).info.run_name == f"run 0, run 1 share {shared} (decoder-weight, top 10)"
-    four = tracking.get_run(compare(runs, topk=10, value="rbo").run_id).info.run_name
-    assert four.startswith("4 runs of Default agree to ")
+class TestNames:
+    """What the list of runs shows of a comparison."""
+
+    @staticmethod
+    def name(tracking: MlflowClient, comparison: Comparison) -> str:
+        """The name of its run."""
+        return str(tracking.get_run(comparison.run_id).info.run_name)
+
+    def test_who_and_the_answer(self, runs: list[str], tracking: MlflowClient) -> None:
+        """As long as that is short; then of what."""
+        two = compare(runs[:2], topk=10, value="intersection")
+        shared = two.overlap.intersection[0, 1]
+        assert self.name(tracking, two) == f"run 0, run 1 share {shared} (top 10, decoder-weight)"
+        four = compare(runs, topk=10)
+        mean = four.to_frame()["intersection_frac"].mean()
+        assert self.name(tracking, four) == f"4 runs share {mean:.1%} (top 10, decoder-weight, Default)"
+
+    def test_what_is_asked_differently_is_called_differently(self, runs: list[str], tracking: MlflowClient) -> None:
+        """Already in the first letters, which is all that the list has room for."""
+        groups = [{"a": runs[:2], "b": runs[2:]}, {"x": runs[:2], "y": runs[2:3], "z": runs[3:]}]
+        asked: list[dict[str, Any]] = [{}, {"value": "jaccard"}, {"value": "rbo"}, {"topk": 9}]
+        asked += [{"groups": grouped} for grouped in groups]
+        names = [self.name(tracking, compare(runs, **{"topk": 10, **options})) for options in asked]
+        assert names[1].startswith("4 runs: jaccard ")
+        assert names[2].startswith("4 runs: rbo ")
+        assert names[4].startswith("4 runs in 2 groups share ")
+        assert names[5].endswith("(top 10, decoder-weight, Default, groups x, y, z)")
+        assert len(set(names)) == len(names)
+        assert len({name[:24] for name in (*names[:3], *names[4:])}) == 5
+
+    def test_what_is_called_the_same_is_numbered(self, runs: list[str], tracking: MlflowClient) -> None:
+        """Whatever signs a name has; a name that is given is kept."""
+        for run_id, name in zip(runs, ["it's", 'a "b"', "50 %_", "c\\'"], strict=True):
+            tracking.set_tag(run_id, "mlflow.runName", name)
+        for pair in (runs[:2], runs[2:]):
+            found = [self.name(tracking, compare(pair, topk=10, refresh=True)) for _ in range(2)]
+            assert found[1] == f"{found[0]} (2)"
+        named = [self.name(tracking, compare(runs, topk=10, run_name="mine", refresh=True)) for _ in range(2)]
+        assert named == ["mine", "mine"]
+
+
+def test_pairs_are_as_many_as_the_ui_shows(runs: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """500 rows, the most overlapping ones; the matrix has all of them."""
+    assert comparison_files._PREVIEWED_PAIRS == 500
+    monkeypatch.setattr(comparison_files, "_PREVIEWED_PAIRS", 2)
+    comparison = compare(runs, topk=10)
+    folder = Path(mlflow.artifacts.download_artifacts(run_id=comparison.run_id))
+    listed = pd.read_csv(folder / "pairs.csv")
+    assert listed[["a", "b"]].to_numpy().tolist() == comparison.to_frame()[["a", "b"]][:2].to_numpy().tolist()
+    assert pd.read_csv(folder / "matrix.csv", index_col=0).shape == (4, 4)
 
 
 def test_pictures_to_set_side_by_side(runs: list[str], tracking: MlflowClient) -> None:

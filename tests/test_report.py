@@ -126,6 +126,8 @@ class TestInTheSandbox:
         pairs = comparison.to_frame("pairs")
         rows = frame.locator("#pairs tbody tr")
         assert rows.count() == 10
+        table, place = (frame.locator(name).bounding_box() for name in ("#pairs table", "#pairs"))
+        assert table["width"] <= place["width"]  # no column is out of sight
         first = pairs.iloc[0]
         assert rows.first.locator("td").nth(3).inner_text() == str(first["intersection"])
         for _ in range(2):

@@ -66,6 +66,16 @@ def test_the_heatmap_is_previewed(page: Any, run_page: str) -> None:
     page.wait_for_function("image => image.complete && image.naturalWidth > 300", arg=picture.element_handle())
 
 
+def test_comparisons_are_set_side_by_side(page: Any, comparison: Comparison, server: str) -> None:
+    """Among the charts of an experiment, as a grid of pictures."""
+    address = f"{server}/#/experiments/{comparison.runs['experiment_id'][0]}/runs"
+    page.goto(f"{address}?workflowType=machine_learning&compareRunsMode=CHART")
+    page.get_by_text("comparison/heatmap", exact=True).first.wait_for()
+    picture = page.locator("img[src^='blob:'], img[src*='artifact']").first
+    picture.wait_for()
+    page.wait_for_function("image => image.complete && image.naturalWidth > 100", arg=picture.element_handle())
+
+
 def test_the_report_works_in_the_ui(page: Any, comparison: Comparison, run_page: str) -> None:
     """In the UI's frame: the pairs are there, the slider moves them, a pair opens its weights."""
     page.goto(f"{run_page}/artifacts/report.html")

@@ -1,0 +1,134 @@
+"""Figures on axes of somebody else's: everything stays within the part of the figure that they have."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
+
+from gradiend_mlflow import Overlap, TopKSet, compute_overlap, plot_curve, plot_heatmap, plot_venn
+
+TITLE = "How far they agree"
+
+
+def overlap_of(n: int) -> Overlap:
+    """Some sets that overlap."""
+    random = np.random.default_rng(n)
+    return compute_overlap({f"run {i}": TopKSet.from_indices(random.permutation(60)[:20], space=60) for i in range(n)})
+
+
+def everything_around(overlap: Overlap, *, groups: bool = True) -> dict[str, Any]:
+    """All that can stand around a heatmap."""
+    names = ("English", "German language", "French")
+    return {
+        "correlation": dict.fromkeys(overlap.labels, 0.5),
+        "converged": dict.fromkeys(overlap.labels, False),
+        "title": TITLE,
+        **({"groups": {x: names[3 * i // len(overlap.labels)] for i, x in enumerate(overlap.labels)}} if groups
+           else {"cluster": True}),
+    }  # fmt: skip
+
+
+def boxes(axes: Axes) -> dict[str, Bbox]:
+    """Where things are that must not lie over each other, by what they are."""
+    side = axes.child_axes[0]
+    bars = [child for child in axes.child_axes if child.get_ylabel()]
+    found = {"cells": axes.get_window_extent(), "side bar": side.get_window_extent()}
+    found |= {f"bar {i}": child.get_tightbbox() for i, child in enumerate(bars)}
+    found["title"] = axes.title.get_window_extent()
+    found["dagger"] = axes.xaxis.label.get_window_extent()
+    found["correlation"] = side.get_xticklabels()[0].get_window_extent()
+    assert 1 <= len(bars) <= 2
+    return found
+
+
+def assert_apart(axes: Axes, within: Bbox) -> None:
+    """Nothing is cut, nothing lies over another thing."""
+    axes.figure.draw_without_rendering()
+    found = boxes(axes)
+    for name, box in {**found, "all": axes.get_tightbbox()}.items():
+        assert within.x0 - 3 <= box.x0 <= box.x1 <= within.x1 + 3, name
+        assert within.y0 - 3 <= box.y0 <= box.y1 <= within.y1 + 3, name
+    for (first, a), (second, b) in itertools.combinations(found.items(), 2):
+        assert not a.padded(-1).overlaps(b.padded(-1)), (first, second)
+    for text in axes.texts:
+        if text.get_text() in ("English", "German language", "French"):
+            written = text.get_window_extent().padded(-1)
+            assert not written.overlaps(found["title"])
+            assert not written.overlaps(found["bar 0"])
+            assert not written.overlaps(found["side bar"])
+
+
+@pytest.mark.parametrize("layout", ["none", "constrained", "tight"])
+@pytest.mark.parametrize("size", [(4, 3), (5, 5), (6.4, 4.8)])
+@pytest.mark.parametrize("n", [3, 6, 12])
+def test_a_small_figure(layout: Any, size: tuple[float, float], n: int) -> None:
+    """Side bar, brackets, title, what the colors mean and the dagger each have their place."""
+    figure, overlap = Figure(figsize=size, layout=layout), overlap_of(n)
+    axes = plot_heatmap(overlap, figure.subplots(), **everything_around(overlap))
+    assert_apart(axes, figure.bbox)
+    assert " ".join(axes.get_title().split()) == TITLE
+
+
+def test_a_small_figure_with_a_tree() -> None:
+    """It stands between the cells and the title."""
+    figure, overlap = Figure(figsize=(5, 4)), overlap_of(6)
+    axes = plot_heatmap(overlap, figure.subplots(), **everything_around(overlap, groups=False))
+    assert_apart(axes, figure.bbox)
+    tree = axes.child_axes[1].get_window_extent()
+    assert axes.get_window_extent().y1 < tree.y0 < tree.y1 < axes.title.get_window_extent().y0
+
+
+def test_axes_at_a_place_of_their_own() -> None:
+    """They do not grow beyond it, and what stands around them stays in the figure."""
+    figure, overlap = Figure(figsize=(6, 4)), overlap_of(6)
+    axes = figure.add_axes((0.3, 0.3, 0.4, 0.4))
+    plot_heatmap(overlap, axes, **everything_around(overlap))
+    assert_apart(axes, figure.bbox)
+    cells = axes.get_position()
+    assert cells.x0 >= 0.3 - 1e-6
+    assert cells.x1 <= 0.7 + 1e-6
+
+
+@pytest.mark.parametrize("parts", ["subplots", "subfigures"])
+def test_neighbors_are_left_alone(parts: str) -> None:
+    """In a grid without a layout each figure stays in its cell."""
+    figure, overlap = Figure(figsize=(10, 8)), overlap_of(6)
+    grid = figure.subplots(2, 2) if parts == "subplots" else figure.subfigures(2, 2)
+    (a, b), (c, d) = grid if parts == "subplots" else [[part.subplots() for part in row] for row in grid]
+    plot_heatmap(overlap, a, **everything_around(overlap))
+    plot_heatmap(overlap, b, title="plain")
+    plot_curve(overlap_of(3), c, title="curve")
+    plot_venn(overlap_of(3), d, title="venn")
+    figure.draw_without_rendering()
+    found = [axes.get_tightbbox() for axes in (a, b, c, d)]
+    for first, second in itertools.combinations(found, 2):
+        assert not first.padded(-2).overlaps(second.padded(-2))
+
+
+def test_what_would_be_illegible_is_left_out() -> None:
+    """Numbers first, then names, of which the number is told instead."""
+    overlap = overlap_of(20)
+    sizes = {}
+    for inches in (3, 4.7, 14):
+        axes = plot_heatmap(overlap, Figure(figsize=(inches, inches)).subplots())
+        sizes[inches] = bool([text for text in axes.texts if text.get_text()]), len(axes.get_xticklabels())
+        assert axes.get_xlabel() == ("" if sizes[inches][1] else "20 runs")
+    assert sizes == {3: (False, 0), 4.7: (False, 20), 14: (True, 20)}
+
+
+def test_a_long_title_is_wrapped() -> None:
+    """In a figure of its own as in another's."""
+    title = "Pronouns of three languages, the decoder's weights, top 1000, and what they share with each other"
+    for ax in (None, Figure(figsize=(4, 3)).subplots()):
+        axes = plot_heatmap(overlap_of(2), ax, title=title)
+        axes.figure.draw_without_rendering()
+        box = axes.title.get_window_extent()
+        assert " ".join(axes.get_title().split()) == title
+        assert -1 < box.x0 <= box.x1 <= axes.figure.bbox.x1 + 1
+        assert box.y1 <= axes.figure.bbox.y1
