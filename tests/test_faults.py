@@ -326,7 +326,8 @@ class At(TrainingCallback):
         if step == 3:
             {action}
 
-gradiend_mlflow.autolog(topk=50, experiment_name={experiment!r}, tracking_uri={uri!r}, deadline=20)
+if {uri!r}:
+    gradiend_mlflow.autolog(topk=50, experiment_name={experiment!r}, tracking_uri={uri!r}, deadline=20)
 trainer = _trainer({base_model!r}, Path({folder!r}), ("3SG", "3PL"))
 trainer.train(callbacks=[At()])
 print("trained", flush=True)
@@ -339,18 +340,18 @@ def in_process(
 ) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Train in a process of its own, in which something happens at the third step."""
 
-    def run(uri: str, action: str) -> subprocess.CompletedProcess[str]:
+    def run(uri: str, action: str, folder: str = "runs") -> subprocess.CompletedProcess[str]:
         script = _TRAINING.format(
             action=action,
             experiment=request.node.name,
             uri=uri,
             base_model=base_model,
-            folder=str(tmp_path / "runs"),
+            folder=str(tmp_path / folder),
         )
         path = os.pathsep.join([str(ROOT), str(ROOT / "examples"), str(ROOT / "tests")])
         return subprocess.run(
             [sys.executable, "-c", script],
-            env=os.environ | {"PYTHONPATH": path},
+            env=os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
             cwd=tmp_path,
             capture_output=True,
             text=True,
@@ -412,6 +413,21 @@ def test_killed_in_the_middle(
     assert found["params"] == undisturbed["params"]
     assert [step for step, _ in found["metrics"]["train/loss"]] == [1, 2]
     assert not list(tmp_path.glob(f"**/{JOURNALS}"))
+
+
+def test_a_killed_training_leaves_what_it_would_leave_alone(in_process: Any, server: str, tmp_path: Path) -> None:
+    """The best checkpoint until then is the same to the bit, with the plugin and without."""
+    for uri, folder in ((server, "tracked"), ("", "alone")):
+        assert in_process(uri, "os.kill(os.getpid(), signal.SIGKILL)", folder).returncode == -signal.SIGKILL
+    tracked, alone = (
+        {
+            str(file.relative_to(tmp_path / folder)): hashlib.sha256(file.read_bytes()).hexdigest()
+            for file in (tmp_path / folder).glob("**/*.safetensors")
+        }
+        for folder in ("tracked", "alone")
+    )
+    assert alone
+    assert tracked == alone
 
 
 def test_ctrl_c(in_process: Any, server: str, request: Any, tmp_path: Path) -> None:
