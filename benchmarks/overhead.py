@@ -2,11 +2,13 @@
 
 A step's cost is that of our hook, with the journal, while a server takes the records. Whole trainings - those of the
 quickstart, with one seed - are timed in turns without the plugin, with it, and with it before a server that takes
-connections and never answers. `sync` sends a journal of many steps.
+connections and never answers: `train()` alone, and how long its run is still on its way afterwards. `sync` sends a
+journal of many steps.
 """
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import socket
 import statistics
@@ -15,7 +17,6 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -39,13 +40,14 @@ def run(*, quick: bool) -> Outcome:
     steps, rounds, journaled = (20, 5, 4000) if quick else (100, 9, 20_000)
     with tempfile.TemporaryDirectory(prefix="gradiend-benchmark-") as folder, mlflow_server(Path(folder)) as uri:
         hook, size = _steps(uri, Path(folder, "hook"))
-        trainings = _trainings(uri, Path(folder, "train"), steps, rounds)
+        trainings, after = _trainings(uri, Path(folder, "train"), steps, rounds)
         sent = _sync(uri, Path(folder, "sync"), journaled)
     limit = trainings["without"]
     rows = [
         Row("one training step: our hook, with the journal", "us", {"ours": hook}),
         Row(f"train() of the quickstart, {steps} steps", "s", {"ours": trainings["with"], "limit": limit}),
         Row("the same, the server is a black hole", "s", {"ours": trainings["black hole"], "limit": limit}),
+        Row("what is delivered after train() has returned", "s", {"ours": after}),
         Row(f"sync a journal of {journaled} steps", "s", {"ours": sent}),
     ]
     shares = {
@@ -80,26 +82,38 @@ def _steps(uri: str, folder: Path, number: int = 3000) -> tuple[list[float], flo
         time.sleep(0.0005)  # a training does something between its steps
     size = (journal.stat().st_size - before) / number
     session = callback._loop.session  # noqa: SLF001  # there is no checkpoint to end with
-    session.close("FINISHED")
+    session.close("FINISHED", wait=True)
     require(not find_journals(folder), "not all was delivered")
     return samples, size
 
 
-def _trainings(uri: str, folder: Path, steps: int, rounds: int) -> dict[str, list[float]]:
+def _trainings(uri: str, folder: Path, steps: int, rounds: int) -> tuple[dict[str, list[float]], list[float]]:
+    """Seconds of `train()` by contender, in paired rounds, and of what is delivered after it."""
+    samples: dict[str, list[float]] = {"without": [], "with": [], "black hole": []}
+    after = []
     with _black_hole() as hole:
         servers = {"without": None, "with": uri, "black hole": hole}
-        contenders = {name: partial(_train, folder, steps, server) for name, server in servers.items()}
-        for contender in contenders.values():  # what is loaded once
-            contender()
-        return alternate(contenders, dict.fromkeys(contenders, rounds), _are_equal)
+        for number in range(rounds + 1):
+            digests = {}
+            for name, server in servers.items():
+                progress(f"round {number} of {rounds}: {name}")
+                gc.collect()
+                seconds, digests[name] = _train(folder, steps, server)
+                begun = time.perf_counter()
+                gradiend_mlflow.flush()  # so that it does not fall into the next one's time
+                if number > 0:  # the first round loads what is loaded once
+                    samples[name].append(seconds)
+                    after += [time.perf_counter() - begun] if name == "with" else []
+            _are_equal(digests)
+    return samples, after
 
 
 def _are_equal(results: Mapping[str, Any]) -> None:
     require(len(set(results.values())) == 1, f"tracking has changed the result of the training: {results}")
 
 
-def _train(folder: Path, steps: int, uri: str | None) -> str:
-    """Train as the quickstart does; returns a digest of the model."""
+def _train(folder: Path, steps: int, uri: str | None) -> tuple[float, str]:
+    """Train as the quickstart does; returns the seconds of `train()` and a digest of the model."""
     if str(_EXAMPLES) not in sys.path:
         sys.path.insert(0, str(_EXAMPLES))
     from quickstart import PRONOUNS, build_base_model, pronoun_sentences
@@ -126,10 +140,12 @@ def _train(folder: Path, steps: int, uri: str | None) -> str:
     if uri is not None:
         gradiend_mlflow.autolog(experiment_name="trainings", tracking_uri=uri)
     try:
+        begun = time.perf_counter()
         trainer.train()
+        seconds = time.perf_counter() - begun
     finally:
         gradiend_mlflow.autolog(disable=True)
-    return hashlib.sha256(Path(trainer.model_path, "model.safetensors").read_bytes()).hexdigest()
+    return seconds, hashlib.sha256(Path(trainer.model_path, "model.safetensors").read_bytes()).hexdigest()
 
 
 @contextmanager
