@@ -23,7 +23,7 @@ from gradiend_mlflow.overlap import Overlap, compute_overlap
 from gradiend_mlflow.parts import Part
 from gradiend_mlflow.seeds import SeedOverlap
 from gradiend_mlflow.shared import shared_weights
-from gradiend_mlflow.tables import Table, as_csv, as_latex, table_of
+from gradiend_mlflow.tables import Table, as_csv, as_latex, pair_table, table_of
 from gradiend_mlflow.topk import TopKSet
 from gradiend_mlflow.upset import plot_upset
 from gradiend_mlflow.venn import plot_venn
@@ -87,6 +87,11 @@ class Comparison:
     def regions(self) -> dict[tuple[str, ...], int]:
         """How many weights lie in exactly these runs and no other; see `Overlap.regions`."""
         return self._one_set_per_label.regions
+
+    @cached_property
+    def pairs(self) -> pd.DataFrame:
+        """What `to_frame("pairs")` gives a copy of."""
+        return pair_table(self)
 
     def chance(self, *, population: int | None = None) -> Chance:
         """What chance alone would give for each pair of sets; see `Overlap.chance`."""

@@ -6,12 +6,12 @@ import hashlib
 import json
 import tempfile
 import zipfile
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from gradiend_mlflow.artifact import save_topk
@@ -35,11 +35,12 @@ _VENN_ENOUGH_UP_TO = 6
 def write_files(comparison: Comparison, folder: Path) -> None:
     """Write all of a comparison's files into `folder`."""
     comparison.matrix.to_csv(folder / "matrix.csv")
-    comparison.to_frame("pairs").head(_PREVIEWED_PAIRS).to_csv(folder / "pairs.csv", index=False)
+    comparison.pairs.head(_PREVIEWED_PAIRS).to_csv(folder / "pairs.csv", index=False)
     comparison.runs.drop(columns=["sets", "params", "tags"]).to_csv(folder / "runs.csv", index=False)
     _write_sets(comparison, folder / SETS)
     facts = facts_of(comparison) | {"sets_sha256": hashlib.sha256((folder / SETS).read_bytes()).hexdigest()}
-    (folder / FACTS).write_text(json.dumps(facts, allow_nan=False), encoding="utf-8")
+    with (folder / FACTS).open("w", encoding="utf-8") as file:
+        file.writelines(_pieces(facts))
     write_report(comparison, folder / "report.html")
     _draw(comparison, folder)
 
@@ -79,7 +80,7 @@ def set_name(row: int) -> str:
 
 
 def facts_of(comparison: Comparison) -> dict[str, Any]:
-    """All that `load_comparison` needs but the sets, and the numbers for whoever reads JSON."""
+    """All that `load_comparison` needs but the sets, and the numbers for whoever reads JSON; matrices are arrays."""
     overlap, chance = comparison.overlap, comparison.chance()
     facts = {
         "format": FORMAT,
@@ -89,9 +90,9 @@ def facts_of(comparison: Comparison) -> dict[str, Any]:
         "rbo_p": overlap.rbo_p,
         "labels": list(overlap.labels),
         "sizes": overlap.sizes.tolist(),
-        "intersection": overlap.intersection.tolist(),
-        "matrix": {"labels": list(comparison.shown.labels), "values": _listed(comparison.matrix.to_numpy())},
-        "chance": {name: _listed(getattr(chance, name)) for name in ("expected", "p_value", "q_value")},
+        "intersection": overlap.intersection,
+        "matrix": {"labels": list(comparison.shown.labels), "values": comparison.matrix.to_numpy()},
+        "chance": {name: getattr(chance, name) for name in ("expected", "p_value", "q_value")},
         "runs": _runs(comparison),
         "groups": comparison.groups,
         "skipped": [asdict(run) for run in comparison.skipped],
@@ -121,6 +122,20 @@ def _is_missing(value: Any) -> bool:
     return bool(np.ndim(value) == 0 and not isinstance(value, dict) and pd.isna(value))
 
 
-def _listed(matrix: npt.NDArray[Any]) -> list[list[float | None]]:
-    """A matrix as lists, with None for NaN, which JSON does not know."""
-    return [[None if np.isnan(number) else number for number in row] for row in matrix.tolist()]
+def _pieces(value: Any) -> Iterator[str]:
+    """A value as JSON in pieces, arrays row by row: as Python's lists those of many runs would fill the memory.
+
+    NaN, which JSON does not know, becomes null.
+    """
+    if isinstance(value, Mapping) and value:
+        for number, (key, item) in enumerate(value.items()):
+            yield f"{', ' if number else '{'}{json.dumps(key)}: "
+            yield from _pieces(item)
+        yield "}"
+    elif isinstance(value, np.ndarray):
+        for number, row in enumerate(value):
+            listed = [None if np.isnan(cell) else cell for cell in row.tolist()]
+            yield f"{', ' if number else '['}{json.dumps(listed, allow_nan=False)}"
+        yield "]"
+    else:
+        yield json.dumps(value, allow_nan=False)

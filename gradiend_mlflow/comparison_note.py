@@ -29,7 +29,7 @@ def summary_of(comparison: Comparison) -> dict[str, float]:
     The lift is that of all pairs together: their shared weights over those that chance would give. It is not defined
     for aggregated seeds.
     """
-    pairs = comparison.to_frame("pairs")
+    pairs = comparison.pairs
     numbers = pairs[comparison.value]
     summary = {
         "overlap/mean": float(numbers.mean()),
@@ -62,7 +62,7 @@ def name_of_comparison(comparison: Comparison) -> str:
 
 def note_of(comparison: Comparison) -> str:
     """The description: the answer in a sentence, the top pairs, what to know of them, links to all runs."""
-    pairs = comparison.to_frame("pairs")
+    pairs = comparison.pairs
     lines = [*_answer(comparison), "", *_pair_lines(comparison, pairs.head(_LISTED_PAIRS))]
     if len(pairs) > _LISTED_PAIRS:
         lines += ["", f"The {_LISTED_PAIRS} most overlapping of {len(pairs):,} pairs; all are in matrix.csv."]

@@ -165,12 +165,16 @@ class Overlap:
         Raises:
             InvalidInputError: If `population` is no int, or smaller than the union of two sets.
         """
+        if population is None:
+            return self._chance
+        if not isinstance(population, (int, np.integer)) or isinstance(population, bool):
+            raise InvalidInputError(f"population must be an int; got {population!r}")
         drawn, common = self._draws()
-        if population is not None:
-            if not isinstance(population, (int, np.integer)) or isinstance(population, bool):
-                raise InvalidInputError(f"population must be an int; got {population!r}")
-            common = np.full_like(common, population)
-        return chance_of(self.labels, self.intersection, drawn, common)
+        return chance_of(self.labels, self.intersection, drawn, np.full_like(common, population))
+
+    @cached_property
+    def _chance(self) -> Chance:
+        return chance_of(self.labels, self.intersection, *self._draws())
 
     def expected(self) -> Matrix:
         """`chance().expected` alone, which takes far less time than the probabilities."""

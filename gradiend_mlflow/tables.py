@@ -39,7 +39,7 @@ def table_of(comparison: Comparison, table: Table) -> pd.DataFrame:
         labels = comparison.shown.labels
         groups = comparison.groups or dict.fromkeys(labels, _ALL)
         return block_means(labels, comparison.shown.values(comparison.value), groups)
-    return pair_table(comparison)
+    return comparison.pairs.copy()
 
 
 def pair_table(comparison: Comparison) -> pd.DataFrame:
