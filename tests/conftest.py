@@ -88,6 +88,14 @@ class Reader(MlflowClient):
         gradiend_mlflow.flush()
         return super().search_runs(*args, **kwargs)
 
+    def list_artifacts(self, *args: Any, **kwargs: Any) -> Any:
+        gradiend_mlflow.flush()
+        return super().list_artifacts(*args, **kwargs)
+
+    def get_experiment_by_name(self, *args: Any, **kwargs: Any) -> Any:
+        gradiend_mlflow.flush()
+        return super().get_experiment_by_name(*args, **kwargs)
+
 
 @pytest.fixture(autouse=True)
 def tracking(empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MlflowClient]:
