@@ -185,6 +185,7 @@ class MLflowCallback(_Configured, metaclass=ExceptionSafeAbstractClass):
         )
         alone = self._session is None
         seed = seed_of(config)
+        about = {tags.DIRECTORY: str(Path(output_dir).resolve())}
         if is_multi_seed(config) and not alone and seed is not None:
             run = session.seed_run(seed, params_of(config))
             # gradiend copies the selected seed from <experiment>/seeds/seed_<n> to <experiment>/model.
@@ -193,9 +194,9 @@ class MLflowCallback(_Configured, metaclass=ExceptionSafeAbstractClass):
         else:
             run = session.run
             session.was_live = True
-            run.tags({} if seed is None else {tags.SEED: str(seed)})
+            about |= {} if seed is None else {tags.SEED: str(seed)}
             run.params(params_of(config))
-        run.tags({tags.DIRECTORY: str(Path(output_dir).resolve())})
+        run.tags(about)
         self._last = session
         self._loop = _Loop(session, run, dict(config), _stamp(Path(f"{output_dir}_best")))
 
