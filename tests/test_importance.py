@@ -40,6 +40,18 @@ def test_every_part_of_every_checkpoint_equals_gradiends(
             assert stored == TopKSet.from_model(model, part=part, topk=topk)
 
 
+@given(kind=kinds(), topk=topks, sample=st.integers(1, 9))
+@settings(max_examples=60, deadline=None)
+def test_a_misleading_sample_changes_nothing(kind: Kind, topk: float, sample: int) -> None:
+    """Where too few weights lie above the floor that a look at some of them suggests, all are ranked again."""
+    model = model_of(kind)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(importance_module, "_STEP_AS_STORED", 1)
+        patch.setattr(importance_module, "_STEP_ADDED", 1)
+        patch.setattr(importance_module, "_SAMPLE", sample)
+        assert_equals_gradiend(TopKSet.from_model(model, topk=topk), model, "decoder-weight", topk)
+
+
 @given(kind=kinds(), part=st.sampled_from(["encoder-weight", "decoder-weight"]))
 @settings(max_examples=30, deadline=None)
 def test_signed_weights_are_those_behind_the_importance(kind: Kind, part: str) -> None:
