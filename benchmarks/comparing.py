@@ -13,7 +13,7 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -80,7 +80,7 @@ def run(*, quick: bool) -> Outcome:
     shapes = bert_parameters(hidden=256, layers=4) if quick else bert_parameters()
     with tempfile.TemporaryDirectory(prefix="gradiend-benchmark-") as folder:
         paired = _paired(Path(folder, "paired"), shapes, count=4 if quick else 12, repetitions=2 if quick else 1)
-        growth = _growth(Path(folder, "growing"), (10, 100) if quick else (10, 30, 100, 300, 1000, 2000))
+    growth = _growth(growth_samples(quick=quick))
     notes = [
         (
             "Comparing: whole processes, their start and the heatmap's PNG included, the local cache empty. The peer "
@@ -158,26 +158,41 @@ def _paired(folder: Path, shapes: Shapes, *, count: int, repetitions: int) -> li
     ]
 
 
-def _growth(folder: Path, numbers: Sequence[int]) -> list[Row]:
-    progress(f"comparing: logging {max(numbers)} runs")
-    uri = log_sets(folder, max(numbers))
-    some = [set(random_set(_SPACE, number).base_global_indices().tolist()) for number in range(_CHECKED)]
-    expected = [[len(a & b) for b in some] for a in some]
-    rows = []
-    for number in numbers:
-        repetitions = 3 if number < _MANY else 1
-        matrices = [folder / f"{number}-{repetition}.npy" for repetition in range(repetitions)]
-        taken = [_ours(uri, number, STORED, "no", file) for file in matrices]
-        for file in matrices:
-            matrix = np.load(file)
-            require(np.array_equal(matrix[:_CHECKED, :_CHECKED], expected), "the first runs' counts are wrong")
-            require(matrix.shape == (number, number), f"{number} runs should be compared")
-        what = f"compare {number:,} runs, k = {STORED:,}, the whole process"
-        rows += [
-            Row(what, "s", {"ours": [one.seconds for one in taken]}),
+def growth_samples(*, quick: bool) -> dict[int, list[Taken]]:
+    """What whole comparisons of ever more runs took, by their number: once, or three times where it is short."""
+    numbers = (10, 100) if quick else (10, 30, 100, 300, 1000, 2000)
+    with tempfile.TemporaryDirectory(prefix="gradiend-benchmark-") as temporary:
+        folder = Path(temporary, "growing")
+        progress(f"comparing: logging {max(numbers)} runs")
+        uri = log_sets(folder, max(numbers))
+        some = [set(random_set(_SPACE, number).base_global_indices().tolist()) for number in range(_CHECKED)]
+        expected = [[len(a & b) for b in some] for a in some]
+        return {number: _compared(folder, uri, number, expected) for number in numbers}
+
+
+def _compared(folder: Path, uri: str, number: int, expected: list[list[int]]) -> list[Taken]:
+    matrices = [folder / f"{number}-{repetition}.npy" for repetition in range(3 if number < _MANY else 1)]
+    taken = [_ours(uri, number, STORED, "no", file) for file in matrices]
+    for file in matrices:
+        matrix = np.load(file)
+        require(np.array_equal(matrix[:_CHECKED, :_CHECKED], expected), "the first runs' counts are wrong")
+        require(matrix.shape == (number, number), f"{number} runs should be compared")
+    return taken
+
+
+def _growth(samples: Mapping[int, Sequence[Taken]]) -> list[Row]:
+    return [
+        row
+        for number, taken in samples.items()
+        for row in (
+            Row(
+                f"compare {number:,} runs, k = {STORED:,}, the whole process",
+                "s",
+                {"ours": [one.seconds for one in taken]},
+            ),
             Row("its peak anonymous memory", "GB", {"ours": [one.peak / 1e9 for one in taken]}),
-        ]
-    return rows
+        )
+    ]
 
 
 def _ours(uri: str, number: int, topk: int, log: str, matrix: Path) -> Taken:
