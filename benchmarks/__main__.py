@@ -1,4 +1,4 @@
-"""Run every benchmark: `python -m benchmarks [--quick]`; quickly without those that only mean something at full size."""
+"""Run every benchmark: `python -m benchmarks [--quick]`; quick leaves out what means something at full size only."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -52,12 +53,14 @@ def run(*, quick: bool) -> Outcome:
     return Outcome(rows, ["Up to a billion: decoder-weight, latent 1, float32; the limit is one pass over its bytes."])
 
 
-def samples(*, quick: bool) -> Iterator[Sample]:
+@cache  # the growth's curves are these too
+def samples(*, quick: bool) -> list[Sample]:
     """Rank checkpoints of growing size, the file of each deleted before the next is written."""
+    taken = []
     for inputs in _SIZES[:2] if quick else _SIZES:
         with _checkpoint(inputs) as (checkpoint, extent):
-            for topk in TOPKS:
-                yield _sample(checkpoint, extent, inputs, topk)
+            taken += [_sample(checkpoint, extent, inputs, topk) for topk in TOPKS]
+    return taken
 
 
 def named(topk: float) -> str:

@@ -14,6 +14,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -158,6 +159,7 @@ def _paired(folder: Path, shapes: Shapes, *, count: int, repetitions: int) -> li
     ]
 
 
+@cache  # the growth's curve is this too
 def growth_samples(*, quick: bool) -> dict[int, list[Taken]]:
     """What whole comparisons of ever more runs took, by their number: once, or three times where it is short."""
     numbers = (10, 100) if quick else (10, 30, 100, 300, 1000, 2000)

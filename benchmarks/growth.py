@@ -116,7 +116,7 @@ def _comparisons(*, quick: bool) -> Iterator[Curve]:
 
 
 def _rankings(*, quick: bool) -> Iterator[Curve]:
-    samples = list(billion.samples(quick=quick))
+    samples = billion.samples(quick=quick)
     for topk in billion.TOPKS:
         these = [sample for sample in samples if sample.topk == topk]
         gigabytes = [sample.peak / 1e9 for sample in these if sample.peak is not None]
