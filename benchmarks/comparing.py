@@ -161,7 +161,7 @@ def _paired(folder: Path, shapes: Shapes, *, count: int, repetitions: int) -> li
 
 @cache  # the growth's curve is this too
 def growth_samples(*, quick: bool) -> dict[int, list[Taken]]:
-    """What whole comparisons of ever more runs took, by their number: once, or three times where it is short."""
+    """What whole comparisons of ever more runs took, by their number: three times each where it is short."""
     numbers = (10, 100) if quick else (10, 30, 100, 300, 1000, 2000)
     with tempfile.TemporaryDirectory(prefix="gradiend-benchmark-") as temporary:
         folder = Path(temporary, "growing")
@@ -169,11 +169,14 @@ def growth_samples(*, quick: bool) -> dict[int, list[Taken]]:
         uri = log_sets(folder, max(numbers))
         some = [set(random_set(_SPACE, number).base_global_indices().tolist()) for number in range(_CHECKED)]
         expected = [[len(a & b) for b in some] for a in some]
-        return {number: _compared(folder, uri, number, expected) for number in numbers}
+        return {
+            number: _compared(folder, uri, number, expected, repetitions=1 if quick or number >= _MANY else 3)
+            for number in numbers
+        }
 
 
-def _compared(folder: Path, uri: str, number: int, expected: list[list[int]]) -> list[Taken]:
-    matrices = [folder / f"{number}-{repetition}.npy" for repetition in range(3 if number < _MANY else 1)]
+def _compared(folder: Path, uri: str, number: int, expected: list[list[int]], *, repetitions: int) -> list[Taken]:
+    matrices = [folder / f"{number}-{repetition}.npy" for repetition in range(repetitions)]
     taken = [_ours(uri, number, STORED, "no", file) for file in matrices]
     for file in matrices:
         matrix = np.load(file)

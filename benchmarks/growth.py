@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _PICTURE = Path(__file__).parents[1] / "docs" / "images" / "growth.png"
-_AXES = {"N": "runs N", "k": "weights per set k", "D": "inputs of the GRADIEND D"}
-_MEASURES = {"seconds": "seconds", "gigabytes": "anonymous memory (GB)"}
+_AXES = {"N": "N, number of runs", "k": "k, weights per set", "D": "D, inputs of the GRADIEND"}
+_MEASURES = {"seconds": "time (s)", "gigabytes": "peak anonymous memory (GB)"}
 _DECADE = 10
 _MARKERS = "os^"
 
@@ -53,15 +53,18 @@ def outcome(curves: Sequence[Curve], picture: Path) -> Outcome:
     rows = [
         row
         for curve in curves
-        for measure, unit in (("seconds", "s"), ("gigabytes", "GB"))
-        if (values := getattr(curve, measure))
+        for values, what, unit in (
+            (curve.seconds, f"{curve.work}, {curve.axis} = {curve.sizes[-1]:,}", "s"),
+            (curve.gigabytes, "its peak anonymous memory", "GB"),
+        )
+        if values
         for row in (
-            Row(f"{curve.work}, {curve.axis} = {curve.sizes[-1]:,}", unit, {"ours": [values[-1]]}),
-            Row(f"its exponent of {curve.axis}", "", {"ours": [slope(curve.sizes, values)]}),
+            Row(what, unit, {"ours": [values[-1]]}),
+            Row(f"it grows with {curve.axis} to the power of", "", {"ours": [slope(curve.sizes, values)]}),
         )
     ]
     note = (
-        "Growth: exponents are slopes of log against log over the largest decade; memory beyond what a fresh process "
+        "Growth: powers are slopes of log against log over the largest decade; memory beyond what a fresh process "
         "has, of comparisons the whole process's; the overlap's with the making of the sets."
     )
     return Outcome(rows, [note], {"curves": [asdict(curve) for curve in curves]})
@@ -76,12 +79,13 @@ def slope(sizes: Sequence[float], values: Sequence[float]) -> float:
 
 def draw(curves: Sequence[Curve], picture: Path) -> None:
     """Seconds above, memory below; a column for each of N, k and D."""
-    figure = new_figure((13, 7.2))
-    axes = figure.subplots(len(_MEASURES), len(_AXES))
+    figure = new_figure((12, 7.6))
+    axes = figure.subplots(len(_MEASURES), len(_AXES), sharey="row")
     for row, (measure, title) in zip(axes, _MEASURES.items(), strict=True):
+        row[0].set_ylabel(title)
         for ax, (axis, name) in zip(row, _AXES.items(), strict=True):
             _panel(ax, [curve for curve in curves if curve.axis == axis], measure)
-            ax.set(xlabel=name, ylabel=title)
+            ax.set_xlabel(name)
     figure.savefig(picture, dpi=110)
 
 
@@ -89,14 +93,14 @@ def _panel(ax: Axes, curves: Sequence[Curve], measure: str) -> None:
     for number, curve in enumerate(curves):
         values = getattr(curve, measure)
         if values:
-            label = f"{curve.work}: {curve.axis}^{slope(curve.sizes, values):.2f}"
+            label = f"{curve.work}: ${curve.axis}^{{{slope(curve.sizes, values):.2f}}}$"
             ax.plot(curve.sizes, values, marker=_MARKERS[number % len(_MARKERS)], markersize=4, label=label)
     ax.set(xscale="log", yscale="log")
     ax.grid(visible=True, which="major", alpha=0.3)
     ax.spines[["top", "right"]].set_visible(False)
     if ax.lines:
         # Above the curves, in room of its own: they rise to the right and leave none in a corner for sure.
-        ax.legend(loc="lower left", bbox_to_anchor=(0, 1), frameon=False, fontsize="small", borderaxespad=0.2)
+        ax.legend(loc="lower left", bbox_to_anchor=(0, 1), frameon=False, borderaxespad=0.2)
 
 
 def _overlaps(*, quick: bool) -> Iterator[Curve]:
