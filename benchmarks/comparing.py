@@ -80,7 +80,7 @@ def run(*, quick: bool) -> Outcome:
         return Outcome([], ["Comparing: not measured, as this system does not tell a process's anonymous memory."])
     shapes = bert_parameters(hidden=256, layers=4) if quick else bert_parameters()
     with tempfile.TemporaryDirectory(prefix="gradiend-benchmark-") as folder:
-        paired = _paired(Path(folder, "paired"), shapes, count=4 if quick else 12, repetitions=2 if quick else 1)
+        paired = _paired(Path(folder, "paired"), shapes, count=4 if quick else 12)
     growth = _growth(growth_samples(quick=quick))
     notes = [
         (
@@ -130,24 +130,24 @@ def _database(folder: Path) -> tuple[str, str]:
     return uri, experiment_id
 
 
-def _paired(folder: Path, shapes: Shapes, *, count: int, repetitions: int) -> list[Row]:
+def _paired(folder: Path, shapes: Shapes, *, count: int) -> list[Row]:
     uri, checkpoints = log_checkpoints(folder, shapes, count)
-    taken: dict[str, list[Taken]] = {"ours": [], "logged": [], "peer": []}
-    for number in range(repetitions):
-        matrices = {name: folder / f"{name}-{number}.npy" for name in taken}
-        for name, log in (("ours", "no"), ("logged", "log")):
-            taken[name].append(_ours(uri, count, TOPK, log, matrices[name]))
-        progress("comparing: the peer")
-        arguments = [str(folder / "peer.png"), str(matrices["peer"]), *map(str, checkpoints)]
-        taken["peer"].append(script_takes(_PEER, str(TOPK), *arguments))
-        ours, logged, peer = (np.load(file) for file in matrices.values())
-        require(np.array_equal(ours, peer) and np.array_equal(logged, peer), "ours and the peer's matrices differ")
-        require(ours[0, 1] == TOPK, "the first two runs should share all their weights")
+    matrices = {name: folder / f"{name}.npy" for name in ("ours", "logged", "peer")}
+    taken = {
+        "ours": _ours(uri, count, TOPK, "no", matrices["ours"]),
+        "logged": _ours(uri, count, TOPK, "log", matrices["logged"]),
+    }
+    progress("comparing: the peer")
+    arguments = [str(folder / "peer.png"), str(matrices["peer"]), *map(str, checkpoints)]
+    taken["peer"] = script_takes(_PEER, str(TOPK), *arguments)
+    ours, logged, peer = (np.load(file) for file in matrices.values())
+    require(np.array_equal(ours, peer) and np.array_equal(logged, peer), "ours and the peer's matrices differ")
+    require(ours[0, 1] == TOPK, "the first two runs should share all their weights")
     for checkpoint in checkpoints:
         shutil.rmtree(checkpoint)
     inputs = sum(math.prod(shape) for shape in shapes.values())
-    seconds = {name: [one.seconds for one in all_of_it] for name, all_of_it in taken.items()}
-    gigabytes = {name: [one.peak / 1e9 for one in all_of_it] for name, all_of_it in taken.items()}
+    seconds = {name: [one.seconds] for name, one in taken.items()}
+    gigabytes = {name: [one.peak / 1e9] for name, one in taken.items()}
     what = f"compare {count} runs of {inputs / 1e6:.0f}M inputs and draw the heatmap, the whole process"
     return [
         row
