@@ -3,10 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint bench gallery clean
+.PHONY: help demo test lint bench bench-full gallery clean
 
 help:  ## Show the targets
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -26,6 +26,9 @@ lint: $(VENV)/.installed  ## Check style and types
 
 bench: $(VENV)/.installed  ## Measure speed and memory against gradiend, MLflow and the machine's limit
 	$(BIN)/python -m benchmarks --quick
+
+bench-full: $(VENV)/.installed  ## The same at true sizes, and the curves of docs/scale.md; half an hour, 10 GB of disk
+	$(BIN)/python -m benchmarks
 
 gallery: $(VENV)/.installed  ## Draw docs/gallery.md anew; needs chromium
 	$(BIN)/python docs/make_gallery.py --ui

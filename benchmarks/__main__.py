@@ -1,10 +1,28 @@
-"""Run every benchmark: `python -m benchmarks [--quick]`."""
+"""Run every benchmark: `python -m benchmarks [--quick]`; quick leaves out what means something at full size only."""
 
 from __future__ import annotations
 
-from benchmarks import comparing, extraction, figures, importing, overhead, overlap, pulling
+import sys
+
+from benchmarks import (
+    billion,
+    comparing,
+    extraction,
+    figures,
+    growth,
+    importing,
+    overhead,
+    overlap,
+    pulling,
+    searching,
+    size,
+    startup,
+)
 from benchmarks.harness import run_and_report
 
+_MODULES = (startup, extraction, size, pulling, searching, overlap, comparing, figures, importing, overhead)
+_FULL_SIZE_ONLY = (billion, growth)
+
 if __name__ == "__main__":
-    modules = (extraction, pulling, overlap, comparing, figures, importing, overhead)
+    modules = _MODULES if "--quick" in sys.argv else (*_MODULES, *_FULL_SIZE_ONLY)
     run_and_report("all", [module.run for module in modules])

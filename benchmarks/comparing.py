@@ -13,7 +13,8 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -74,13 +75,13 @@ np.save(matrix, np.asarray(shown["matrix"]))
 
 
 def run(*, quick: bool) -> Outcome:
-    """Compare 12 runs of 109M inputs (quick: 4 of 11M) both ways, and up to 2000 runs (quick: 100) our way."""
+    """Compare 12 runs of 109M inputs (quick: 4 of 11M) both ways, and up to 2000 runs (quick: 30) our way."""
     if not is_measurable():
         return Outcome([], ["Comparing: not measured, as this system does not tell a process's anonymous memory."])
     shapes = bert_parameters(hidden=256, layers=4) if quick else bert_parameters()
     with tempfile.TemporaryDirectory(prefix="gradiend-benchmark-") as folder:
-        paired = _paired(Path(folder, "paired"), shapes, count=4 if quick else 12, repetitions=2 if quick else 1)
-        growth = _growth(Path(folder, "growing"), (10, 100) if quick else (10, 30, 100, 300, 1000, 2000))
+        paired = _paired(Path(folder, "paired"), shapes, count=4 if quick else 12)
+    growth = _growth(growth_samples(quick=quick))
     notes = [
         (
             "Comparing: whole processes, their start and the heatmap's PNG included, the local cache empty. The peer "
@@ -129,24 +130,24 @@ def _database(folder: Path) -> tuple[str, str]:
     return uri, experiment_id
 
 
-def _paired(folder: Path, shapes: Shapes, *, count: int, repetitions: int) -> list[Row]:
+def _paired(folder: Path, shapes: Shapes, *, count: int) -> list[Row]:
     uri, checkpoints = log_checkpoints(folder, shapes, count)
-    taken: dict[str, list[Taken]] = {"ours": [], "logged": [], "peer": []}
-    for number in range(repetitions):
-        matrices = {name: folder / f"{name}-{number}.npy" for name in taken}
-        for name, log in (("ours", "no"), ("logged", "log")):
-            taken[name].append(_ours(uri, count, TOPK, log, matrices[name]))
-        progress("comparing: the peer")
-        arguments = [str(folder / "peer.png"), str(matrices["peer"]), *map(str, checkpoints)]
-        taken["peer"].append(script_takes(_PEER, str(TOPK), *arguments))
-        ours, logged, peer = (np.load(file) for file in matrices.values())
-        require(np.array_equal(ours, peer) and np.array_equal(logged, peer), "ours and the peer's matrices differ")
-        require(ours[0, 1] == TOPK, "the first two runs should share all their weights")
+    matrices = {name: folder / f"{name}.npy" for name in ("ours", "logged", "peer")}
+    taken = {
+        "ours": _ours(uri, count, TOPK, "no", matrices["ours"]),
+        "logged": _ours(uri, count, TOPK, "log", matrices["logged"]),
+    }
+    progress("comparing: the peer")
+    arguments = [str(folder / "peer.png"), str(matrices["peer"]), *map(str, checkpoints)]
+    taken["peer"] = script_takes(_PEER, str(TOPK), *arguments)
+    ours, logged, peer = (np.load(file) for file in matrices.values())
+    require(np.array_equal(ours, peer) and np.array_equal(logged, peer), "ours and the peer's matrices differ")
+    require(ours[0, 1] == TOPK, "the first two runs should share all their weights")
     for checkpoint in checkpoints:
         shutil.rmtree(checkpoint)
     inputs = sum(math.prod(shape) for shape in shapes.values())
-    seconds = {name: [one.seconds for one in all_of_it] for name, all_of_it in taken.items()}
-    gigabytes = {name: [one.peak / 1e9 for one in all_of_it] for name, all_of_it in taken.items()}
+    seconds = {name: [one.seconds] for name, one in taken.items()}
+    gigabytes = {name: [one.peak / 1e9] for name, one in taken.items()}
     what = f"compare {count} runs of {inputs / 1e6:.0f}M inputs and draw the heatmap, the whole process"
     return [
         row
@@ -158,26 +159,45 @@ def _paired(folder: Path, shapes: Shapes, *, count: int, repetitions: int) -> li
     ]
 
 
-def _growth(folder: Path, numbers: Sequence[int]) -> list[Row]:
-    progress(f"comparing: logging {max(numbers)} runs")
-    uri = log_sets(folder, max(numbers))
-    some = [set(random_set(_SPACE, number).base_global_indices().tolist()) for number in range(_CHECKED)]
-    expected = [[len(a & b) for b in some] for a in some]
-    rows = []
-    for number in numbers:
-        repetitions = 3 if number < _MANY else 1
-        matrices = [folder / f"{number}-{repetition}.npy" for repetition in range(repetitions)]
-        taken = [_ours(uri, number, STORED, "no", file) for file in matrices]
-        for file in matrices:
-            matrix = np.load(file)
-            require(np.array_equal(matrix[:_CHECKED, :_CHECKED], expected), "the first runs' counts are wrong")
-            require(matrix.shape == (number, number), f"{number} runs should be compared")
-        what = f"compare {number:,} runs, k = {STORED:,}, the whole process"
-        rows += [
-            Row(what, "s", {"ours": [one.seconds for one in taken]}),
+@cache  # the growth's curve is this too
+def growth_samples(*, quick: bool) -> dict[int, list[Taken]]:
+    """What whole comparisons of ever more runs took, by their number: three times each where it is short."""
+    numbers = (10, 30) if quick else (10, 30, 100, 300, 1000, 2000)
+    with tempfile.TemporaryDirectory(prefix="gradiend-benchmark-") as temporary:
+        folder = Path(temporary, "growing")
+        progress(f"comparing: logging {max(numbers)} runs")
+        uri = log_sets(folder, max(numbers))
+        some = [set(random_set(_SPACE, number).base_global_indices().tolist()) for number in range(_CHECKED)]
+        expected = [[len(a & b) for b in some] for a in some]
+        return {
+            number: _compared(folder, uri, number, expected, repetitions=1 if quick or number >= _MANY else 3)
+            for number in numbers
+        }
+
+
+def _compared(folder: Path, uri: str, number: int, expected: list[list[int]], *, repetitions: int) -> list[Taken]:
+    matrices = [folder / f"{number}-{repetition}.npy" for repetition in range(repetitions)]
+    taken = [_ours(uri, number, STORED, "no", file) for file in matrices]
+    for file in matrices:
+        matrix = np.load(file)
+        require(np.array_equal(matrix[:_CHECKED, :_CHECKED], expected), "the first runs' counts are wrong")
+        require(matrix.shape == (number, number), f"{number} runs should be compared")
+    return taken
+
+
+def _growth(samples: Mapping[int, Sequence[Taken]]) -> list[Row]:
+    return [
+        row
+        for number, taken in samples.items()
+        for row in (
+            Row(
+                f"compare {number:,} runs, k = {STORED:,}, the whole process",
+                "s",
+                {"ours": [one.seconds for one in taken]},
+            ),
             Row("its peak anonymous memory", "GB", {"ours": [one.peak / 1e9 for one in taken]}),
-        ]
-    return rows
+        )
+    ]
 
 
 def _ours(uri: str, number: int, topk: int, log: str, matrix: Path) -> Taken:

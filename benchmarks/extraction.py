@@ -41,8 +41,8 @@ def run(*, quick: bool) -> Outcome:
         one = [extents["decoder.0.linear.weight"]]
         phases: list[dict[str, float]] = []
         rows = [
-            Row(f"rank decoder-weight {what}", "s", _times(checkpoint, _ONE_PART, one, phases)),
-            Row(f"rank all four parts {what}", "s", _times(checkpoint, PARTS, [*extents.values()], [])),
+            Row(f"rank decoder-weight {what}", "s", _times(checkpoint, _ONE_PART, one, phases, quick=quick)),
+            Row(f"rank all four parts {what}", "s", _times(checkpoint, PARTS, [*extents.values()], [], quick=quick)),
         ]
         if memory.is_measurable():
             rows.append(Row("peak anonymous memory of ranking decoder-weight", "GB", _peaks(checkpoint, quick=quick)))
@@ -101,6 +101,8 @@ def _times(
     parts: Sequence[str],
     extents: Sequence[tuple[int, int]],
     phases: list[dict[str, float]],
+    *,
+    quick: bool,
 ) -> dict[str, list[float]]:
     weights = checkpoint / "model.safetensors"
     wanted = sum(size for _, size in extents)
@@ -119,7 +121,7 @@ def _times(
     ours(checkpoint, parts)
     return alternate(
         {"ours": lambda: ours(checkpoint, parts), "limit": lambda: limit(weights, extents), "peer": timed_peer},
-        {"ours": 7, "limit": 7, "peer": 3},
+        {"ours": 7, "limit": 7, "peer": 1 if quick else 3},
         check,
     )
 
@@ -139,7 +141,7 @@ class _Stopwatch:
 
 def _peaks(checkpoint: Path, *, quick: bool) -> dict[str, list[float]]:
     peaks: dict[str, list[float]] = {"ours": [], "peer": []}
-    for _ in range(2 if quick else 3):
+    for _ in range(1 if quick else 3):
         for name, samples in peaks.items():
             progress(f"memory: {name}")
             samples.append(memory.peak_above_baseline("benchmarks.extraction", name, str(checkpoint)) / 1e9)

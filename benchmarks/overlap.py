@@ -19,7 +19,7 @@ from gradiend_mlflow import TopKSet, compute_overlap
 from gradiend_mlflow.measures import VALUES
 
 _SIZES = ((100, 10_000), (1000, 1000), (100, 100_000))
-_QUICK_SIZES = ((100, 10_000), (100, 1000))
+_QUICK_SIZES = ((30, 10_000), (100, 1000))
 _MANY = (2000, 10_000)
 
 # Sets and weights per set at which the growth is measured.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
@@ -37,11 +38,19 @@ def bert_parameters(*, hidden: int = 768, layers: int = 12) -> dict[str, tuple[i
     return shapes
 
 
-def write_checkpoint(directory: Path, shapes: Shapes, *, seed: int) -> dict[str, tuple[int, int]]:
+def write_checkpoint(
+    directory: Path, shapes: Shapes, *, seed: int, only: str | None = None
+) -> dict[str, tuple[int, int]]:
     """Write an unpruned float32 GRADIEND with one latent neuron, as gradiend's `save_pretrained` lays it out.
 
     Its weights are normally distributed, with another scale in each parameter; at no time is more than a
     chunk of them in memory.
+
+    Args:
+        directory: Where to write; made if needed.
+        shapes: The base model's parameters.
+        seed: Of the noise.
+        only: The one tensor that has values; the others are holes in the file, which take no disk and read as zeros.
 
     Returns:
         Where each tensor's bytes lie in model.safetensors, by name: first byte and number of bytes.
@@ -58,9 +67,13 @@ def write_checkpoint(directory: Path, shapes: Shapes, *, seed: int) -> dict[str,
     rng = np.random.default_rng(seed)
     with (directory / "model.safetensors").open("wb") as file:
         extents = _write_header(file, tensors)
-        for shape in tensors.values():
+        for name, shape in tensors.items():
+            if only not in (None, name):
+                file.seek(extents[name][1], os.SEEK_CUR)
+                continue
             for values in _noise(rng, shapes if math.prod(shape) == inputs else {"bias": (1,)}):
                 file.write(values.tobytes())
+        file.truncate()  # where it ends in a hole
     return extents
 
 

@@ -57,12 +57,12 @@ def save_topk(topk_set: TopKSet, path: str | PathLike[str]) -> None:
             pa.array(topk_set.importance),
             flat if width == 1 else pa.FixedSizeListArray.from_arrays(flat, width),
         ],
-        schema=_schema(width).with_metadata(_metadata(topk_set)),
+        schema=_schema(width),
     )
     target = Path(path)
     partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
     try:
-        pq.write_table(table, partial, compression="zstd", use_dictionary=["param"], column_encoding=_encodings(width))
+        _write(partial, table, _encodings(width), _metadata(topk_set))
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
@@ -92,11 +92,12 @@ def parse_topk(data: bytes, *, origin: str, topk: float | None = None) -> TopKSe
         InvalidInputError: If it holds fewer weights than `topk` asks for.
     """
     try:
-        table = pq.ParquetFile(pa.BufferReader(data)).read(use_threads=False)
+        file = pq.ParquetFile(pa.BufferReader(data))
+        table = file.read(use_threads=False)
     except (pa.ArrowException, OSError) as error:
         raise ArtifactError(f"{origin}: not a readable Parquet file; truncated or damaged? ({error})") from error
     try:
-        topk_set = _from_table(table, topk)
+        topk_set = _from_table(table, file.metadata.metadata or {}, topk)
     except (InvalidInputError, ArtifactError) as error:
         raise ArtifactError(f"{origin}: {error}") from error
     return topk_set if topk is None else topk_set.top(topk)
@@ -109,6 +110,15 @@ def installed_version(distribution: str) -> str:
         return version(distribution)
     except PackageNotFoundError:
         return "unknown"
+
+
+def _write(path: Path, table: pa.Table, encodings: dict[str, str], metadata: dict[bytes, bytes]) -> None:
+    with pq.ParquetWriter(
+        path, table.schema, compression="zstd", use_dictionary=["param"], column_encoding=encodings
+    ) as writer:
+        writer.write_table(table)
+        # Not as the table's own: pyarrow writes a table's metadata twice, the second time in base64.
+        writer.add_key_value_metadata(metadata)
 
 
 def _schema(width: int) -> pa.Schema:
@@ -157,8 +167,8 @@ def _metadata(topk_set: TopKSet) -> dict[bytes, bytes]:
     return {SET_KEY: json.dumps(described).encode(), SPACE_KEY: json.dumps(space_described).encode()}
 
 
-def _read_metadata(table: pa.Table, key: bytes) -> bytes:
-    raw: bytes | None = (table.schema.metadata or {}).get(key)
+def _read_metadata(metadata: dict[bytes, bytes], key: bytes) -> bytes:
+    raw = metadata.get(key)
     if raw is None:
         raise ArtifactError(f"not a top-k file: its metadata has no key {key.decode()!r}")
     return raw
@@ -186,10 +196,10 @@ def _space(raw: bytes) -> WeightSpace:
     return space
 
 
-def _from_table(table: pa.Table, topk: float | None) -> TopKSet:
+def _from_table(table: pa.Table, metadata: dict[bytes, bytes], topk: float | None) -> TopKSet:
     """The set in the table, or as much of it as `topk` asks for and is there."""
     try:
-        described = json.loads(_read_metadata(table, SET_KEY))
+        described = json.loads(_read_metadata(metadata, SET_KEY))
         found = described["format_version"]
         if found != FORMAT_VERSION:
             raise ArtifactError(
@@ -202,7 +212,7 @@ def _from_table(table: pa.Table, topk: float | None) -> TopKSet:
         kept = k if topk is None else min(k, resolve_topk(topk, scalars["input_dim"]))
     except (KeyError, TypeError, ValueError, pa.ArrowException) as error:
         raise _damaged(error) from error
-    space = _space(_read_metadata(table, SPACE_KEY))
+    space = _space(_read_metadata(metadata, SPACE_KEY))
     columns = _checked_columns(table, expected)
     if table.num_rows != k or not np.array_equal(columns["rank"], np.arange(1, k + 1)):
         raise ArtifactError(f"its ranks should be 1 to {k} in order; it has {table.num_rows} rows")

@@ -32,6 +32,9 @@ from gradiend_mlflow.weights import DECODER_WEIGHT, ENCODER_WEIGHT, GradiendWeig
 _STEP_AS_STORED = 1 << 19
 _STEP_ADDED = (1 << 15) - 1
 _THREADS = min(8, os.cpu_count() or 1)
+# Inputs to look at before the pass if many are to be kept: what is surely too small is then never collected.
+_SAMPLE = 1 << 16
+_NO_FLOOR = -1.0
 
 
 def rank(weights: GradiendWeights, part: Part, topk: float = DEFAULT_TOPK) -> TopKSet:
@@ -39,28 +42,35 @@ def rank(weights: GradiendWeights, part: Part, topk: float = DEFAULT_TOPK) -> To
     part = check_part(part)
     topk = check_topk(topk)
     k = resolve_topk(topk, weights.input_dim)
-    signed = _signed_values(weights, part)
     try:
-        inputs, importance = _topk(signed, k)
+        ranked = _ranked(weights, _signed_values(weights, part), k)
     except _NotFiniteError:
         raise CheckpointError(
             f"{weights.origin}: {part} holds values that are not finite (NaN or infinite), so it has no ranking; "
             "the training diverged"
         ) from None
-    param_ids, offsets = weights.locate(inputs)
-    # Inputs follow the space's order wherever gradiend wrote the map; sorting makes the ties' rule hold anyhow.
-    order = np.lexsort((weights.space.starts[param_ids] + offsets, -importance))
     return TopKSet(
         part=part,
         topk=topk,
         input_dim=weights.input_dim,
         space=weights.space,
-        param_ids=param_ids[order],
-        offsets=offsets[order],
-        importance=importance[order].astype(np.float32),
-        weights=signed.at(inputs[order]),
         latent_dim=weights.latent_dim,
+        **ranked,
     )
+
+
+def _ranked(weights: GradiendWeights, signed: _SignedValues, k: int) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of the set; apart, so that what they were sorted from is gone when the set copies them."""
+    inputs, importance = _topk(signed, k)
+    param_ids, offsets = weights.locate(inputs)
+    # Inputs follow the space's order wherever gradiend wrote the map; sorting makes the ties' rule hold anyhow.
+    order = np.lexsort((weights.space.starts[param_ids] + offsets, -importance))
+    return {
+        "param_ids": param_ids[order],
+        "offsets": offsets[order],
+        "importance": importance[order].astype(np.float32, copy=False),
+        "weights": signed.at(inputs)[order],  # in the file's order, which is faster to read
+    }
 
 
 _Index = slice | torch.Tensor
@@ -81,9 +91,9 @@ class _SignedValues:
         plain = self.as_stored and self.width == 1
         return _STEP_AS_STORED if plain else max(1, _STEP_ADDED // self.width)
 
-    def importance(self, start: int, stop: int) -> npt.NDArray[Any]:
-        """The importances of inputs `start` to `stop`; shape (stop - start,)."""
-        values = self.take(slice(start, stop)).detach().cpu()
+    def importance(self, start: int, stop: int, stride: int = 1) -> npt.NDArray[Any]:
+        """The importances of inputs `start` to `stop`, or of one in every `stride` of them."""
+        values = self.take(slice(start, stop, stride)).detach().cpu()
         if values.shape[1] > 1:
             return _to_numpy(values.abs().sum(dim=1))
         absolute: npt.NDArray[Any] = np.abs(_to_numpy(values[:, 0]))
@@ -141,9 +151,26 @@ class _NotFiniteError(Exception):
 
 def _topk(values: _SignedValues, k: int) -> tuple[IntArray, npt.NDArray[Any]]:
     """Inputs and importances of the k most important, inputs ascending; of equal ones the first."""
+    inputs, importance = _topk_above(_likely_floor(values, k), values, k)
+    return (inputs, importance) if len(inputs) == k else _topk_above(_NO_FLOOR, values, k)
+
+
+def _likely_floor(values: _SignedValues, k: int) -> float:
+    """A value that, by a sample, somewhat more than k lie above; of few weights that is not worth a look."""
+    if k < values.step // 8:
+        return _NO_FLOOR
+    stride = values.length // _SAMPLE | 1  # odd, so that it does not go down a column of a matrix
+    sample = values.importance(0, values.length, stride)
+    expected = k / stride
+    rank = int(expected + 5 * expected**0.5) + 1  # five standard deviations on the safe side
+    return float(np.partition(sample, -rank)[-rank]) if rank <= len(sample) else _NO_FLOOR
+
+
+def _topk_above(floor: float, values: _SignedValues, k: int) -> tuple[IntArray, npt.NDArray[Any]]:
+    """The k most important of those above the floor, or all of these if they are fewer."""
 
     def of_segment(start: int, stop: int) -> tuple[IntArray, npt.NDArray[Any]]:
-        best = _StreamingTopK(k)
+        best = _StreamingTopK(k, floor)
         for at in range(start, stop, values.step):
             best.push(at, values.importance(at, min(at + values.step, stop)))
         return best.result()
@@ -169,14 +196,14 @@ def _largest(positions: IntArray, values: npt.NDArray[Any], k: int) -> tuple[Int
 
 
 class _StreamingTopK:
-    """The k largest of a stream of values, of equal ones those that came first, in O(k) memory."""
+    """The k largest of a stream of values above a floor, of equal ones those that came first, in O(k) memory."""
 
-    def __init__(self, k: int) -> None:
+    def __init__(self, k: int, floor: float) -> None:
         self._k = k
         self._positions: list[IntArray] = []
         self._values: list[npt.NDArray[Any]] = []
         self._count = 0
-        self._threshold = -1.0  # once k values are kept: the smallest of them
+        self._threshold = floor  # once k values are kept: the smallest of them
 
     def push(self, start: int, values: npt.NDArray[Any]) -> None:
         """Take in the values at positions `start`, `start + 1`, ...; positions must ascend over the calls.
@@ -204,6 +231,8 @@ class _StreamingTopK:
         self._positions, self._values, self._count = [positions], [values], len(values)
 
     def result(self) -> tuple[IntArray, npt.NDArray[Any]]:
-        """Positions, ascending, and values of the k largest, or of all if there are fewer."""
-        self._compact()
-        return self._positions[0], self._values[0]
+        """Positions, ascending, and values of the k largest, or of all above the floor if these are fewer."""
+        if self._positions:
+            self._compact()
+            return self._positions[0], self._values[0]
+        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)

@@ -72,6 +72,14 @@ def test_several_latent_neurons_are_a_list_column(tmp_path: Path) -> None:
     assert np.stack(pd.read_parquet(tmp_path / "set.parquet")["weight"]).shape == (4, 3)
 
 
+def test_its_space_is_written_once(tmp_path: Path) -> None:
+    """The names of many parameters are a tenth of a file; pyarrow would write them into its own schema as well."""
+    space = WeightSpace(tuple(f"encoder.layer.{number}" for number in range(1000)), ((1,),) * 1000)
+    save_topk(TopKSet.from_indices([1], space=space), tmp_path / "set.parquet")
+    metadata = pq.read_metadata(tmp_path / "set.parquet").metadata
+    assert len(metadata[SPACE_KEY]) > 10 * sum(len(value) for key, value in metadata.items() if key != SPACE_KEY)
+
+
 def test_no_partial_file_is_left(tmp_path: Path) -> None:
     """A file appears whole; a folder that is not there is an error and leaves nothing."""
     topk_set = TopKSet.from_indices([1], space=3)
@@ -92,14 +100,19 @@ def _edit(file: Path, **columns: Any) -> None:
         else:
             column = values if isinstance(values, pa.Array) else pa.array(values, table.schema.field(name).type)
             table = table.set_column(index, pa.field(name, column.type), column)
-    pq.write_table(table, file)
+    pq.write_table(table.replace_schema_metadata(_metadata(file)), file)
 
 
 def _edit_metadata(file: Path, key: bytes, **values: Any) -> None:
     table = pq.read_table(file, read_dictionary=["param"])
-    metadata = table.schema.metadata
+    metadata = _metadata(file)
     edited = json.dumps(json.loads(metadata[key]) | values).encode()
     pq.write_table(table.replace_schema_metadata(metadata | {key: edited}), file)
+
+
+def _metadata(file: Path) -> dict[bytes, bytes]:
+    metadata = pq.read_metadata(file).metadata
+    return {key: metadata[key] for key in (SET_KEY, SPACE_KEY)}
 
 
 def _names(*names: str) -> pa.Array:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from gradiend_mlflow import PARTS, CheckpointError, InvalidInputError, MissingPartError, TopKSet
 from gradiend_mlflow import importance as importance_module
+from gradiend_mlflow.weights import open_model
 from tests.checkpoints import Kind, assert_equals_gradiend, gradiends_topk, kinds, make_model, model_of
 
 topks = st.one_of(st.integers(1, 60), st.floats(0.01, 1.0))
@@ -38,6 +39,19 @@ def test_every_part_of_every_checkpoint_equals_gradiends(
             stored = TopKSet.from_checkpoint(folder, part=part, topk=topk)
             assert_equals_gradiend(stored, model, part, topk)
             assert stored == TopKSet.from_model(model, part=part, topk=topk)
+
+
+def test_a_misleading_sample_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where too few weights lie above the floor that a look at some of them suggests, all are ranked again."""
+    monkeypatch.setattr(importance_module, "_STEP_AS_STORED", 1)
+    monkeypatch.setattr(importance_module, "_SAMPLE", 50)
+    model = make_model([("w", (1000,), "all")])
+    with torch.no_grad():
+        model.decoder[0].linear.weight[::21] = 100  # what the sample sees: one input in 21
+    signed = importance_module._signed_values(open_model(model), "decoder-weight")
+    floor = importance_module._likely_floor(signed, 100)
+    assert len(importance_module._topk_above(floor, signed, 100)[0]) < 100
+    assert_equals_gradiend(TopKSet.from_model(model, topk=100), model, "decoder-weight", 100)
 
 
 @given(kind=kinds(), part=st.sampled_from(["encoder-weight", "decoder-weight"]))
