@@ -31,8 +31,9 @@ from gradiend_mlflow.store import Store, now_ms
 logger = logging.getLogger("gradiend_mlflow")
 
 _QUEUE_SIZE = 100_000
-# How long the worker waits for more metrics before it sends those that it has: one request a second, not one a step.
-_GATHER_SECONDS = 1.0
+# How long the worker waits for more before it sends what it has. Each request takes processor time from the training,
+# of the worker, and of a server on the same machine: so there are few, whose metrics are of many steps.
+_GATHER_SECONDS = 5.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 10.0
 _TRIES = 3  # then a record is set aside, if the server answers to others
 _LOOK_SECONDS = 0.05  # how often one who waits looks whether waiting is vain
@@ -62,6 +63,7 @@ class Recorder:
         self._notebook = Notebook(experiment_dir, store, self._delivery)
         self._open: set[str] = set()  # the keys of the runs that have not ended
         self._closing = threading.Event()
+        self._awaited = threading.Event()  # somebody waits for what is queued
         self._hurry = threading.Event()
         self._dropped = 0
         self._taken: deque[Record] = deque()  # from the queue, and not delivered yet
@@ -126,6 +128,7 @@ class Recorder:
         """MLflow's id of a run, once it is there; None if it is not within `timeout` seconds, or waiting is vain."""
         until = time.monotonic() + timeout
         while True:
+            self._awaited.set()
             left = until - time.monotonic()
             found = self._delivery.wait_for(key, max(0.0, min(left, _LOOK_SECONDS)))
             if found is not None or left <= 0 or self._store.stalled:
@@ -182,6 +185,7 @@ class Recorder:
             if not self._is_working():
                 self._settle()
                 return None
+            self._awaited.set()
             if not self._closing.is_set():
                 self._closing.set()
                 with contextlib.suppress(queue.Full):  # then the worker notices the event when it is through
@@ -276,8 +280,9 @@ class Recorder:
     def _next_batch(self) -> list[Record]:
         """At least one record, or word that the end is awaited, and all that came meanwhile."""
         batch = [self._queue.get()]
-        if isinstance(batch[0], LogMetrics):
-            self._closing.wait(_GATHER_SECONDS)
+        if not self._closing.is_set():
+            self._awaited.wait(_GATHER_SECONDS)
+        self._awaited.clear()
         while not self._queue.empty():
             batch.append(self._queue.get())
         return [record for record in batch if record is not None]

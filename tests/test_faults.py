@@ -279,6 +279,7 @@ def test_refused_entry(
     proxy.fault = lambda method, path: 401
     trainer = tracked()
     assert weights(trainer) == untracked
+    gradiend_mlflow.flush()
     first, second = warnings()
     assert "401" in first
     assert f"gradiend-mlflow sync {trainer.experiment_dir}" in second
@@ -397,12 +398,16 @@ def test_a_black_hole_does_not_hold_the_process(
     assert without_values(only(server, request.node.name)) == without_values(undisturbed)
 
 
+@pytest.mark.parametrize("before", ["", "gradiend_mlflow.flush(); "], ids=["unsent", "running"])
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=lambda number: number.name)
 def test_killed_in_the_middle(
-    number: signal.Signals, in_process: Any, server: str, tmp_path: Path, undisturbed: Any, request: Any
+    number: signal.Signals, before: str, in_process: Any, server: str, tmp_path: Path, undisturbed: Any, request: Any
 ) -> None:
     """All that was said until then arrives, and the run is KILLED instead of running for ever."""
-    done = in_process(server, f"os.kill(os.getpid(), {int(number)})")
+    done = in_process(server, f"{before}os.kill(os.getpid(), {int(number)})")
+    assert [MlflowClient(server).get_run(run_id).info.status for run_id in runs_of(server, request.node.name)] == (
+        ["RUNNING"] if before else []
+    )
     assert done.returncode == -number
     frame = sync(tmp_path, progress=False)
     assert frame["result"].tolist() == ["synced"]
