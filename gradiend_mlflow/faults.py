@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 
 _LONGEST = 400
-_DEEPEST = 10
+_MOST = 50
 
 
 def reason_of(error: BaseException) -> str:
@@ -17,19 +18,24 @@ def reason_of(error: BaseException) -> str:
         >>> reason_of(RuntimeError("502: <html><h1>Bad gateway</h1></html>"))
         '502: Bad gateway'
     """
-    system = _system_error(error)
-    if system is not None:
-        return system
+    word = _word_of_the_system(error)
+    if word is not None:
+        return word
     text = " ".join(re.sub(r"<[^<>]*>", " ", str(error)).split())
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 
-def _system_error(error: BaseException) -> str | None:
-    cause: BaseException | None = error
-    for _ in range(_DEEPEST):
-        if cause is None:
-            return None
-        if isinstance(cause, OSError) and cause.errno is not None and cause.strerror:
-            return cause.strerror if cause.filename is None else f"{cause.strerror}: {cause.filename}"
-        cause = cause.__cause__ or cause.__context__
+def _word_of_the_system(error: BaseException) -> str | None:
+    waiting, seen = deque([error]), 0
+    while waiting and seen < _MOST:  # errors may hold each other
+        one, seen = waiting.popleft(), seen + 1
+        if isinstance(one, OSError) and one.errno is not None and one.strerror:
+            return one.strerror if one.filename is None else f"{one.strerror}: {one.filename}"
+        if isinstance(one, TimeoutError):
+            return "no answer in time"
+        if isinstance(one, ConnectionError):  # Python's own, of a server that hangs up
+            return str(one)
+        # urllib3 passes the system's error on as an argument, and raises another.
+        held = (one.__cause__, one.__context__, *one.args)
+        waiting.extend(other for other in held if isinstance(other, BaseException))
     return None

@@ -81,6 +81,13 @@ class Patience:
         return self._passing or _is_lock(error)
 
     @property
+    def told(self) -> str:
+        """What to add to the reason why a request failed: for how long it was made, and what changes that."""
+        if self._deadline is None or not self._passing:
+            return ""
+        return f" (asked for {self._deadline:g} s; {DEADLINE_VARIABLE} changes that)"
+
+    @property
     def answered(self) -> bool:
         """Whether the last request that failed was answered, if only with a fault."""
         return self._answered

@@ -392,7 +392,8 @@ class Store:
                 raise
             except Exception as error:  # MLflow lets through requests', SQLAlchemy's and its plugins' exceptions
                 kind = UnavailableError if self.patience.may_pass(error) else StoreError
-                raise kind(f"could not {what} at MLflow on {self.shown_uri}: {reason_of(error)}") from error
+                reason = f"{reason_of(error)}{self.patience.told}"
+                raise kind(f"could not {what} at MLflow on {self.shown_uri}: {reason}") from error
 
 
 def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
