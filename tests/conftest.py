@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from mlflow import MlflowClient
 
 import gradiend_mlflow
 from benchmarks.server import mlflow_server
+from gradiend_mlflow import pending
 from quickstart import PRONOUNS, build_base_model, pronoun_sentences
 
 MakeTrainer = Callable[..., TextPredictionTrainer]
@@ -69,6 +71,13 @@ def make_trainer(base_model: str, tmp_path: Path) -> MakeTrainer:
     return make
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _quick_collections() -> None:
+    """Every training collects garbage, some a dozen times: what is loaded by now need not be looked through."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated MLflow database without runs: copying it is quicker than making it."""
@@ -111,6 +120,7 @@ def tracking(empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     yield Reader(tracking_uri=uri)
     gradiend_mlflow.autolog(disable=True)
     gradiend_mlflow.flush()
+    pending._pending.clear()  # what a test that failed has left must not fail the next
     while mlflow.active_run():
         mlflow.end_run()
     _forget_mlflow_state()
