@@ -20,6 +20,7 @@ from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
 HEADINGS = ("work", "ours", "peer", "peer / ours", "limit", "ours / limit")
+_BEGUN = time.perf_counter()
 _PACKAGES = ("gradiend", "gradiend-mlflow", "torch", "mlflow", "numpy", "pyarrow", "safetensors")
 
 
@@ -95,8 +96,8 @@ def require(condition: bool, message: str) -> None:
 
 
 def progress(message: str) -> None:
-    """Say on stderr what is going on."""
-    print(f"  {message}", file=sys.stderr, flush=True)
+    """Say on stderr what is going on, and since how many seconds the process lives."""
+    print(f"  {time.perf_counter() - _BEGUN:5.0f} s  {message}", file=sys.stderr, flush=True)
 
 
 def machine() -> dict[str, Any]:

@@ -36,8 +36,8 @@ _numbers = count()
 
 
 def run(*, quick: bool) -> Outcome:
-    """Time steps, trainings (quick: 3 rounds of 20 steps, else 9 of 100) and `sync` of 20,000 steps (quick: 2,000)."""
-    steps, rounds, journaled = (20, 3, 2000) if quick else (100, 9, 20_000)
+    """Time steps, trainings (quick: 2 rounds of 20 steps, else 9 of 100) and `sync` of 20,000 steps (quick: 1,000)."""
+    steps, rounds, journaled = (20, 2, 1000) if quick else (100, 9, 20_000)
     with tempfile.TemporaryDirectory(prefix="gradiend-benchmark-") as folder, mlflow_server(Path(folder)) as uri:
         hook, size = _steps(uri, Path(folder, "hook"))
         trainings, after = _trainings(uri, Path(folder, "train"), steps, rounds)
