@@ -76,6 +76,8 @@ def alternate(
     """
     samples: dict[str, list[float]] = {name: [] for name in contenders}
     rounds = max(repetitions.values())
+    gc.collect()
+    gc.freeze()  # what is there already need not be looked through before every turn
     for number in range(rounds):
         results: dict[str, Any] = {}
         for name, action in contenders.items():
@@ -86,6 +88,7 @@ def alternate(
                 results[name] = action()
                 samples[name].append(time.perf_counter() - start)
         check(results)
+    gc.unfreeze()
     return samples
 
 

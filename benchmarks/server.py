@@ -23,6 +23,7 @@ def mlflow_server(folder: Path) -> Iterator[str]:
     """Run `mlflow server` on the loopback with its database, artifacts and log in `folder`; yields its URL."""
     port = _free_port()
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--workers", f"{os.cpu_count() or 1}"]  # each takes a while to start
     command += ["--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"]
     command += ["--artifacts-destination", str(folder / "artifacts")]
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
