@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Literal
 
 from gradiend_mlflow import tags
 from gradiend_mlflow.finished import Account
+from gradiend_mlflow.limits import as_stored, shortened_param
 from gradiend_mlflow.options import LogOptions
-from gradiend_mlflow.store import MetricPoint, Store, as_stored, shortened_param
+from gradiend_mlflow.store import MetricPoint, Store
 from gradiend_mlflow.training import version_tags
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gradiend_mlflow import tags
 from gradiend_mlflow.errors import StoreError, UnavailableError
+from gradiend_mlflow.limits import is_long_param
 from gradiend_mlflow.parts import PARTS
 from gradiend_mlflow.records import (
     Destination,
@@ -24,7 +25,7 @@ from gradiend_mlflow.records import (
     Told,
     Upload,
 )
-from gradiend_mlflow.store import DEFAULT_EXPERIMENT_ID, Store, is_long_param
+from gradiend_mlflow.store import DEFAULT_EXPERIMENT_ID, Store
 
 logger = logging.getLogger("gradiend_mlflow")
 

@@ -115,8 +115,9 @@ def log_topk(
         CheckpointError: If `source` cannot be read or has none of the parts.
         StoreError: If the run does not exist or MLflow refuses.
     """
+    from gradiend_mlflow.fluent import active_run_id
     from gradiend_mlflow.runs import sets_of
-    from gradiend_mlflow.store import MetricPoint, Store, active_run_id, now_ms
+    from gradiend_mlflow.store import MetricPoint, Store, now_ms
 
     topk, parts = check_topk(topk), check_parts(parts)
     flush()

@@ -23,6 +23,7 @@ from gradiend_mlflow.errors import UnavailableError
 from gradiend_mlflow.finished import Account
 from gradiend_mlflow.notebook import Notebook
 from gradiend_mlflow.options import DEFAULT_DEADLINE, LogOptions
+from gradiend_mlflow.outages import say_it_is_back, say_outage
 from gradiend_mlflow.pending import Unsent
 from gradiend_mlflow.records import Destination, EndRun, LogMetrics, Record, RecordAccount, StartRun
 from gradiend_mlflow.run_writer import RunWriter
@@ -37,10 +38,6 @@ _GATHER_SECONDS = 5.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 10.0
 _TRIES = 3  # then a record is set aside, if the server answers to others
 _LOOK_SECONDS = 0.05  # how often one who waits looks whether waiting is vain
-
-
-_outages: set[str] = set()  # the servers of which it is told that they are not there
-_outages_lock = threading.Lock()
 
 
 class Recorder:
@@ -207,7 +204,7 @@ class Recorder:
 
     def _say_unsent(self, deadline: float) -> None:
         if self._notebook.keeps and self._store.stalled:
-            self._say_outage("It does not answer.")
+            say_outage(self.server, self._notebook.meanwhile, "It does not answer.")
             return
         logger.warning(
             "MLflow on %s has not taken everything within %s s; %d records still wait and are sent in the "
@@ -228,26 +225,6 @@ class Recorder:
                 logger.warning("%d values could not be logged to MLflow on %s", refused, self.server)
             if kept > before[1]:
                 pending.say_unsent([self._notebook.unsent(kept)])
-
-    def _say_outage(self, reason: object) -> None:
-        """Once per server, however many trainings log to it, until it is back."""
-        with _outages_lock:
-            if self.server in _outages:
-                return
-            _outages.add(self.server)
-        logger.warning(
-            "MLflow on %s is not there; the training goes on, and what it says is sent when MLflow answers; %s. %s",
-            self.server,
-            self._notebook.meanwhile,
-            reason,
-        )
-
-    def _say_it_is_back(self) -> None:
-        with _outages_lock:
-            if self.server not in _outages:
-                return
-            _outages.discard(self.server)
-        logger.info("MLflow on %s answers again; what waited is being sent", self.server)
 
     # ---------------------------------------------------------------------------------------------------------- worker
 
@@ -301,12 +278,12 @@ class Recorder:
                     self._delivery.set_aside(record, error)
                     break
                 if attempt >= (_TRIES if self._store.patience.answered else 2):
-                    self._say_outage(error)
+                    say_outage(self.server, self._notebook.meanwhile, error)
             else:
                 break
             self._hurry.wait(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
-        self._say_it_is_back()
+        say_it_is_back(self.server)
 
     def _is_about_this_one(self, attempt: int) -> bool:
         """Whether the server is well, and only answers this record with a fault."""

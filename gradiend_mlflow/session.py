@@ -13,12 +13,13 @@ from typing import Any
 from gradiend_mlflow import tags
 from gradiend_mlflow.directories import TrainingDirectory
 from gradiend_mlflow.finished import Account
+from gradiend_mlflow.fluent import active_run_id, chosen_experiment
 from gradiend_mlflow.options import LogOptions
 from gradiend_mlflow.publish import stage_topk
 from gradiend_mlflow.recorder import Recorder
 from gradiend_mlflow.records import Destination
 from gradiend_mlflow.run_writer import RunWriter
-from gradiend_mlflow.store import Store, active_run_id, chosen_experiment, now_ms
+from gradiend_mlflow.store import Store, now_ms
 from gradiend_mlflow.training import Outcome, version_tags
 
 logger = logging.getLogger("gradiend_mlflow")

@@ -6,10 +6,8 @@ Nothing here touches MLflow's global state: no active run, no `set_tracking_uri`
 from __future__ import annotations
 
 import difflib
-import math
 import re
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,7 +21,6 @@ from typing import Any, TypeVar
 import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Experiment, LoggedModelOutput, Metric, Param, Run, RunStatus, RunTag
-from mlflow.environment_variables import MLFLOW_EXPERIMENT_ID, MLFLOW_EXPERIMENT_NAME
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.store.artifact.http_artifact_repo import HttpArtifactRepository
@@ -34,14 +31,14 @@ from mlflow.utils.rest_utils import augmented_raise_for_status, http_request
 from gradiend_mlflow import tags
 from gradiend_mlflow.errors import StoreError, UnavailableError
 from gradiend_mlflow.faults import reason_of
+from gradiend_mlflow.fluent import is_current
+from gradiend_mlflow.limits import fitting_tags, shortened_param
 from gradiend_mlflow.patience import Patience, deadline_of_reading, shield_random
 from gradiend_mlflow.uris import opening, without_password
 
 DEFAULT_EXPERIMENT_ID = "0"
 _METRICS_PER_BATCH = 1000
 _PARAMS_PER_BATCH = 100
-_PARAM_LENGTH = 6000
-_TAG_LENGTH = 8000
 _RUNS_PER_PAGE = 1000
 _NOT_IN_ARTIFACT_NAMES = re.compile(r"[^A-Za-z0-9._-]")
 _NOT_IN_MODEL_NAMES = re.compile(r"[/:.%\"']")
@@ -52,31 +49,6 @@ T = TypeVar("T")
 def now_ms() -> int:
     """The time in milliseconds since the epoch, as MLflow counts it."""
     return int(time.time() * 1000)
-
-
-def _is_current(tracking_uri: str | None) -> bool:
-    """Whether that is MLflow's current server; None is."""
-    return tracking_uri is None or tracking_uri.rstrip("/") == mlflow.get_tracking_uri().rstrip("/")
-
-
-def active_run_id(tracking_uri: str | None = None) -> str | None:
-    """The id of this thread's active run, if it is on that server (default: MLflow's current one)."""
-    active = mlflow.active_run()
-    return None if active is None or not _is_current(tracking_uri) else str(active.info.run_id)
-
-
-def chosen_experiment(tracking_uri: str | None = None) -> tuple[str | None, str | None]:
-    """The id or the name of the experiment that the user has chosen with MLflow's own means, or neither.
-
-    As `mlflow.set_experiment` or the environment say it; asks no server.
-    """
-    if tracking_uri is not None and tracking_uri != mlflow.get_tracking_uri():
-        return None, None
-    chosen: Any = fluent._active_experiment_id  # noqa: SLF001  # the public ways may ask the server
-    if chosen is not None:
-        return str(chosen), None
-    name = MLFLOW_EXPERIMENT_NAME.get()
-    return (None if name else MLFLOW_EXPERIMENT_ID.get()), name
 
 
 @dataclass(frozen=True)
@@ -149,7 +121,7 @@ class Store:
     def active_experiment_id(self) -> str:
         """The experiment that MLflow's own calls would log to now, or the default one of another server."""
         with self._asking("find the active experiment"):
-            if not _is_current(self.uri):
+            if not is_current(self.uri):
                 return DEFAULT_EXPERIMENT_ID
             return str(fluent._get_experiment_id())  # noqa: SLF001  # what MLflow's own flavors ask
 
@@ -204,7 +176,7 @@ class Store:
         """Start a run and return its id; user and source tags are added as MLflow's own API adds them."""
         with self._asking(f"create the run {name!r}"):
             run = self._client.create_run(
-                experiment_id, run_name=name, tags=resolve_tags(_fitting_tags(run_tags)), start_time=start_time
+                experiment_id, run_name=name, tags=resolve_tags(fitting_tags(run_tags)), start_time=start_time
             )
             return str(run.info.run_id)
 
@@ -268,7 +240,7 @@ class Store:
     def set_tags(self, run_id: str, run_tags: Mapping[str, str]) -> None:
         """Set tags on a run, replacing those of the same names."""
         with self._asking(f"set tags on the run {run_id}"):
-            for batch in _batches(_fitting_tags(run_tags).items(), _PARAMS_PER_BATCH):
+            for batch in _batches(fitting_tags(run_tags).items(), _PARAMS_PER_BATCH):
                 self._client.log_batch(run_id, tags=[RunTag(key, value) for key, value in batch])
 
     def upload(self, run_id: str, file: Path, folder: str | None) -> None:
@@ -400,28 +372,3 @@ def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
     iterator = iter(items)
     while batch := list(islice(iterator, size)):
         yield batch
-
-
-def _shortened(value: str, length: int) -> str:
-    return value if len(value) <= length else value[: length - 1] + "…"
-
-
-def shortened_param(value: str) -> str:
-    """A param's value as MLflow takes it."""
-    return _shortened(value, _PARAM_LENGTH)
-
-
-def is_long_param(value: str) -> bool:
-    """Whether MLflow takes only the beginning of a param's value."""
-    return len(value) > _PARAM_LENGTH
-
-
-def as_stored(value: float) -> float:
-    """A metric's value as MLflow's databases give it back: infinity is the largest number there."""
-    if math.isnan(value):
-        return value
-    return max(-sys.float_info.max, min(sys.float_info.max, value))
-
-
-def _fitting_tags(run_tags: Mapping[str, Any]) -> dict[str, str]:
-    return {key: _shortened(str(value), _TAG_LENGTH) for key, value in run_tags.items()}

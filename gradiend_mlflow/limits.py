@@ -1,0 +1,37 @@
+"""What MLflow's databases take of a param, a tag and a metric."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+_PARAM_LENGTH = 6000
+_TAG_LENGTH = 8000
+
+
+def shortened_param(value: str) -> str:
+    """A param's value as MLflow takes it."""
+    return _shortened(value, _PARAM_LENGTH)
+
+
+def is_long_param(value: str) -> bool:
+    """Whether MLflow takes only the beginning of a param's value."""
+    return len(value) > _PARAM_LENGTH
+
+
+def fitting_tags(run_tags: Mapping[str, Any]) -> dict[str, str]:
+    """Tags as MLflow takes them: text, and cut where it is too long."""
+    return {key: _shortened(str(value), _TAG_LENGTH) for key, value in run_tags.items()}
+
+
+def as_stored(value: float) -> float:
+    """A metric's value as MLflow's databases give it back: infinity is the largest number there."""
+    if math.isnan(value):
+        return value
+    return max(-sys.float_info.max, min(sys.float_info.max, value))
+
+
+def _shortened(value: str, length: int) -> str:
+    return value if len(value) <= length else value[: length - 1] + "…"
