@@ -17,6 +17,7 @@ import pandas as pd
 from gradiend_mlflow.artifact import save_topk
 from gradiend_mlflow.canvas import save
 from gradiend_mlflow.labels import TRAINING_RUN
+from gradiend_mlflow.parts import shown_topk
 from gradiend_mlflow.report import MOST_RUNS, steps_up_to, write_report
 from gradiend_mlflow.runs import COLUMNS
 from gradiend_mlflow.venn import VENN_SIZES
@@ -47,7 +48,7 @@ def write_files(comparison: Comparison, folder: Path) -> None:
 
 def _draw(comparison: Comparison, folder: Path) -> None:
     n = len(comparison.shown.labels)
-    title = f"{comparison.part}, top {comparison.topk}"
+    title = f"{comparison.part}, top {shown_topk(comparison.topk)}"
     save(comparison.plot_heatmap(title=title), folder / "overlap_heatmap")
     if n in VENN_SIZES:
         save(comparison.plot_venn(title=title), folder / "venn")

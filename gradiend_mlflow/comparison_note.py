@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import textwrap
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import pandas as pd
 from gradiend_mlflow.labels import TRAINING_RUN
 from gradiend_mlflow.measures import Value
 from gradiend_mlflow.overlap import Overlap
+from gradiend_mlflow.parts import shown_topk
 
 if TYPE_CHECKING:
     from gradiend_mlflow.comparison import Comparison
@@ -20,7 +22,7 @@ _LISTED_SKIPPED = 20
 _NAMED_RUNS = 3
 _NAME_LENGTH = 60
 _NOTE_LENGTH = 7900  # MLflow's tags hold 8000 characters
-_SHARES = ("intersection", "intersection_frac", "jaccard")  # what two runs share; the others say how they agree
+_SHARES = ("intersection", "intersection_frac")  # what two runs share of their weights; the others say how they agree
 
 
 def summary_of(comparison: Comparison) -> dict[str, float]:
@@ -44,7 +46,7 @@ def summary_of(comparison: Comparison) -> dict[str, float]:
 def name_of_comparison(comparison: Comparison) -> str:
     """Who is compared, the answer, and of what: first what tells comparisons apart, since lists cut names."""
     labels, value = comparison.shown.labels, comparison.value
-    who, details = ", ".join(labels), [f"top {comparison.topk}", comparison.part]
+    who, details = ", ".join(labels), [f"top {shown_topk(comparison.topk)}", comparison.part]
     if len(labels) > _NAMED_RUNS or len(who) > _NAME_LENGTH:
         experiments = list(dict.fromkeys(comparison.runs["experiment"]))
         who = f"{len(labels)} runs"
@@ -56,7 +58,7 @@ def name_of_comparison(comparison: Comparison) -> str:
     if comparison.seed_overlap is not None:
         details.append(f"{comparison.seed_overlap.policy.seed_aggregate} over seeds")
     mean = _shown(value, summary_of(comparison)["overlap/mean"])
-    answer = f" share {mean}" if value in ("intersection", "intersection_frac") else f": {value} {mean}"
+    answer = f" share {mean}" if value in _SHARES else f": {value} {mean}"
     return f"{who}{answer} ({', '.join(details)})"
 
 
@@ -79,19 +81,24 @@ def note_of(comparison: Comparison) -> str:
 def _answer(comparison: Comparison) -> list[str]:
     value, summary = comparison.value, summary_of(comparison)
     mean, low, high = (_shown(value, summary[f"overlap/{key}"]) for key in ("mean", "min", "max"))
-    top = f"their top {comparison.topk} weights"
-    answer = f"Two runs share {mean} of {top} on average"
-    if value not in _SHARES:
-        answer = f"Two runs agree to {mean} in {top} on average"
-    compared = f"{len(comparison.shown.labels)} runs"
+    top = shown_topk(comparison.topk)
+    top = f"their top {top}{' of' if top.endswith('%') else ''} weights"
+    answer = f"share {mean} of {top}" if value in _SHARES else f"agree to {mean} ({value}) in {top}"
+    details: list[str] = [comparison.part, value]
     if comparison.seed_overlap is not None:
-        compared += f", {comparison.seed_overlap.policy.seed_aggregate} over {len(comparison.runs)} seeds"
-    lines = [f"**{answer}** (of {compared}; {comparison.part}; {value}, from {low} to {high})."]
+        details.insert(0, f"{comparison.seed_overlap.policy.seed_aggregate} over {len(comparison.runs)} seeds")
+    if len(comparison.pairs) > 1:
+        answer = f"Two runs {answer} on average"
+        details = [f"of {len(comparison.shown.labels)} runs", *details[:-1], f"{value}, from {low} to {high}"]
+    else:
+        answer = f"The two runs {answer}"
+    line = f"**{answer}** ({'; '.join(details)})."
     if isinstance(comparison.shown, Overlap):
         if "overlap/lift" in summary:
-            lines[0] += f" That is {summary['overlap/lift']:,.3g} times as many shared weights as chance would give."
-        lines[0] += f" {len(comparison.overlap.core):,} of the weights are in all runs."
-    return lines
+            line += f" They share {summary['overlap/lift']:,.3g} times as many weights as chance would give."
+        core = len(comparison.overlap.core)
+        line += f" {core:,} weight{' is' if core == 1 else 's are'} in all runs."
+    return [line]
 
 
 def _skipped_lines(comparison: Comparison) -> list[str]:
@@ -150,6 +157,8 @@ def _row(cells: list[str]) -> str:
 def _cell(column: str, value: Value, number: float) -> str:
     if column in ("intersection", "seed_pairs"):
         return f"{number:,.0f}"
+    if column == "q_value" and number == 0:
+        return f"< {sys.float_info.min:.0e}"
     if column in ("expected", "q_value"):
         return f"{number:.2g}"
     return _shown(value, number)

@@ -94,3 +94,8 @@ def resolve_topk(topk: float, input_dim: int) -> int:
     checked = check_topk(topk)
     wanted = math.ceil(checked * input_dim) if isinstance(checked, float) else checked
     return min(max(wanted, 1), input_dim)
+
+
+def shown_topk(topk: float) -> str:
+    """A number of weights as it counts, and a fraction in percent."""
+    return f"{topk:.4%}".rstrip("0%").rstrip(".") + "%" if isinstance(topk, float) else f"{max(topk, 1)}"

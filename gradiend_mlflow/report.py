@@ -15,6 +15,7 @@ import numpy.typing as npt
 from gradiend_mlflow.arranging import arranged
 from gradiend_mlflow.canvas import VALUE_TITLES
 from gradiend_mlflow.overlap import Overlap
+from gradiend_mlflow.parts import shown_topk
 from gradiend_mlflow.shared import shared_weights
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def report_data(comparison: Comparison) -> dict[str, Any]:
         left_out.append("the slider has fewer positions, because there are many pairs")
     if comparison.seed_overlap is not None:
         left_out.append("each row is a seed; the aggregates are in matrix.csv")
-    asked = _step(overlap, comparison.value, f"as asked: top {comparison.topk}")
+    asked = _step(overlap, comparison.value, f"as asked: top {shown_topk(comparison.topk)}")
     steps = [_step(whole.top(k), comparison.value, f"top {k:,}") for k in ks]
     sizes = overlap.sizes
     place = sum(k < int(sizes.min()) for k in ks)
@@ -73,7 +74,7 @@ def report_data(comparison: Comparison) -> dict[str, Any]:
         steps.pop(place)  # the same
     matrix = np.asarray(overlap.values(comparison.value), dtype=float)
     return {
-        "title": f"{comparison.part}, top {comparison.topk}: {n} runs",
+        "title": f"{comparison.part}, top {shown_topk(comparison.topk)}: {n} runs",
         "labels": list(overlap.labels),
         "runs": list(comparison.runs["run_id"])[:n],
         "value": comparison.value,

@@ -136,6 +136,9 @@ class TestInTheSandbox:
         assert counts == sorted(counts)
         frame.locator("#find").fill("RUN 3")
         assert rows.count() == 4
+        frame.locator("#find").fill("nobody")
+        assert rows.count() == 0
+        frame.get_by_text("No run is called like “nobody”.").wait_for()
 
     def test_the_slider_moves_through_k(self, page: Any, tmp_path: Path) -> None:
         """The numbers follow."""
@@ -167,6 +170,36 @@ class TestInTheSandbox:
         cells = frame.locator("#weights tbody tr").first.locator("td").all_inner_texts()
         assert cells[0] == best["param"]
         assert (int(cells[2]), int(cells[3])) == best["ranks"]
+
+    def test_who_else_holds_a_weight_is_counted_at_the_sliders_k(self, page: Any, tmp_path: Path) -> None:
+        """Not at the one that was asked for."""
+        comparison = comparison_of(6, k=60)
+        frame = self.show(page, comparison, tmp_path)
+        frame.locator("#pairs tbody tr").first.click()
+        heading = frame.locator("#weights h2").inner_text()
+        pair = set(re.findall(r"run \d", heading))
+        for position, k in ((3, 60), (0, 10)):
+            frame.locator("#k").fill(str(position))
+            holders: dict[int, set[str]] = {}
+            for label, topk_set in comparison.sets.items():
+                for key in topk_set.top(k).base_global_indices().tolist():
+                    holders.setdefault(key, set()).add(label)
+            expected = sorted(len(labels) for labels in holders.values() if pair <= labels)
+            cells = frame.locator("#weights tbody tr td:last-child").all_inner_texts()
+            assert sorted(map(int, cells)) == expected
+
+    def test_nothing_is_sent_to_anybody(self, page: Any, tmp_path: Path) -> None:
+        """Plotly by itself offers to upload the chart to its maker's server."""
+        frame = self.show(page, comparison_of(2), tmp_path)
+        frame.locator("#map .modebar-btn").first.wait_for(state="attached")
+        offered = frame.locator("#map .modebar-btn").evaluate_all("all => all.map(one => one.dataset.title)")
+        assert offered == ["Download plot as a PNG", "Zoom", "Pan", "Reset axes"]
+
+    def test_small_numbers_are_numbers(self, page: Any, tmp_path: Path) -> None:
+        """What chance gives a small k is not nothing."""
+        comparison = comparison_of(2, k=1, stored=20)
+        frame = self.show(page, comparison, tmp_path)
+        assert float(frame.locator("#pairs tbody td").nth(4).inner_text()) == pytest.approx(1 / 300, rel=0.05)
 
     def test_names_are_text(self, page: Any, tmp_path: Path) -> None:
         """Whatever a run is called, the page shows it and runs none of it."""
