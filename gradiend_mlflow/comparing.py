@@ -100,7 +100,8 @@ def compare(
         gives it back.
 
     Raises:
-        InvalidInputError: If fewer than two runs can be compared, or an argument is not acceptable.
+        InvalidInputError: If fewer than two runs can be compared, or an argument is not acceptable, or two do not go
+            together.
         SkippedRunsError: If `strict` and a run would be skipped.
         StoreError: If MLflow cannot be reached, or an experiment or a run does not exist.
         SpaceConflictError: If two runs have the same parameter with different shapes.
@@ -112,6 +113,8 @@ def compare(
             comparison.matrix.loc["3SG_3PL", "1SG_1PL"]
     """
     part, topk, value = check_part(part), check_topk(topk), check_value(value)
+    _check_switches(strict=strict, log=log, refresh=refresh, link=link)
+    _check_names(log_to=log_to, run_name=run_name)
     policy = SeedPolicy(seeds, seed_aggregate, dispersion, seed_pairing_mode, seed_group_policy)
     search = Search(experiment_names, experiment_ids, filter_string, search_all_experiments)
     asked = find_runs(runs, search, tracking_uri=tracking_uri)
@@ -159,6 +162,20 @@ def compare(
             comparison, Store(tracking_uri), log_to=log_to, run_name=run_name, refresh=refresh, link=link
         ),
     )
+
+
+def _check_switches(**switches: bool) -> None:
+    for name, value in switches.items():
+        if not isinstance(value, bool):
+            raise InvalidInputError(f"{name} must be True or False; got {value!r}")
+    if switches["link"] and not switches["log"]:
+        raise InvalidInputError("link=True tags the runs with the logged comparison, so it cannot go with log=False")
+
+
+def _check_names(**names: str | None) -> None:
+    for name, value in names.items():
+        if value is not None and not (isinstance(value, str) and value.strip()):
+            raise InvalidInputError(f"{name} must be a name, or None for the default; got {value!r}")
 
 
 def _check_enough(compared: Sequence[str], skipped: Sequence[Skipped], *, strict: bool, searched: str) -> None:

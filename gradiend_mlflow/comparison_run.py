@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 SHARED_EXPERIMENT = "gradiend-comparisons"
 
+_UNFINISHED = "comparison, not finished"
 _LISTED_RUNS = 200  # ids that fit into one tag
 # The UI shows these side by side for several comparisons.
 _IMAGES = {"comparison/heatmap": "overlap_heatmap.png", "comparison/layers": "layers.png"}
@@ -51,14 +52,10 @@ def log_comparison(
 
 
 def _log(comparison: Comparison, store: Store, experiment_id: str, question: str, name: str) -> str:
-    run_tags = {
-        tags.KIND: tags.COMPARISON,
-        tags.PLUGIN_VERSION: installed_version("gradiend-mlflow"),
-        tags.MLFLOW_NOTE: note_of(comparison),
-    }
+    run_tags = {tags.KIND: tags.COMPARISON, tags.PLUGIN_VERSION: installed_version("gradiend-mlflow")}
     if len(comparison.runs) <= _LISTED_RUNS:
         run_tags[tags.SOURCE_RUNS] = json.dumps(list(comparison.runs["run_id"]))
-    run_id = store.create_run(experiment_id, name=name, run_tags=run_tags)
+    run_id = store.create_run(experiment_id, name=_UNFINISHED, run_tags=run_tags)
     try:
         store.log_params(
             run_id,
@@ -77,7 +74,8 @@ def _log(comparison: Comparison, store: Store, experiment_id: str, question: str
             store.upload(run_id, folder, None)
             _log_images(store, run_id, folder)
             digest = hashlib.sha256((folder / FACTS).read_bytes()).hexdigest()
-        # Last: a comparison is found by its question only when it is complete.
+        # Last: only a complete comparison has the answer as its name and description, and is found by its question.
+        store.set_tags(run_id, {tags.MLFLOW_RUN_NAME: name, tags.MLFLOW_NOTE: note_of(comparison)})
         store.set_tags(run_id, {tags.COMPARISON_SHA256: digest, tags.QUESTION: question})
     except BaseException:
         with contextlib.suppress(StoreError):  # the first error is the one to tell

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,11 +15,15 @@ from typing import TYPE_CHECKING
 from gradiend_mlflow import tags
 from gradiend_mlflow.choosing import FINISHED
 from gradiend_mlflow.comparison_files import FORMAT
+from gradiend_mlflow.errors import ArtifactError, StoreError, UnavailableError
+from gradiend_mlflow.reloading import fetch_files
 from gradiend_mlflow.runs import PARALLEL_REQUESTS
 from gradiend_mlflow.store import Store
 
 if TYPE_CHECKING:
     from gradiend_mlflow.comparison import Comparison
+
+logger = logging.getLogger("gradiend_mlflow")
 
 _LINKED = 200  # ids that fit into one tag
 
@@ -55,14 +60,28 @@ def question_of(comparison: Comparison) -> str:
 
 
 def find_answer(store: Store, experiment_id: str, question: str, *, run_name: str | None) -> str | None:
-    """The newest comparison that answers the question already, if one does; of that name, if one is given."""
+    """The newest comparison that answers the question already, if one does; of that name, if one is given.
+
+    One whose files are gone or damaged is no answer, and is warned of.
+    """
     found = store.search(
         [experiment_id],
         f"tags.`{tags.QUESTION}` = '{question}' AND attributes.status = '{FINISHED}'",
         order_by=["attributes.start_time DESC"],
     )
-    ids = [str(run.info.run_id) for run in found if run_name is None or run.info.run_name == run_name]
-    return ids[0] if ids else None
+    for run in found:
+        if run_name is None or run.info.run_name == run_name:
+            try:
+                fetch_files(store, run)
+            except UnavailableError:
+                raise
+            except (ArtifactError, StoreError) as error:
+                logger.warning(
+                    "The comparison %s is logged anew: of the one that is there, %s", run.info.run_id, error
+                )
+            else:
+                return str(run.info.run_id)
+    return None
 
 
 def free_name(store: Store, experiment_id: str, name: str) -> str:

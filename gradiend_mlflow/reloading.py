@@ -9,6 +9,7 @@ import zipfile
 from typing import Any
 
 import pandas as pd
+from mlflow.entities import Run
 
 from gradiend_mlflow import tags
 from gradiend_mlflow.artifact import parse_topk
@@ -49,14 +50,25 @@ def load_comparison(run_id: str, *, tracking_uri: str | None = None) -> Comparis
     run = store.run(run_id)
     if run.data.tags.get(tags.KIND) != tags.COMPARISON:
         raise InvalidInputError(f"the run {run_id} is no comparison")
+    facts, archive = fetch_files(store, run)
+    return _rebuilt(facts, _read_sets(archive, facts["labels"]), run_id)
+
+
+def fetch_files(store: Store, run: Run) -> tuple[dict[str, Any], bytes]:
+    """What a comparison's run keeps to be loaded from: the content of comparison.json, and sets.zip; both verified.
+
+    Raises:
+        InvalidInputError, StoreError, ArtifactError: As `load_comparison`.
+    """
     digest = run.data.tags.get(tags.COMPARISON_SHA256)
     if digest is None:
-        raise InvalidInputError(f"the comparison {run_id} was not completed, or by a version that kept no sets")
+        raise InvalidInputError(
+            f"the comparison {run.info.run_id} was not completed, or by a version that kept no sets"
+        )
     facts = json.loads(_fetched(store, run.info.artifact_uri, FACTS, digest))
     if facts["format"] != FORMAT:
         raise ArtifactError(f"{FACTS} is of the format {facts['format']}; this version reads {FORMAT}")
-    archive = _fetched(store, run.info.artifact_uri, SETS, facts["sets_sha256"])
-    return _rebuilt(facts, _read_sets(archive, facts["labels"]), run_id)
+    return facts, _fetched(store, run.info.artifact_uri, SETS, facts["sets_sha256"])
 
 
 def _fetched(store: Store, artifact_uri: str, name: str, digest: str) -> bytes:

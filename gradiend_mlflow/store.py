@@ -163,8 +163,9 @@ class Store:
         known = self.experiments().values()
         existing = [experiment.name if what == "name" else experiment.experiment_id for experiment in known]
         near = difflib.get_close_matches(key, existing, n=3, cutoff=0.5) or sorted(existing)[:10]
+        some = "" if len(near) == len(existing) else f", among {len(existing)}"
         raise StoreError(
-            f"MLflow at {self.shown_uri} has no experiment of the {what} {key!r}. It has: "
+            f"MLflow at {self.shown_uri} has no experiment of the {what} {key!r}. It has{some}: "
             f"{', '.join(map(repr, near)) or 'none'}"
         )
 

@@ -143,11 +143,34 @@ class TestTheSameQuestion:
             with pytest.raises(StoreError, match="no space"):
                 compare(runs, topk=10)
         (failed,) = comparisons(tracking)
-        assert tracking.get_run(failed).info.status == "FAILED"
+        run = tracking.get_run(failed)
+        assert (run.info.status, run.info.run_name) == ("FAILED", "comparison, not finished")
+        assert "mlflow.note.content" not in run.data.tags
         answered = compare(runs, topk=10).run_id
         assert answered != failed
         tracking.delete_run(answered)
         assert compare(runs, topk=10).run_id not in (failed, answered)
+
+    @pytest.mark.parametrize("name", ["sets.zip", "comparison.json"])
+    @pytest.mark.parametrize("content", [None, b"{}"], ids=["gone", "damaged"])
+    def test_one_whose_files_are_gone_is_no_answer(
+        self,
+        name: str,
+        content: bytes | None,
+        runs: list[str],
+        tracking: MlflowClient,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        """It is said, and logged anew, and then found."""
+        spoilt = compare(runs, topk=10).run_id
+        file = Path(tracking.get_run(spoilt).info.artifact_uri.removeprefix("file://"), name)
+        file.unlink()
+        if content is not None:
+            file.write_bytes(content)
+        anew = compare(runs, topk=10).run_id
+        assert anew != spoilt
+        assert f"The comparison {spoilt} is logged anew" in caplog.text
+        assert compare(runs, topk=10).run_id == anew
 
 
 class TestLinks:
@@ -302,9 +325,59 @@ def test_the_description_links_every_run(runs: list[str], tracking: MlflowClient
     """And says what chance would give."""
     comparison = compare(runs, topk=10)
     note = tracking.get_run(comparison.run_id).data.tags["mlflow.note.content"]
-    assert "times as many shared weights as chance would give" in note
+    assert re.search(r"They share [\d.]+ times as many weights as chance would give", note)
     for run_id in runs:
         assert f"(#/experiments/0/runs/{run_id})" in note.rpartition("Runs: ")[2]
+
+
+@pytest.mark.parametrize(
+    ("asked", "answer"),
+    [
+        (
+            {"topk": 0.1},
+            "**Two runs share 100.0% of their top 10% of weights on average** (of 4 runs; decoder-weight; ",
+        ),
+        (
+            {"value": "jaccard"},
+            "**Two runs agree to 100.0% (jaccard) in their top 10 weights on average** (of 4 runs; ",
+        ),
+        ({"topk": 0, "value": "intersection"}, "**Two runs share 1 of their top 1 weights on average** (of 4 runs; "),
+    ],
+    ids=["fraction", "jaccard", "zero"],
+)
+def test_the_answer_is_a_true_sentence(
+    asked: dict[str, Any], answer: str, runs: list[str], tracking: MlflowClient
+) -> None:
+    """Whatever the measure and the k."""
+    run = tracking.get_run(compare(runs, **{"topk": 10, **asked}).run_id)
+    assert run.data.tags["mlflow.note.content"].startswith(answer)
+    assert f"(top {'10%' if asked.get('topk') == 0.1 else asked.get('topk', 10) or 1}, " in run.info.run_name
+
+
+def test_of_two_runs_there_is_one_number(runs: list[str], tracking: MlflowClient) -> None:
+    """No average, and no range."""
+    note = tracking.get_run(compare(runs[:2], topk=10).run_id).data.tags["mlflow.note.content"]
+    assert note.startswith(
+        "**The two runs share 100.0% of their top 10 weights** (decoder-weight; intersection_frac). "
+        "They share 10.9 times as many weights as chance would give. 10 weights are in all runs."
+    )
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"run_name": ""}, "run_name must be a name, or None for the default; got ''"),
+        ({"log_to": "  "}, "log_to must be a name"),
+        ({"log": "no"}, "log must be True or False; got 'no'"),
+        ({"link": True, "log": False}, "it cannot go with log=False"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_how_to_log_is_checked(asked: dict[str, Any], said: str, runs: list[str], tracking: MlflowClient) -> None:
+    """Before anything is asked of the server."""
+    with pytest.raises(InvalidInputError, match=said):
+        compare(runs, topk=10, **asked)
+    assert comparisons(tracking) == []
 
 
 def test_trainings_are_still_found(runs: list[str]) -> None:
