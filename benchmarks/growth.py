@@ -71,9 +71,15 @@ def outcome(curves: Sequence[Curve], picture: Path) -> Outcome:
 
 
 def slope(sizes: Sequence[float], values: Sequence[float]) -> float:
-    """The exponent with which values grow, over the largest decade: below it, what is constant hides it."""
+    """The exponent with which values grow, over the largest decade: below it, what is constant hides it.
+
+    Where sizes are further apart, over the last two; NaN of one size.
+    """
+    if len(sizes) < 2:  # noqa: PLR2004
+        return float("nan")
     x, y = np.log10(sizes), np.log10(values)
     late = x >= x[-1] - np.log10(_DECADE) - 1e-9
+    late[-2:] = True
     return float(np.polyfit(x[late], y[late], 1)[0])
 
 

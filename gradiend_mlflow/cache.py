@@ -42,18 +42,18 @@ _warning = threading.Lock()
 def open_cache(cache: str | PathLike[str] | None) -> Cache:
     """The cache in a directory, or none for "off"; None means what the environment says, else the user's own.
 
+    "off" may be written in capitals, too.
+
     Raises:
         InvalidInputError: If `cache` is none of these, or the environment's size is not one.
     """
     if not (cache is None or isinstance(cache, (str, PathLike))):
         raise InvalidInputError(f'cache must be a directory, "{OFF}" or None; got {cache!r}')
+    chosen = os.fspath(cache or os.environ.get(DIRECTORY_VARIABLE) or "")
+    if chosen.strip().lower() == OFF:
+        return Cache(None, 0.0)
     capacity = 1e9 * positive_number(SIZE_VARIABLE, default=_DEFAULT_GIGABYTES, unit="gigabytes")
-    chosen = cache or os.environ.get(DIRECTORY_VARIABLE)
-    if chosen == OFF:
-        return Cache(None, capacity)
-    if chosen:
-        return Cache(Path(chosen).expanduser(), capacity)
-    return Cache(_users_folder(), capacity)
+    return Cache(_directory(chosen) if chosen else _users_folder(), capacity)
 
 
 class Cache:
@@ -96,11 +96,13 @@ class Cache:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             partial.write_bytes(data)
-            partial.replace(file)
-            self._written = True
         except OSError as error:
             self._writable = False
             _warn_once(file.parent, error)
+        else:
+            with contextlib.suppress(OSError):  # something else has its name: the others can be kept all the same
+                partial.replace(file)
+                self._written = True
         finally:
             with contextlib.suppress(OSError):
                 partial.unlink(missing_ok=True)
@@ -127,6 +129,13 @@ class Cache:
         return self._folder / f"{digest}.parquet"
 
 
+def _directory(text: str) -> Path:
+    with contextlib.suppress(RuntimeError):  # the home of a user whom nobody knows
+        if "://" not in text and "\0" not in text:
+            return Path(text).expanduser()
+    raise InvalidInputError(f'cache must be a directory on this machine, "{OFF}" or None; got {text!r}')
+
+
 def _users_folder() -> Path | None:
     """The user's own cache directory for this package; None for who has no home."""
     try:
@@ -139,7 +148,8 @@ def _users_folder() -> Path | None:
 def _found(folder: Path, name: re.Pattern[str]) -> list[tuple[float, int, Path]]:
     """When each file of such a name was last used or written, its size, and where it is."""
     with os.scandir(folder) as entries:
-        ours = [(entry.stat(), Path(entry)) for entry in entries if name.fullmatch(entry.name)]
+        files = [entry for entry in entries if name.fullmatch(entry.name) and entry.is_file(follow_symlinks=False)]
+        ours = [(entry.stat(), Path(entry)) for entry in files]
     return [(status.st_mtime, status.st_size, file) for status, file in ours]
 
 

@@ -9,15 +9,29 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gradiend_mlflow.errors import GradiendMLflowError
+from gradiend_mlflow.listing import some_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
+_PRINTED_RUNS = 30  # of which a matrix can be read in a terminal
+_PRINTED_PAIRS = 30
+
 _TRACKING_URI = click.option("--tracking-uri", help="The MLflow server or database; default MLflow's current one.")
 
 
-def _number_or_fraction(text: str) -> float:
-    return int(text) if text.lstrip("+-").isdigit() else float(text)
+class _TopK(click.ParamType):  # type: ignore[type-arg]
+    """A number of weights, or a fraction: 1e3 is a number, 0.5 is none."""
+
+    name = "number or fraction"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            number = float(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a number of weights nor a fraction", param, ctx)
+        whole = number.is_integer() and (number > 1 or "." not in str(value))
+        return int(number) if whole else number
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -32,7 +46,7 @@ def main() -> None:
 @click.option("--experiment-name", help="Where runs go, made if needed; default MLflow's active experiment.")
 @click.option(
     "--topk",
-    type=_number_or_fraction,
+    type=_TopK(),
     metavar="NUMBER",
     default="10000",
     show_default=True,
@@ -122,7 +136,12 @@ def sync_command(path: Path, *, tracking_uri: str | None, quiet: bool) -> None:
 @click.option("--all-experiments", is_flag=True, help="Search every experiment.")
 @click.option("--part", default="decoder-weight", show_default=True, help="Which importance.")
 @click.option(
-    "--topk", type=_number_or_fraction, default="1000", show_default=True, help="How many, or which fraction."
+    "--topk",
+    type=_TopK(),
+    metavar="NUMBER",
+    default="1000",
+    show_default=True,
+    help="How many, or which fraction.",
 )
 @click.option("--value", default="intersection_frac", show_default=True, help="Which measure.")
 @click.option("--labels", help="A column, params.<name> or tags.<name>.")
@@ -135,11 +154,13 @@ def sync_command(path: Path, *, tracking_uri: str | None, quiet: bool) -> None:
 @click.option("--run-name", help="The comparison's name.")
 @click.option("--refresh", is_flag=True, help="Log anew what has been answered before.")
 @click.option("--link", is_flag=True, help="Tag the compared runs with the comparison.")
+@click.option("--cache", help='Where pulled sets are kept, or "off".  [default: the user\'s cache directory]')
 @_TRACKING_URI
 def compare_command(run_ids: tuple[str, ...], *, all_experiments: bool, no_log: bool, **options: Any) -> None:
     """Compare logged runs' top-k weights: print the matrix, log the comparison, print its run id.
 
-    The runs are those of the given ids, or else those that the search finds.
+    The runs are those of the given ids, or else those that the search finds. Of many runs the most overlapping pairs
+    are printed instead.
     """
     from gradiend_mlflow.comparing import compare
 
@@ -153,9 +174,14 @@ def compare_command(run_ids: tuple[str, ...], *, all_experiments: bool, no_log: 
         comparison = compare(list(run_ids) or None, **asked)
     except GradiendMLflowError as error:
         raise click.ClickException(str(error)) from error
-    click.echo(comparison.matrix.to_string(float_format="{:.3f}".format))
-    for run in comparison.skipped:
-        click.echo(f"skipped {run.name} ({run.run_id}): {run.reason}", err=True)
+    if len(comparison.matrix) <= _PRINTED_RUNS:
+        click.echo(comparison.matrix.to_string(float_format="{:.3f}".format))
+    else:
+        pairs = comparison.to_frame()
+        click.echo(f"{len(comparison.matrix)} runs; the first {_PRINTED_PAIRS} of {len(pairs):,} pairs:")
+        click.echo(pairs.head(_PRINTED_PAIRS).to_string(index=False, float_format="{:.3g}".format))
+    for line in some_of([f"skipped {run.name} ({run.run_id}): {run.reason}" for run in comparison.skipped]):
+        click.echo(line, err=True)
     for note in comparison.notes:
         click.echo(note, err=True)
     if comparison.run_id is not None:

@@ -15,6 +15,7 @@ from gradiend_mlflow.comparison_run import log_comparison
 from gradiend_mlflow.errors import InvalidInputError, SkippedRunsError
 from gradiend_mlflow.groups import Groups, groups_of
 from gradiend_mlflow.labels import TRAINING_RUN, Labels, labels_of
+from gradiend_mlflow.listing import counted, some_of
 from gradiend_mlflow.measures import RBO_P, Value, check_value
 from gradiend_mlflow.notes import notes_of
 from gradiend_mlflow.overlap import compute_overlap
@@ -127,9 +128,9 @@ def compare(
     _check_enough(compared, skipped, strict=strict, searched=str(search) if runs is None else "")
     if skipped:
         logger.warning(
-            "%d runs that were asked for are not compared; comparison.skipped says why: %s",
-            len(skipped),
-            ", ".join(run.name for run in skipped),
+            "%s of those asked for not compared; comparison.skipped says why: %s",
+            counted(len(skipped), "run"),
+            ", ".join(some_of([run.name for run in skipped])),
         )
     names = labels_of(pulled.rows, labels)
     frame = _labelled(pulled.rows, names)
@@ -179,7 +180,7 @@ def _check_names(**names: str | None) -> None:
 
 
 def _check_enough(compared: Sequence[str], skipped: Sequence[Skipped], *, strict: bool, searched: str) -> None:
-    reasons = "".join(f"\n  {run.name} ({run.run_id}): {run.reason}" for run in skipped)
+    reasons = "".join(some_of([f"\n  {run.name} ({run.run_id}): {run.reason}" for run in skipped]))
     found = len(compared)
     if strict and skipped:
         raise SkippedRunsError(f"{len(skipped)} of {found + len(skipped)} runs cannot be compared:{reasons}")

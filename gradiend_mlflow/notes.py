@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from gradiend_mlflow.listing import some_of
 from gradiend_mlflow.overlap import Overlap
 from gradiend_mlflow.topk import TopKSet
 
@@ -16,8 +17,8 @@ def notes_of(runs: pd.DataFrame, sets: Mapping[str, TopKSet], overlap: Overlap, 
     base_models = list(dict.fromkeys(str(topk_set.space.base_model) for topk_set in sets.values()))
     if len(base_models) > 1:
         notes.append(
-            f"The base models have {len(base_models)} names: {', '.join(base_models)}. The shapes of their common "
-            "parameters agree, so weights are matched by parameter name and offset."
+            f"The base models have {len(base_models)} names: {', '.join(some_of(base_models))}. The shapes of their "
+            "common parameters agree, so weights are matched by parameter name and offset."
         )
     spaces = {topk_set.space.fingerprint for topk_set in sets.values()}
     if len(spaces) > 1:
@@ -27,15 +28,15 @@ def notes_of(runs: pd.DataFrame, sets: Mapping[str, TopKSet], overlap: Overlap, 
         )
         apart = _without_common_parameter(overlap)
         if apart:
-            notes.append(f"No parameter in common, so nothing to share: {'; '.join(apart)}.")
+            notes.append(f"No parameter in common, so nothing to share: {'; '.join(some_of(apart))}.")
     small = [label for label, topk_set in sets.items() if isinstance(topk, int) and len(topk_set) < topk]
     if small:
-        notes.append(f"Have no {topk:,} inputs, so all that they have are compared: {', '.join(small)}.")
+        notes.append(f"Have no {topk:,} inputs, so all that they have are compared: {', '.join(some_of(small))}.")
     unconverged = [
         label for label, converged in zip(runs["label"], runs["converged"], strict=True) if converged is False
     ]
     if unconverged:
-        notes.append(f"Did not converge: {', '.join(unconverged)}.")
+        notes.append(f"Did not converge: {', '.join(some_of(unconverged))}.")
     return tuple(notes)
 
 

@@ -7,12 +7,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 
 import pandas as pd
 
 from gradiend_mlflow import tags
 from gradiend_mlflow.errors import GradiendMLflowError, InvalidInputError
+from gradiend_mlflow.listing import some_of
 from gradiend_mlflow.pending import flush
 from gradiend_mlflow.store import Store
 
@@ -112,7 +113,7 @@ def get_runs(run_ids: Sequence[str], *, tracking_uri: str | None = None) -> pd.D
         StoreError: If a run does not exist or MLflow cannot be reached; it names all that failed.
         InvalidInputError: If an id comes twice.
     """
-    _check_runs(run_ids)
+    run_ids = _checked(run_ids)
     flush()
     store = Store(tracking_uri)
     with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
@@ -129,12 +130,17 @@ def complete_frame(runs: Sequence[str] | pd.DataFrame, *, tracking_uri: str | No
         InvalidInputError: If `runs` is neither ids nor a frame with the column run_id, or names a run twice.
         StoreError: As for `get_runs`.
     """
-    _check_runs(runs)
-    if not isinstance(runs, pd.DataFrame):
-        return get_runs(runs, tracking_uri=tracking_uri)
-    if set(COLUMNS) <= set(runs.columns):
-        return runs
-    return get_runs(list(runs["run_id"]), tracking_uri=tracking_uri)
+    ids = _checked(runs)
+    return runs if _is_complete(runs) else get_runs(ids, tracking_uri=tracking_uri)
+
+
+def _is_complete(runs: object) -> TypeGuard[pd.DataFrame]:
+    """Whether nothing has to be looked up; in a frame that was read from a CSV file the sets are mere text."""
+    return (
+        isinstance(runs, pd.DataFrame)
+        and set(COLUMNS) <= set(runs.columns)
+        and all(isinstance(sets, Mapping) for sets in runs["sets"])
+    )
 
 
 # ------------------------------------------------------------------------------------------------------------ search
@@ -233,17 +239,20 @@ def sets_of(run_tags: Mapping[str, str]) -> dict[str, dict[str, Any]]:
         return {}
 
 
-def _check_runs(runs: Sequence[str] | pd.DataFrame) -> None:
-    if isinstance(runs, str):
-        raise InvalidInputError(f"runs must be a sequence of run ids or a frame; got the string {runs!r}")
+def _checked(runs: Iterable[str] | pd.DataFrame) -> list[str]:
+    """The ids of these runs."""
+    if isinstance(runs, str) or not isinstance(runs, Iterable):
+        raise InvalidInputError(f"runs must be a sequence of run ids or a frame; got {runs!r}")
     if isinstance(runs, pd.DataFrame):
         if "run_id" not in runs.columns:
             columns = ", ".join(map(str, runs.columns))
             raise InvalidInputError(f"a frame of runs needs the column run_id; it has {columns}")
-        runs = list(runs["run_id"])
-    repeated = [run_id for run_id, count in Counter(runs).items() if count > 1]
+        runs = runs["run_id"]
+    ids = list(runs)
+    repeated = [run_id for run_id, count in Counter(ids).items() if count > 1]
     if repeated:
-        raise InvalidInputError(f"each run may come once; these come more often: {', '.join(repeated)}")
+        raise InvalidInputError(f"each run may come once; these come more often: {', '.join(some_of(repeated))}")
+    return ids
 
 
 def attempt(action: Callable[[], T]) -> T | GradiendMLflowError:
@@ -264,7 +273,7 @@ def successes(run_ids: Sequence[str], results: Sequence[T | GradiendMLflowError]
         else:
             successes[run_id] = result
     if failures:
-        lines = "\n".join(f"  run {run_id}: {error}" for run_id, error in failures.items())
+        lines = "\n".join(some_of([f"  run {run_id}: {error}" for run_id, error in failures.items()]))
         kind = type(next(iter(failures.values())))
         raise kind(f"{len(failures)} of {len(results)} runs {fault}:\n{lines}")
     return successes

@@ -1,0 +1,28 @@
+"""Lists in messages, cut where nobody would read on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+_MOST = 20
+
+
+def some_of(items: Sequence[str], most: int = _MOST) -> list[str]:
+    """The first items, and how many more there are.
+
+    Example:
+        >>> some_of(["a", "b", "c", "d"], most=2)
+        ['a', 'b', 'and 2 more']
+    """
+    rest = len(items) - most
+    return [*items[:most], f"and {rest:,} more"] if rest > 0 else list(items)
+
+
+def counted(number: int, what: str) -> str:
+    """A number of things, in the singular where it is one.
+
+    Example:
+        >>> counted(1, "run"), counted(2000, "run")
+        ('1 run', '2,000 runs')
+    """
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
