@@ -121,7 +121,7 @@ def sync_command(path: Path, *, tracking_uri: str | None, quiet: bool) -> None:
         frame = sync(path, tracking_uri=tracking_uri, progress=not quiet)
     except GradiendMLflowError as error:
         raise click.ClickException(str(error)) from error
-    frame["run_id"] = [", ".join(run_ids) or None for run_ids in frame["run_ids"]]
+    frame["run_id"] = [", ".join(run_ids) for run_ids in frame["run_ids"]]
     if frame.empty and not quiet:
         click.echo("nothing to send")
     _report(frame, quiet=quiet)

@@ -128,8 +128,9 @@ def compare(
     _check_enough(compared, skipped, strict=strict, searched=str(search) if runs is None else "")
     if skipped:
         logger.warning(
-            "%s of those asked for not compared; comparison.skipped says why: %s",
-            counted(len(skipped), "run"),
+            "Of %s that were asked for, %d cannot be compared; comparison.skipped says why: %s",
+            counted(len(asked), "run"),
+            len(skipped),
             ", ".join(some_of([run.name for run in skipped])),
         )
     names = labels_of(pulled.rows, labels)

@@ -135,8 +135,8 @@ def _downloaded(store: Store, cache: Cache, source: _Source) -> bytes:
     digest = hashlib.sha256(data).hexdigest()
     if digest != source.sha256:
         raise ArtifactError(
-            f"{source.path} is not the file that the run named when it was searched: its SHA-256 is {digest[:12]}…, "
-            f"not {source.sha256[:12]}…. Search again, in case it has been logged anew; else it is damaged"
+            f"{source.path} is not the file that was logged: its SHA-256 is {digest[:12]}…, and the run said "
+            f"{source.sha256[:12]}… when it was looked up. If it has been logged anew since, search again"
         )
     cache.write(digest, data)
     return data

@@ -242,7 +242,9 @@ def sets_of(run_tags: Mapping[str, str]) -> dict[str, dict[str, Any]]:
 def _checked(runs: Iterable[str] | pd.DataFrame) -> list[str]:
     """The ids of these runs."""
     if isinstance(runs, str) or not isinstance(runs, Iterable):
-        raise InvalidInputError(f"runs must be a sequence of run ids or a frame; got {runs!r}")
+        raise InvalidInputError(
+            f"runs must be a sequence of run ids or a frame; got the {type(runs).__name__} {runs!r}"
+        )
     if isinstance(runs, pd.DataFrame):
         if "run_id" not in runs.columns:
             columns = ", ".join(map(str, runs.columns))

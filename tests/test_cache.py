@@ -139,7 +139,11 @@ class TestWhere:
         assert len(names(tmp_path / "argument")) == 1
         monkeypatch.setenv("GRADIEND_MLFLOW_CACHE", "off")
         load_topk([run_id], topk=5)
-        assert len(fetched) == 3
+        monkeypatch.setenv("GRADIEND_MLFLOW_CACHE", " OFF ")
+        load_topk([run_id], topk=5)
+        assert len(fetched) == 4
+        assert names(tmp_path) >= {"mine", "argument"}
+        assert not [name for name in names(Path.cwd()) if "off" in name.lower()]
 
     def test_by_default_it_is_the_users_cache_folder(
         self, run_id: str, tmp_path: Path, run_python: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
@@ -173,6 +177,12 @@ class TestWhere:
     def test_what_is_no_folder(self, cache: object) -> None:
         """It says what to pass."""
         with pytest.raises(InvalidInputError, match='must be a directory, "off" or None'):
+            load_topk([], cache=cache)
+
+    @pytest.mark.parametrize("cache", ["s3://bucket/sets", "a\0b", "~nobody-of-that-name/sets"])
+    def test_what_is_no_folder_here(self, cache: str) -> None:
+        """Rather than one of that name in the working directory."""
+        with pytest.raises(InvalidInputError, match="must be a directory on this machine"):
             load_topk([], cache=cache)
 
     @pytest.mark.parametrize("text", ["much", "0", "-1", "nan", "2 GB"])
@@ -215,6 +225,19 @@ class TestSize:
         cache.write(digest_of(b"x" * 100), b"x" * 100)
         cache.trim()
         assert names(folder) == {"thesis.parquet", "more"}
+
+    def test_one_that_cannot_be_kept_holds_up_no_other(self, folder: Path) -> None:
+        """Where something else has its name."""
+        contents = [bytes([number]) * 100 for number in range(3)]
+        digests = [digest_of(content) for content in contents]
+        (folder / f"{digests[0]}.parquet").mkdir()
+        cache = Cache(folder, 150)
+        for digest, content in zip(digests, contents, strict=True):
+            cache.write(digest, content)
+        assert [cache.read(digest) for digest in digests] == [None, *contents[1:]]
+        cache.trim()
+        assert (folder / f"{digests[0]}.parquet").is_dir()
+        assert len(names(folder)) == 2
 
     def test_what_a_killed_process_left_goes(self, folder: Path) -> None:
         """But not what another is writing now."""

@@ -134,7 +134,7 @@ def test_a_deleted_run_is_not_compared(world: World, server: str, caplog: pytest
     finally:
         client.restore_run(gone)
     assert [(run.run_id, run.reason) for run in compared.skipped] == [(gone, "it is DELETED, not FINISHED")]
-    assert "1 runs that were asked for are not compared; comparison.skipped says why: a" in caplog.text
+    assert "Of 4 runs that were asked for, 1 cannot be compared; comparison.skipped says why: a" in caplog.text
     by_number = compare(experiment_ids=int(frame["experiment_id"][0]), topk=10, log=False, tracking_uri=server)
     assert by_number.matrix.index.tolist() == ["a", "b"]
 

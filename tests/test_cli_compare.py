@@ -46,6 +46,30 @@ def test_runs_by_id_and_without_logging(run: Callable[..., Result], server: str)
     assert len(done.stdout.splitlines()) == 3
 
 
+@pytest.mark.parametrize(("text", "k"), [("1e1", 10), ("10", 10), ("10.0", 10), ("0.01", 111)])
+def test_a_number_is_a_number(text: str, k: int, run: Callable[..., Result]) -> None:
+    """However a shell writes it."""
+    done = run("--experiment-name", "pronouns", "--topk", text, "--no-log", "--value", "intersection")
+    assert [int(line.split()[1 + row]) for row, line in enumerate(done.stdout.splitlines()[-3:])] == [k] * 3
+
+
+def test_what_is_no_number(run: Callable[..., Result]) -> None:
+    """It is said by the name of the option."""
+    done = run("--experiment-name", "pronouns", "--topk", "many")
+    assert done.exit_code == 2
+    assert "Invalid value for '--topk': 'many' is neither a number of weights nor a fraction" in done.stderr
+
+
+def test_many_runs_fit_into_a_terminal(run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The most overlapping pairs instead of a matrix that nobody reads."""
+    monkeypatch.setattr("gradiend_mlflow.cli._PRINTED_RUNS", 2)
+    monkeypatch.setattr("gradiend_mlflow.cli._PRINTED_PAIRS", 1)
+    done = run("--experiment-name", "pronouns", "--topk", 10, "--no-log", "--cache", "off")
+    first, *table = done.stdout.splitlines()
+    assert first == "3 runs; the first 1 of 3 pairs:"
+    assert len(table) == 2
+
+
 def test_errors_are_told_without_a_traceback(run: Callable[..., Result]) -> None:
     """As `compare` tells them."""
     done = run("--experiment-name", "nowhere")

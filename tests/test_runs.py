@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import requests
 from mlflow import MlflowClient
@@ -23,6 +24,7 @@ from gradiend_mlflow import (
     save_topk,
     search_runs,
 )
+from gradiend_mlflow.runs import complete_frame
 from gradiend_mlflow.store import Store
 
 
@@ -110,6 +112,18 @@ class TestSearchRuns:
             search_runs(["pronoun"], tracking_uri=server)
         with pytest.raises(StoreError, match="no experiment of the id '999'"):
             search_runs(experiment_ids=["999"], tracking_uri=server)
+
+    def test_runs_in_any_form(self, tracking: MlflowClient, tmp_path: Path) -> None:
+        """A generator of ids, and a frame that was written to a CSV file, which keeps texts only."""
+        ids = [tracking.create_run("0", tags={"gradiend.kind": "training"}).info.run_id for _ in range(2)]
+        for run_id in ids:
+            tag_set(tracking, run_id)
+        frame = search_runs()
+        frame.to_csv(tmp_path / "runs.csv", index=False)
+        for runs in ((run_id for run_id in ids), pd.read_csv(tmp_path / "runs.csv")):
+            assert complete_frame(runs)["sets"].tolist() == frame["sets"].tolist()
+        with pytest.raises(InvalidInputError, match="must be a sequence of run ids or a frame; got the int 5"):
+            complete_frame(5)
 
     def test_bad_questions(self) -> None:
         """Contradictions, unknown kinds, filters that MLflow refuses."""
@@ -201,7 +215,7 @@ class TestLoadTopk:
             load_topk(["a", "b"])
         with pytest.raises(InvalidInputError, match="these come more often: a"):
             load_topk(["a", "a"])
-        with pytest.raises(InvalidInputError, match="got the string 'a'"):
+        with pytest.raises(InvalidInputError, match="got the str 'a'"):
             load_topk("a")
         with pytest.raises(InvalidInputError, match="needs the column run_id"):
             load_topk(search_runs().drop(columns="run_id"))
