@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from gradiend_mlflow import tags
-from gradiend_mlflow.errors import InvalidInputError
+from gradiend_mlflow.errors import InvalidInputError, UnavailableError
 from gradiend_mlflow.labels import TRAINING_RUN, name_of
 from gradiend_mlflow.pulling import pull_sets
 from gradiend_mlflow.runs import attempt, complete_frame, search_runs
@@ -142,8 +142,15 @@ def with_seeds(
 def pull(
     rows: pd.DataFrame, *, part: str, topk: float, cache: str | PathLike[str] | None, tracking_uri: str | None
 ) -> Pulled:
-    """Pull the sets of runs; those that have none that can be used are skipped with the reason."""
+    """Pull the sets of runs; those that have none that can be used are skipped with the reason.
+
+    Raises:
+        UnavailableError: If none could be pulled, and at least one for want of a server.
+    """
     found = pull_sets(rows, part=part, topk=None, cache=cache, tracking_uri=tracking_uri)
+    outage = next((one for one in found if isinstance(one, UnavailableError)), None)
+    if outage is not None and not any(isinstance(one, TopKSet) for one in found):
+        raise outage
     stored, cut, keep, skipped = [], [], [], []
     for index, (whole, (_, row)) in enumerate(zip(found, rows.iterrows(), strict=True)):
         top = attempt(partial(whole.top, topk)) if isinstance(whole, TopKSet) else whole

@@ -92,6 +92,8 @@ class Delivery:
         if not self._warned:
             self._warned = True
             self.reason = str(reason)
+            if self._again:  # who sends a journal says so himself, and no training goes on
+                return
             logger.warning("Logging to MLflow failed; the training goes on. %s", reason)
 
     def _carry_out(self, record: Record) -> None:
@@ -149,6 +151,8 @@ class Delivery:
 
         files = {part: record.directory / f"{part}.parquet" for part in PARTS}
         sets = {part: load_topk_file(file) for part, file in files.items() if file.is_file()}
+        if not sets:
+            raise StoreError(f"the files in {record.directory} are gone")
         with tempfile.TemporaryDirectory(prefix="gradiend-mlflow-") as folder:
             for file in save_picture(sets, Path(folder)):
                 self._store.upload(run_id, file, tags.FIGURES_FOLDER)

@@ -21,6 +21,11 @@ def is_long_param(value: str) -> bool:
     return len(value) > _PARAM_LENGTH
 
 
+def is_long_tag(value: str) -> bool:
+    """Whether MLflow takes only the beginning of a tag's value."""
+    return len(value) > _TAG_LENGTH
+
+
 def fitting_tags(run_tags: Mapping[str, Any]) -> dict[str, str]:
     """Tags as MLflow takes them: text, and cut where it is too long."""
     return {key: _shortened(str(value), _TAG_LENGTH) for key, value in run_tags.items()}

@@ -92,6 +92,8 @@ class Notebook:
         if self._temporary is not None:
             self._temporary.cleanup()
             self._temporary = None
+        if self._delivery.undelivered:
+            self.check()
         journal, self._journal = self._journal, None
         if journal is None:
             return

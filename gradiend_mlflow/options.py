@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from gradiend_mlflow.errors import InvalidInputError
+from gradiend_mlflow.limits import is_long_tag
 from gradiend_mlflow.parts import DEFAULT_TOPK, PARTS, check_parts, check_topk
 
 DEFAULT_DEADLINE = 60.0
@@ -36,6 +37,12 @@ class LogOptions:
     deadline: float = DEFAULT_DEADLINE
 
     def __post_init__(self) -> None:
+        for name in ("experiment_name", "run_name", "tracking_uri"):
+            given = getattr(self, name)
+            if given is not None and not (isinstance(given, str) and given.strip()):
+                raise InvalidInputError(f"{name} must be a text, or None for the default; got {given!r}")
+        if not (self.extra_tags is None or isinstance(self.extra_tags, Mapping)):
+            raise InvalidInputError(f"extra_tags must be a mapping from name to value; got {self.extra_tags!r}")
         object.__setattr__(self, "topk", check_topk(self.topk))
         object.__setattr__(self, "parts", check_parts(self.parts))
         object.__setattr__(self, "extra_tags", dict(self.extra_tags or {}))
@@ -49,6 +56,9 @@ class LogOptions:
             raise InvalidInputError(
                 f"MLflow takes letters, digits and / . _ - : and spaces in a tag's name, up to 250; got {odd}"
             )
+        long = [name for name, value in (self.extra_tags or {}).items() if is_long_tag(str(value))]
+        if long:
+            raise InvalidInputError(f"MLflow takes no tag as long as these of extra_tags: {long}")
         if self.log_models not in (True, False, *get_args(get_args(LogModels)[1])):
             raise InvalidInputError(f'log_models must be True, False or "external"; got {self.log_models!r}')
         if (

@@ -21,6 +21,8 @@ def existing_directory(path: str | PathLike[str], command: str) -> Path:
     Raises:
         InvalidInputError: If it is no directory; names `command`.
     """
+    if not isinstance(path, (str, PathLike)) or not str(path):
+        raise InvalidInputError(f"{command} needs a directory; got {path!r}")
     root = Path(path).absolute()
     if not root.is_dir():
         raise InvalidInputError(f"{command} needs a directory; {root} is {'a file' if root.exists() else 'not there'}")

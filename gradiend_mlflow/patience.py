@@ -52,10 +52,12 @@ class Patience:
     Args:
         deadline: For how many seconds a request is repeated while nothing is answered; None: it is made once, for
             one who repeats by himself.
+        timeout: How many seconds one attempt may take at most; 30 by default, and never more.
     """
 
-    def __init__(self, deadline: float | None) -> None:
+    def __init__(self, deadline: float | None, timeout: float | None = None) -> None:
         self._deadline = deadline
+        self._timeout = min(_TIMEOUT, timeout or _TIMEOUT)
         self._unanswered: float | None = None  # since when nothing has been answered
         self._begun: float | None = None  # when the request under way was made
         self._slowest = 0.0
@@ -114,7 +116,7 @@ class Patience:
 
     def request(self, send: Callable[..., Any], *args: Any, timeout: float | None = None, **kwargs: Any) -> Any:
         """Make a request with `send`, in MLflow's stead."""
-        longest = timeout if timeout and MLFLOW_HTTP_REQUEST_TIMEOUT.is_set() else _TIMEOUT
+        longest = timeout if timeout and MLFLOW_HTTP_REQUEST_TIMEOUT.is_set() else self._timeout
         if self._deadline is None:
             return self._attempt(send, *args, timeout=longest, **kwargs)
         begun, pause = time.monotonic(), _FIRST_PAUSE
@@ -125,8 +127,8 @@ class Patience:
                 raise requests.ConnectTimeout(f"no answer within {self._deadline:g} s ({DEADLINE_VARIABLE})")
             try:
                 response = self._attempt(send, *args, timeout=min(longest, left), **kwargs)
-            except requests.RequestException:
-                if self._left(begun) <= _FIRST_PAUSE:
+            except requests.RequestException as error:
+                if _is_lasting(error) or self._left(begun) <= _FIRST_PAUSE:
                     raise
             else:
                 if response.status_code not in _MAY_PASS or self._left(begun) <= _FIRST_PAUSE:
@@ -145,8 +147,9 @@ class Patience:
         self._allowance = max(_STALLED_SECONDS, 3 * self._slowest) + _size(kwargs.get("data")) / _SLOWEST_UPLOAD
         try:
             response = send(*args, **kwargs)
-        except requests.RequestException:
-            self._fault(begun, answered=False)
+        except requests.RequestException as error:
+            if not _is_lasting(error):
+                self._fault(begun, answered=False)
             raise
         finally:
             self._begun = None
@@ -188,6 +191,11 @@ def shield_random() -> None:
         module = sys.modules.get(name)
         if module is not None and getattr(module, "random", None) is random:
             module.random = random.Random()  # type: ignore[attr-defined]  # noqa: S311  # pauses, not secrets
+
+
+def _is_lasting(error: requests.RequestException) -> bool:
+    """Whether it is the address that is wrong, or a certificate: the next attempt would end alike."""
+    return isinstance(error, (ValueError, requests.exceptions.SSLError))
 
 
 def _is_lock(error: BaseException) -> bool:

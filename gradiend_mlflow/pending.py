@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from gradiend_mlflow.directories import JOURNALS
 from gradiend_mlflow.errors import InvalidInputError
 
 logger = logging.getLogger("gradiend_mlflow")
@@ -55,6 +56,7 @@ class Pending(Protocol):
 
 
 _pending: dict[Pending, None] = {}  # in the order in which they began
+_left: list[Unsent] = []  # by those that have ended: what MLflow did not take, or was not there to take
 
 
 def add(one: Pending) -> None:
@@ -65,6 +67,11 @@ def add(one: Pending) -> None:
 def discard(one: Pending) -> None:
     """It has delivered everything, or cannot."""
     _pending.pop(one, None)
+
+
+def leave(unsent: Unsent) -> None:
+    """It ends, and some of what it had is not delivered."""
+    _left.append(unsent)
 
 
 def flush(deadline: float | None = None) -> bool:
@@ -78,7 +85,8 @@ def flush(deadline: float | None = None) -> bool:
         deadline: For how many seconds to wait at most; default the `deadline` that each training was logged with.
 
     Returns:
-        Whether everything is there.
+        Whether everything is there. It is not if MLflow does not answer in time, or has refused some of it; what a
+        journal keeps counts until `sync` has sent it.
 
     Raises:
         InvalidInputError: If `deadline` is no number of seconds.
@@ -94,7 +102,11 @@ def flush(deadline: float | None = None) -> bool:
         one.wait(max(0.0, begun + (one.deadline if deadline is None else deadline) - time.monotonic()))
         for one in tuple(_pending)
     ]
-    return all(through)
+    return all(through) and not any(_is_missing(unsent) for unsent in tuple(_left))
+
+
+def _is_missing(unsent: Unsent) -> bool:
+    return unsent.kept_in is None or (unsent.kept_in / JOURNALS).exists()
 
 
 def wait_for_earlier(one: Pending) -> None:

@@ -223,8 +223,11 @@ class Recorder:
             before, self._told = self._told, (refused, kept)
             if refused > before[0]:
                 logger.warning("%d values could not be logged to MLflow on %s", refused, self.server)
+                pending.leave(Unsent(refused, self.server, None))
             if kept > before[1]:
-                pending.say_unsent([self._notebook.unsent(kept)])
+                unsent = self._notebook.unsent(kept)
+                pending.say_unsent([unsent])
+                pending.leave(unsent)
 
     # ---------------------------------------------------------------------------------------------------------- worker
 

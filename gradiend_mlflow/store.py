@@ -40,6 +40,7 @@ DEFAULT_EXPERIMENT_ID = "0"
 _METRICS_PER_BATCH = 1000
 _PARAMS_PER_BATCH = 100
 _RUNS_PER_PAGE = 1000
+_OF_A_DELETED_RUN = "Current state is deleted"
 _NOT_IN_ARTIFACT_NAMES = re.compile(r"[^A-Za-z0-9._-]")
 _NOT_IN_MODEL_NAMES = re.compile(r"[/:.%\"']")
 
@@ -68,15 +69,16 @@ class Store:
         tracking_uri: Where it is; default what `mlflow.get_tracking_uri()` says now.
         once: Make each request once, for one who repeats it himself. Default is to repeat one that is not answered
             for as many seconds as the environment's GRADIEND_MLFLOW_DEADLINE says (30).
+        timeout: How many seconds a request may take, 30 at most.
 
     Raises:
         StoreError: From every method, if MLflow refuses or cannot be reached; it names the server. It is an
             `UnavailableError` if the same call may work later.
     """
 
-    def __init__(self, tracking_uri: str | None = None, *, once: bool = False) -> None:
+    def __init__(self, tracking_uri: str | None = None, *, once: bool = False, timeout: float | None = None) -> None:
         self.uri: str = tracking_uri or mlflow.get_tracking_uri()
-        self.patience = Patience(None if once else deadline_of_reading())
+        self.patience = Patience(None if once else deadline_of_reading(), timeout)
 
     @cached_property
     def _client(self) -> MlflowClient:
@@ -150,8 +152,8 @@ class Store:
         return {experiment.experiment_id: experiment for experiment in chosen}
 
     def _experiment(self, what: str, key: str) -> Experiment:
-        get = self._client.get_experiment_by_name if what == "name" else self._client.get_experiment
         with self._asking(f"find the experiment of the {what} {key!r}"):
+            get = self._client.get_experiment_by_name if what == "name" else self._client.get_experiment
             try:
                 found = get(key)
             except MlflowException as error:
@@ -199,7 +201,7 @@ class Store:
         try:
             self._client.log_batch(run_id, metrics=metrics)
         except MlflowException as error:
-            if error.error_code != "INVALID_PARAMETER_VALUE":
+            if error.error_code != "INVALID_PARAMETER_VALUE" or _OF_A_DELETED_RUN in str(error):
                 raise
             if len(points) == 1:
                 return points
@@ -221,7 +223,7 @@ class Store:
                 try:
                     self._client.log_batch(run_id, params=fitting)
                 except MlflowException as error:
-                    if error.error_code != "INVALID_PARAMETER_VALUE":
+                    if error.error_code != "INVALID_PARAMETER_VALUE" or _OF_A_DELETED_RUN in str(error):
                         raise
                     # One changed value rejects its whole batch: find it.
                     refused |= self._log_params_singly(run_id, fitting)

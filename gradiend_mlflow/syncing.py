@@ -15,6 +15,7 @@ from gradiend_mlflow.errors import GradiendMLflowError, StoreError, UnavailableE
 from gradiend_mlflow.journal import Found, find_journals
 from gradiend_mlflow.lines import Line
 from gradiend_mlflow.outcomes import existing_directory, tell_failures
+from gradiend_mlflow.patience import deadline_of_reading
 from gradiend_mlflow.pending import flush
 from gradiend_mlflow.recorder import joined
 from gradiend_mlflow.records import EndRun, Record, SetTags, StartRun
@@ -76,7 +77,9 @@ def sync(
     flush()
     found = find_journals(root)
     shown = tqdm(found, desc="sync", unit="journal", disable=not progress or not found)
-    frame = pd.DataFrame([_sync(journal, tracking_uri) for journal in shown], columns=list(COLUMNS), dtype=object)
+    silent: dict[str, str] = {}
+    rows = [_sync(journal, tracking_uri, silent) for journal in shown]
+    frame = pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
     failures = tell_failures(frame, "could not be sent to MLflow")
     if strict and failures:
         listed = "\n".join(failures)
@@ -84,25 +87,32 @@ def sync(
     return frame
 
 
-def _sync(journal: Found, tracking_uri: str | None) -> Row:
+def _sync(journal: Found, tracking_uri: str | None, silent: dict[str, str]) -> Row:
+    """Send one journal; `silent` are the servers that have not answered, by URI, with the reason."""
     directory = str(journal.experiment_dir)
     with journal.held() as free:
         if not free:
-            return (directory, "busy", (), "its training is still running, or another sync is at it")
+            return (directory, "busy", (), "a training or another sync is at it")
         delivery = None
         try:
-            own = journal.tracking_uri()
-            delivery = Delivery(Store(tracking_uri or own, once=True), again=True)
-            note = _replay(journal, delivery)
+            uri = tracking_uri or journal.tracking_uri()
+            if uri in silent:  # nobody waits for it once for every journal
+                return (directory, "failed", (), silent[uri])
+            deadline = deadline_of_reading()
+            store = Store(uri, once=True, timeout=deadline)
+            delivery = Delivery(store, again=True)
+            note = _replay(journal, delivery, until=time.monotonic() + deadline)
             journal.remove()
         except (GradiendMLflowError, ValueError, OSError) as error:
             logger.debug("%s", journal.folder, exc_info=True)
+            if isinstance(error, UnavailableError) and not store.patience.answered:
+                silent[uri] = str(error)
             return (directory, "failed", _run_ids(delivery), str(error))
         return (directory, "synced", _run_ids(delivery), note)
 
 
-def _replay(journal: Found, delivery: Delivery) -> str | None:
-    """Deliver a journal; returns what is worth knowing.
+def _replay(journal: Found, delivery: Delivery, *, until: float) -> str | None:
+    """Deliver a journal; returns what is worth knowing. Nothing is tried again after `until`, a monotonic time.
 
     Raises:
         StoreError: If some of it could not be delivered.
@@ -111,11 +121,11 @@ def _replay(journal: Found, delivery: Delivery) -> str | None:
     lines = journal.lines()
     while some := list(islice(lines, _TOGETHER)):
         for record in joined(line.record for line in some):
-            _deliver(delivery, record)
+            _deliver(delivery, record, until)
         unended.note(some)
     ends = unended.ends()
     for record in ends:
-        _deliver(delivery, record)
+        _deliver(delivery, record, until)
     if delivery.undelivered or journal.unreadable:
         raise StoreError("; ".join([*journal.unreadable, *([delivery.reason] if delivery.undelivered else [])]))
     notes = []
@@ -128,11 +138,13 @@ def _replay(journal: Found, delivery: Delivery) -> str | None:
     return "; ".join(notes) or None
 
 
-def _deliver(delivery: Delivery, record: Record) -> None:
+def _deliver(delivery: Delivery, record: Record, until: float) -> None:
     for pause in _PAUSES:
         try:
             delivery.deliver(record)
         except UnavailableError:
+            if time.monotonic() > until:
+                raise
             time.sleep(pause)
         else:
             return

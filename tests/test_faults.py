@@ -30,6 +30,7 @@ from mlflow.exceptions import MlflowException
 import gradiend_mlflow
 from gradiend_mlflow import InvalidInputError, StoreError, pending, start_run, sync
 from gradiend_mlflow.directories import JOURNALS
+from gradiend_mlflow.errors import UnavailableError
 from gradiend_mlflow.following import session_of
 from gradiend_mlflow.journal import find_journals
 from gradiend_mlflow.recorder import Recorder
@@ -280,7 +281,7 @@ def test_refused_entry(
     proxy.fault = lambda method, path: 401
     trainer = tracked()
     assert weights(trainer) == untracked
-    gradiend_mlflow.flush()
+    assert not gradiend_mlflow.flush()
     first, second = warnings()
     assert "401" in first
     assert f"gradiend-mlflow sync {trainer.experiment_dir}" in second
@@ -290,7 +291,9 @@ def test_refused_entry(
         assert frame["result"].tolist() == ["failed"]
         assert str(status) in frame["reason"][0]
     proxy.fault = lambda method, path: None
+    assert not gradiend_mlflow.flush(), "it is not there yet"
     assert sync(trainer.experiment_dir, progress=False)["result"].tolist() == ["synced"]
+    assert gradiend_mlflow.flush()
     assert only(server, request.node.name) == undisturbed
     assert sync(trainer.experiment_dir, progress=False).empty
 
@@ -719,6 +722,31 @@ def test_a_reader_hears_of_it_in_time(
         ask(proxy.uri)
     assert time.monotonic() - begun < 10
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("ThreadPoolExecutor")]
+
+
+def test_no_artifact_can_be_had(proxy: Proxy, undisturbed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the server's fault, not the question's."""
+    monkeypatch.setenv("GRADIEND_MLFLOW_DEADLINE", "1")
+    frame = gradiend_mlflow.search_runs(["undisturbed"], tracking_uri=proxy.uri)
+    proxy.fault = lambda method, path: 500 if of_artifacts(method, path) else None
+    with pytest.raises(UnavailableError, match="500"):
+        gradiend_mlflow.compare(frame, topk=10, tracking_uri=proxy.uri)
+
+
+@pytest.mark.parametrize("uri", ["localhost:5741", "htp://localhost", "http://localhost:abc", "http:/localhost:5741"])
+def test_an_address_that_is_none(uri: str) -> None:
+    """It is said at once: asking again would not help."""
+    begun = time.monotonic()
+    with pytest.raises(StoreError, match=re.escape(f"at MLflow on {uri}: ")):
+        gradiend_mlflow.search_runs("x", tracking_uri=uri)
+    assert time.monotonic() - begun < 5
+
+
+def test_a_database_that_is_none(tmp_path: Path) -> None:
+    """Whatever SQLAlchemy calls it."""
+    (tmp_path / "notes.txt").write_text("no database" * 100)
+    with pytest.raises(StoreError, match="file is not a database"):
+        gradiend_mlflow.search_runs("x", tracking_uri=f"sqlite:///{tmp_path / 'notes.txt'}")
 
 
 def test_a_slow_server_is_waited_for(proxy: Proxy, undisturbed: Any, monkeypatch: pytest.MonkeyPatch) -> None:

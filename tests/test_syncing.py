@@ -17,9 +17,9 @@ from mlflow.entities import Run
 from gradiend_mlflow import InvalidInputError, StoreError, sync
 from gradiend_mlflow.cli import main
 from gradiend_mlflow.journal import Journal, find_journals
-from gradiend_mlflow.records import Destination, EndRun, LogMetrics, LogParams, SetTags, StartRun, Upload
+from gradiend_mlflow.records import Destination, EndRun, KnownRun, LogMetrics, LogParams, SetTags, StartRun, Upload
 from gradiend_mlflow.store import MetricPoint
-from tests.proxy import Proxy
+from tests.proxy import HOLE, Proxy
 
 STEPS = 300
 
@@ -196,6 +196,39 @@ def test_two_at_once(server: str, tmp_path: Path) -> None:
         proxy.close()
 
 
+def test_a_server_that_does_not_answer(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is given the time that readers give it, once, however many journals wait."""
+    monkeypatch.setenv("GRADIEND_MLFLOW_DEADLINE", "1")
+    proxy = Proxy(server)
+    try:
+        for name in "abc":
+            write_journal(tmp_path / name, proxy.uri, key=name)
+        proxy.fault = lambda method, path: HOLE
+        frame = sync(tmp_path, progress=False)
+        assert frame["result"].tolist() == ["failed"] * 3
+        assert frame["reason"].str.endswith("no answer in time").all()
+        assert len(proxy.requests) == 1
+    finally:
+        proxy.close()
+    assert len(find_journals(tmp_path)) == 3
+
+
+def test_a_run_that_was_deleted(tracking: MlflowClient, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Its journal is kept, and the reason is that, in one line."""
+    run_id = tracking.create_run("0").info.run_id
+    journal = Journal(tmp_path, tracking.tracking_uri)
+    journal.append(KnownRun("k", run_id, "0"))
+    journal.append(LogMetrics("k", (MetricPoint("m", 1.0, 1000, 1),)))
+    journal.close()
+    tracking.delete_run(run_id)
+    frame = sync(tmp_path, progress=False)
+    assert frame["result"].tolist() == ["failed"]
+    assert "Current state is deleted" in frame["reason"][0]
+    assert [record.getMessage() for record in caplog.records if record.name == "gradiend_mlflow"] == [
+        f"{tmp_path} could not be sent to MLflow: {frame['reason'][0]}"
+    ]
+
+
 def test_the_command(tracking: MlflowClient, tmp_path: Path) -> None:
     """Says what became of each, and fails if one did."""
     write_journal(tmp_path / "a", tracking.tracking_uri)
@@ -204,6 +237,7 @@ def test_the_command(tracking: MlflowClient, tmp_path: Path) -> None:
     assert done.exit_code == 1
     assert f"synced    {tmp_path}/a  ->  run " in done.output
     assert f"failed    {tmp_path}/b" in done.output
+    assert "nan" not in done.output
     check(tracking)
     done = CliRunner().invoke(main, ["sync", str(tmp_path / "a")])
     assert (done.exit_code, done.output) == (0, "nothing to send\n")
@@ -213,3 +247,6 @@ def test_no_directory(tmp_path: Path) -> None:
     """It says what is there instead."""
     with pytest.raises(InvalidInputError, match="not there"):
         sync(tmp_path / "none")
+    for path in ("", None, 5):
+        with pytest.raises(InvalidInputError, match=f"sync needs a directory; got {path!r}"):
+            sync(path)
