@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -9,12 +10,12 @@ import numpy as np
 
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.fonts import drawable
+from gradiend_mlflow.shortening import LONGEST_LABEL, shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-LONGEST_LABEL = 40
 PNG_DPI = 150
 VALUE_TITLES = {
     "intersection": "shared weights",
@@ -70,16 +71,13 @@ def check_overlap(overlap: object, kinds: tuple[type, ...]) -> None:
         )
 
 
-def fitting(label: str, longest: int = LONGEST_LABEL) -> str:
-    """A label in one line that leaves room for the figure: its beginning and its end, which tell it from others.
+def fitting(labels: Iterable[str], longest: int = LONGEST_LABEL) -> list[str]:
+    """Labels in one line each that leave room for the figure, and can still be told apart (`shortened`).
 
     Dollar signs are escaped: between two of them matplotlib would read a formula. Letters that no font has are boxes.
     """
-    line = drawable(" ".join(label.split()))
-    if len(line) > longest:
-        end = longest // 2
-        line = f"{line[: longest - end - 1]}…{line[-end:]}"
-    return line.replace("$", r"\$")
+    lines = [drawable(" ".join(label.split())) for label in labels]
+    return [line.replace("$", r"\$") for line in shortened(lines, longest)]
 
 
 def wrapped(label: str, width: int) -> str:

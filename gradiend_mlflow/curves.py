@@ -93,7 +93,7 @@ def plot_curve(
 
 
 def _names(curve: OverlapCurve, longest: int) -> list[str]:
-    labels = [fitting(label, min(longest, _LONGEST_NAME)) for label in curve.labels]
+    labels = fitting(curve.labels, min(longest, _LONGEST_NAME))
     return [f"{labels[a]} & {labels[b]}" for a, b in zip(*np.triu_indices(len(labels), k=1), strict=True)]
 
 
@@ -102,7 +102,7 @@ def _end(curve: OverlapCurve) -> str:
     least, most = int(curve.sizes.min()), int(curve.sizes.max())
     if curve.ks[-1] < least or least == most:
         return ""
-    smallest = fitting(curve.labels[int(np.argmin(curve.sizes))], 30)
+    smallest = fitting(curve.labels, 30)[int(np.argmin(curve.sizes))]
     return f"(up to the {least:,} of the smallest set, {smallest}; the largest has {most:,})"
 
 

@@ -71,7 +71,7 @@ def plot_heatmap(
         title: A title above the axes.
 
     Returns:
-        The axes. Labels of more than 40 letters lose their middle; more than 80 sets are drawn without labels, and
+        The axes. Labels of more than 40 letters are shortened; more than 80 sets are drawn without labels, and
         so is what would be too small to read in the axes given. Axes in a figure without a layout engine shrink, so
         that all that stands around the cells stays within their part of it.
 
@@ -96,7 +96,8 @@ def plot_heatmap(
     n, rows = len(labels), arrangement.rows
     counts = value == "intersection"
     shown = matrix[np.ix_(rows, rows)] * (100 if percentages and not counts else 1)
-    names, fmt = [_marked(labels[row], converged) for row in rows], _format(shown, whole=percentages or counts)
+    names, fmt = _marked(labels, converged), _format(shown, whole=percentages or counts)
+    names = [names[row] for row in rows]
     around = _Around.of(names, arrangement, correlation)
     axes = ax
     if axes is None:
@@ -230,9 +231,10 @@ def _check_labels(name: str, by_label: Mapping[str, object] | None, labels: Sequ
         raise InvalidInputError(f"{name} names {', '.join(map(repr, unknown))}; the labels are {', '.join(labels)}")
 
 
-def _marked(label: str, converged: Mapping[str, bool | None] | None) -> str:
-    marker = NOT_CONVERGED if converged is not None and converged.get(label) is False else ""
-    return fitting(label) + marker
+def _marked(labels: Sequence[str], converged: Mapping[str, bool | None] | None) -> list[str]:
+    """What the runs are called in the figure, those that did not converge with a dagger."""
+    failed = {label for label, value in (converged or {}).items() if value is False}
+    return [name + NOT_CONVERGED * (label in failed) for label, name in zip(labels, fitting(labels), strict=True)]
 
 
 def _format(shown: npt.NDArray[np.float64], *, whole: bool) -> str:

@@ -73,7 +73,7 @@ def plot_layers(overlap: Overlap, fig: Figure | None = None, *, title: str | Non
     frames = [layer_shares(overlap, "layer"), layer_shares(overlap, "component")]
     n, heights = len(overlap.labels), [max(len(frame), 3) for frame in frames]
     cell = 0.42 if n <= _ANNOTATED_UP_TO else max(6.5 / n, 0.12) if n <= _LABELLED_UP_TO else 6.5 / n
-    below = 0.055 * max(map(len, map(fitting, [*overlap.labels[:_LABELLED_UP_TO], SHARED_BY_TWO])))
+    below = 0.055 * max(map(len, [*fitting(overlap.labels[:_LABELLED_UP_TO]), SHARED_BY_TWO]))
     if fig is None:
         fig = new_figure((max(cell * (n + 2.3) + 2.8, 5.0), min(0.24 * sum(heights), 16) + below + 1.2))
     upper, lower = fig.subplots(2, 1, height_ratios=heights)
@@ -107,8 +107,10 @@ def _draw_shares(axes: Axes, frame: pd.DataFrame, high: float) -> None:
         for (row, column), share in np.ndenumerate(shares):
             write_share(axes, float(middles[column]), row + 0.5, share, high)
     named = range(n + 2) if n <= _LABELLED_UP_TO else range(n, n + 2)
-    names = [fitting(str(frame.columns[column])) for column in named]
-    axes.set_xticks(middles[list(named)], names, rotation=45, ha="right", rotation_mode="anchor")
+    names = [*fitting(frame.columns[:n]), *frame.columns[n:]]
+    axes.set_xticks(
+        middles[list(named)], [names[column] for column in named], rotation=45, ha="right", rotation_mode="anchor"
+    )
     axes.set_yticks(np.arange(rows) + 0.5, list(frame.index) if rows <= _ROWS_LABELLED_UP_TO else [""] * rows)
     axes.tick_params(length=0, labelsize=8)
     axes.invert_yaxis()

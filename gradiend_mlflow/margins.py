@@ -59,7 +59,7 @@ def draw_brackets(
     Returns:
         How far all reaches now, upwards and to the right.
     """
-    names = [fitting(name, 30) for name in brackets]
+    names = fitting(brackets, 30)
     # A name that is wider than its runs would run into the next.
     slanted = any(len(name) * _LETTER > cell * n for name, n in zip(names, brackets.values(), strict=True))
     placed: dict[str, Any] = {"rotation": 45, "ha": "left", "rotation_mode": "anchor"} if slanted else {"ha": "center"}

@@ -77,7 +77,7 @@ def plot_upset(
     shown = _selected(overlap, max_regions, min_sets)
     n, columns = shown.matrix.shape
     with_labels = n <= _LABELLED_UP_TO
-    names = [fitting(label) for label in shown.labels] if with_labels else []
+    names = fitting(shown.labels) if with_labels else []
     width = max(0.36 * columns, 1.6)
     room = width + _LETTER * max(map(len, names), default=0)  # from the dots' left edge to the labels' right one
     note = "\n".join(wrapped(line, int(room / _LETTER)) for line in _remarks(shown))

@@ -34,7 +34,7 @@ def plot_venn(overlap: Overlap, ax: Axes | None = None, *, title: str | None = N
         title: A title above the axes.
 
     Returns:
-        The axes. Long labels are wrapped, and lose their middle beyond 40 letters.
+        The axes. Long labels are wrapped, and shortened beyond 40 letters.
 
     Raises:
         InvalidInputError: If there are fewer than 2 or more than 6 sets.
@@ -53,7 +53,7 @@ def plot_venn(overlap: Overlap, ax: Axes | None = None, *, title: str | None = N
         )
     axes = axes_or_new(ax, VENN_SIZES[n])
     sizes = _region_sizes(overlap)
-    names = [f"{fitting(label)} ({size:,})" for label, size in zip(overlap.labels, overlap.sizes, strict=True)]
+    names = [f"{name} ({size:,})" for name, size in zip(fitting(overlap.labels), overlap.sizes, strict=True)]
     if n <= _CIRCLES_UP_TO:
         _draw_circles(axes, sizes, names)
     else:

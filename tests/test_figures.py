@@ -614,6 +614,17 @@ def test_long_names_lose_their_middle(ax: Axes) -> None:
 
 
 @pytest.mark.parametrize("plot", [plot_heatmap, plot_venn, plot_upset, plot_curve, plot_layers])
+def test_long_names_can_be_told_apart(plot: Any) -> None:
+    """Where beginning and end are the same it is what lies between that is kept."""
+    names = [f"bert-base-cased, 3SG_3PL, learning rate 1e-5, seed {n}, decoder weights only" for n in range(4)]
+    made = plot(compute_overlap({name: TopKSet.from_indices([1, 2 + n], space=9) for n, name in enumerate(names)}))
+    figure = made.figure if isinstance(made, Axes) else made
+    figure.draw_without_rendering()
+    written = " ".join(" ".join(text.get_text().split()) for text in figure.findobj(Text))
+    assert all(f"seed {n}…" in written for n in range(4))
+
+
+@pytest.mark.parametrize("plot", [plot_heatmap, plot_venn, plot_upset, plot_curve, plot_layers])
 def test_labels_are_taken_literally(plot: Any) -> None:
     """Dollar signs make no formula, right or wrong, and a new line no second one."""
     names = ["cost $5 $6", "$\\frac{$\nx"]
