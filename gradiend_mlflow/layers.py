@@ -12,6 +12,7 @@ from gradiend_mlflow.fonts import spell_out
 from gradiend_mlflow.grouping import component_of, layer_of
 from gradiend_mlflow.overlap import Overlap
 from gradiend_mlflow.picture import in_model_order, write_share
+from gradiend_mlflow.room import make_room_in
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -76,18 +77,20 @@ def plot_layers(overlap: Overlap, fig: Figure | None = None, *, title: str | Non
     below = 0.055 * max(map(len, [*fitting(overlap.labels[:_LABELLED_UP_TO]), SHARED_BY_TWO]))
     if fig is None:
         fig = new_figure((max(cell * (n + 2.3) + 2.8, 5.0), min(0.24 * sum(heights), 16) + below + 1.2))
-    upper, lower = fig.subplots(2, 1, height_ratios=heights)
+    grid = fig.add_gridspec(2, 2, height_ratios=heights, width_ratios=(30, 1))
+    upper, lower, beside = (fig.add_subplot(grid[place]) for place in ((0, 0), (1, 0), (slice(None), 1)))
     high = max(100 * float(np.nanmax(frame.to_numpy())) for frame in frames)
     for axes, frame, kind in zip((upper, lower), frames, ("layer", "component"), strict=True):
         _draw_shares(axes, frame, high)
         axes.set_title(f"by {kind}", fontsize=10)
     upper.set_xticks([])
     upper.set_xlabel("")
-    bar = fig.colorbar(upper.collections[0], ax=(upper, lower), shrink=0.8, pad=0.02)
+    bar = fig.colorbar(upper.collections[0], cax=beside)
     bar.set_label("of the set's weights (%)")
     if title:
         fig.suptitle(title)
     spell_out(fig)
+    make_room_in(fig, grid)
     return fig
 
 
