@@ -99,6 +99,19 @@ def _pieces(label: str) -> list[str]:
     return pieces
 
 
+def shade(figure: Any, share: float) -> str:
+    """The color of text, mixed with so much of the figure's background that this share is left: in any style."""
+    import matplotlib as mpl
+    from matplotlib.colors import to_hex, to_rgba
+
+    ground = to_rgba(figure.get_facecolor())
+    if not ground[3]:  # a part of a figure has none
+        ground = to_rgba(mpl.rcParams["axes.facecolor"])
+    ink = to_rgba(mpl.rcParams["text.color"])
+    mixed: Any = tuple(share * a + (1 - share) * b for a, b in zip(ink[:3], ground[:3], strict=True))
+    return to_hex(mixed)
+
+
 def colors(n: int) -> list[Any]:
     """So many colors that can be told apart, up to ten."""
     import matplotlib as mpl

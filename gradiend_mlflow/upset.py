@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from gradiend_mlflow.canvas import check_overlap, fitting, new_figure, wrapped
+from gradiend_mlflow.canvas import check_overlap, fitting, new_figure, shade, wrapped
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.fonts import families, spell_out
 from gradiend_mlflow.overlap import Overlap
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _LABELLED_UP_TO = 60
-_COLOR = "0.15"
-_REST_COLOR = "0.65"
+_INK, _REST, _STRIPE = 0.85, 0.35, 0.05  # how much of the color of text is in them
 _LETTER = 0.067  # inches
 
 
@@ -84,12 +83,12 @@ def plot_upset(
     heading = wrapped(title or "", int((room + 1) / (1.5 * _LETTER)))
     row = 0.26 if n <= 30 else 0.2 if with_labels else 0.06  # noqa: PLR2004
     lines = heading.count("\n"), note.count("\n")
-    marsilea = _marsilea()
+    marsilea, ink, gray = _marsilea(), shade(figure, _INK), shade(figure, _REST)
     board = marsilea.WhiteBoard(
         width=width, height=row * n, margin=(0.35 + 0.2 * lines[0], 0.35, 0.35 + 0.14 * lines[1], 0.35)
     )
-    board.add_layer(marsilea.plotter.MarkerMesh(shown.matrix, color=_COLOR, marker="o", size=min(400 * row**2, 38)))
-    bar_colors = [_COLOR] * (columns - bool(shown.rest)) + [_REST_COLOR] * bool(shown.rest)
+    board.add_layer(marsilea.plotter.MarkerMesh(shown.matrix, color=ink, marker="o", size=min(400 * row**2, 38)))
+    bar_colors = [ink] * (columns - bool(shown.rest)) + [gray] * bool(shown.rest)
     highest = max(shown.counts[: columns - bool(shown.rest)])
     heights = [min(count, 1.15 * highest) for count in shown.counts]
     count_style: dict[str, Any] = {"fontsize": 8} if max(shown.counts) < 1000 else {"fontsize": 8, "rotation": 45}  # noqa: PLR2004
@@ -98,9 +97,7 @@ def plot_upset(
         marsilea.plotter.Numbers(heights, color=bar_colors, props=count_style, **bars), size=1.8, pad=0.08,
         name="regions",
     )  # fmt: skip
-    sizes = marsilea.plotter.Numbers(
-        shown.sizes, color=_REST_COLOR, show_value=with_labels, props={"fontsize": 8}, **bars
-    )
+    sizes = marsilea.plotter.Numbers(shown.sizes, color=gray, show_value=with_labels, props={"fontsize": 8}, **bars)
     board.add_left(sizes, size=1.1, pad=0.1, name="sizes")
     if with_labels:
         board.add_right(marsilea.plotter.Labels(names, fontsize=9, fontfamily=families(*names)), pad=0.1)
@@ -156,19 +153,20 @@ def _remarks(shown: _Shown) -> list[str]:
 def _finish(board: Any, shown: _Shown, row: float, note: str) -> None:
     """Stripes, the lines between dots, and the words that say what is what."""
     main, n = board.get_main_ax(), len(shown.labels)
+    ink, stripe, ground = (shade(main.figure, share) for share in (_INK, _STRIPE, 0.0))
     if n <= _LABELLED_UP_TO:
         for index in range(0, n, 2):
-            main.axhspan(index, index + 1, color="0.95", zorder=0)
+            main.axhspan(index, index + 1, color=stripe, zorder=0)
     for column, held in enumerate(shown.matrix.T):
         rows = np.flatnonzero(held)
         if len(rows) > 1:
             width = 1.5 if row > 0.1 else 0.8  # noqa: PLR2004
-            main.vlines(column + 0.5, rows[0] + 0.5, rows[-1] + 0.5, color=_COLOR, linewidth=width)
+            main.vlines(column + 0.5, rows[0] + 0.5, rows[-1] + 0.5, color=ink, linewidth=width)
     if shown.rest:
         bars = board.get_ax("regions")
         bars.texts[-1].set_text(f"{shown.counts[-1]:,}")
         if bars.patches[-1].get_height() < shown.counts[-1]:
-            bars.patches[-1].set(hatch="////", edgecolor="white")
+            bars.patches[-1].set(hatch="////", edgecolor=ground)
     main.annotate(note, (0, 0), (0, -8), "axes fraction", "offset points", va="top", fontsize=8)
     for name, word in (("regions", "weights in exactly\nthese sets"), ("sizes", "weights per set")):
         axes = board.get_ax(name)

@@ -117,6 +117,7 @@ def _draw_circles(axes: Axes, sizes: dict[str, int], names: list[str]) -> None:
 
 def _draw_shapes(axes: Axes, sizes: dict[str, int], names: list[str], width: float) -> None:
     """Ellipses or triangles, and a legend for a figure of so many inches."""
+    import matplotlib as mpl
     from venn import draw_venn, generate_colors
 
     n = len(names)
@@ -130,6 +131,8 @@ def _draw_shapes(axes: Axes, sizes: dict[str, int], names: list[str], width: flo
         legend_loc=None,
         ax=axes,
     )
+    for text in axes.texts:
+        text.set_color(mpl.rcParams["text.color"])  # black is the package's, in any style
     # The package draws every number of shapes into the same frame; four ellipses fill the upper part of it.
     drawn = axes.dataLim.padded(0.02)
     axes.set(xlim=drawn.intervalx, ylim=drawn.intervaly)
