@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ class _Shown:
     counts: list[int]
     rest: int  # regions that are summed in a last bar
     sets_left_out: int
+    alone: int = 0  # weights of one set that are left out without having been asked to
 
 
 def plot_upset(
@@ -38,7 +40,7 @@ def plot_upset(
     fig: Figure | None = None,
     *,
     max_regions: int = 20,
-    min_sets: int = 1,
+    min_sets: int | None = None,
     title: str | None = None,
 ) -> Figure:
     """Draw which weights any number of sets share: a bar per combination of sets, the largest first.
@@ -49,17 +51,20 @@ def plot_upset(
     Args:
         overlap: The overlap of any number of sets.
         fig: A figure to draw into, whose size is set to fit; default a new one, which pyplot does not know.
-        max_regions: How many combinations have a bar of their own; the weights of the others are summed in a last,
-            lighter bar, which is hatched and cut off if it is higher than the others.
-        min_sets: Leave out what fewer sets hold; 2 shows shared weights only.
+        max_regions: How many combinations have a bar of their own, at most; the weights of the others are summed in a
+            last, lighter bar, which is hatched and cut off if it is higher than the others. There are fewer where the
+            sets in them would be more than the 60 that can be named.
+        min_sets: Leave out what fewer sets hold; 2 shows shared weights only. Default 1 if every combination has its
+            bar, else 2 if any weights are shared: of many sets, what each holds alone would take all the bars.
         title: A title above the figure.
 
     Returns:
-        The figure. Sets that are in none of the combinations shown have no row; a line below says how many.
+        The figure. Sets that are in none of the combinations shown have no row; a line below says how many, and
+        how many weights a default of 2 leaves out. More than 60 sets have rows without names, which it says too.
 
     Raises:
-        InvalidInputError: If `max_regions` is not at least 1, no weight is in `min_sets` sets, or `fig` is a part of
-            a figure (SubFigure), which has no size of its own.
+        InvalidInputError: If `max_regions` is not at least 1, no weight is in `min_sets` sets, or `fig` has axes
+            already or is a part of a figure (SubFigure), which has no size of its own.
 
     Example:
         >>> from gradiend_mlflow import TopKSet, compute_overlap
@@ -69,7 +74,7 @@ def plot_upset(
         ['2', '1', '1']
     """
     check_overlap(overlap, (Overlap,))
-    for name, number in (("max_regions", max_regions), ("min_sets", min_sets)):
+    for name, number in (("max_regions", max_regions), ("min_sets", 1 if min_sets is None else min_sets)):
         if not isinstance(number, int) or isinstance(number, bool) or number < 1:
             raise InvalidInputError(f"{name} must be an int of at least 1; got {number!r}")
     figure = _resizable(new_figure((6, 4)) if fig is None else fig)
@@ -119,32 +124,60 @@ def _resizable(fig: Figure) -> Figure:
             "plot_upset sets the size of its figure to what bars and labels need, so fig must be a Figure, not a part "
             f"of one; got {type(fig).__name__}"
         )
+    if fig.axes:
+        raise InvalidInputError(
+            "plot_upset fills its whole figure, and fig has axes already: give it a new one, or fig.clear() before"
+        )
     if not hasattr(fig.canvas, "get_renderer"):
         FigureCanvasAgg(fig)
     fig.set_layout_engine("none")
     return fig
 
 
-def _selected(overlap: Overlap, max_regions: int, min_sets: int) -> _Shown:
-    regions = [(members, size) for members, size in overlap.regions.items() if len(members) >= min_sets]
+def _selected(overlap: Overlap, max_regions: int, min_sets: int | None) -> _Shown:
+    regions, alone = (
+        [(members, size) for members, size in overlap.regions.items() if len(members) >= (min_sets or 1)],
+        0,
+    )
+    shared = [(members, size) for members, size in regions if len(members) > 1]
+    if min_sets is None and shared and len(regions) > max_regions + 1:
+        alone = sum(size for members, size in regions if len(members) == 1)
+        regions = shared
     if not regions:
         raise InvalidInputError(f"no weight is in {min_sets} of the {len(overlap.labels)} sets")
     # A last bar for a single region would say less than the region itself.
     split = len(regions) if len(regions) <= max_regions + 1 else max_regions
+    split = _nameable([members for members, _ in regions[:split]]) or split
     own, rest = regions[:split], regions[split:]
     member = {label: any(label in members for members, _ in own) for label in overlap.labels}
     labels = [label for label in overlap.labels if member[label]]
     sizes = dict(zip(overlap.labels, overlap.sizes.tolist(), strict=True))
     matrix = np.array([[label in members for members, _ in own] + [False] * bool(rest) for label in labels])
     counts = [size for _, size in own] + ([sum(size for _, size in rest)] if rest else [])
-    return _Shown(labels, [sizes[label] for label in labels], matrix, counts, len(rest), len(member) - len(labels))
+    return _Shown(
+        labels, [sizes[label] for label in labels], matrix, counts, len(rest), len(member) - len(labels), alone
+    )
+
+
+def _nameable(regions: Sequence[Collection[str]]) -> int:
+    """How many of the regions, from the first on, have no more sets together than can be named."""
+    together: set[str] = set()
+    for number, members in enumerate(regions):
+        together |= set(members)
+        if len(together) > _LABELLED_UP_TO:
+            return number
+    return len(regions)
 
 
 def _remarks(shown: _Shown) -> list[str]:
     """What the figure leaves out, a line each."""
-    said = [f"{len(shown.labels)} sets"] if len(shown.labels) > _LABELLED_UP_TO else []
+    n, said = len(shown.labels), []
+    if n > _LABELLED_UP_TO:
+        said.append(f"{n} sets, a row each in their order, are too many to be named: overlap.regions names them")
     if shown.rest:
         said.append(f"last bar: {shown.rest:,} other combinations")
+    if shown.alone:
+        said.append(f"weights of one set alone, not shown: {shown.alone:,}")
     if shown.sets_left_out:
         said.append(f"sets in none of these combinations: {shown.sets_left_out}")
     return said

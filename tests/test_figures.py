@@ -377,6 +377,36 @@ class TestUpSet:
         assert plot_upset(family(EXTREMES["contained"]), figure, title="T") is figure
         assert figure.axes[1].get_title() == "T"
 
+    def test_what_is_shared_comes_first_among_many(self) -> None:
+        """Else what each holds alone takes all the bars; its weights are counted below, unless it is asked for."""
+        sets = {f"run {i}": TopKSet.from_indices([*range(20 * i, 20 * i + 20), 999 + i // 2], space=1100)
+                for i in range(30)}  # fmt: skip
+        overlap = compute_overlap(sets)
+        figure = plot_upset(overlap)
+        bars, names, _ = self.read(figure)
+        assert bars == ["1"] * 15
+        assert len(names) == 30
+        assert texts(figure.axes[0]) == ["weights of one set alone, not shown: 600"]
+        assert self.read(plot_upset(overlap, min_sets=1))[0] == ["20"] * 20 + ["215"]
+
+    def test_rows_have_names(self) -> None:
+        """Where it takes fewer bars too; where even that is not enough the figure says so."""
+        sets = {f"run {i}": TopKSet.from_indices([99], space=100) for i in range(200)}
+        (said,) = texts(plot_upset(compute_overlap(sets)).axes[0])
+        assert said.replace("\n", " ").startswith("200 sets, a row each in their order, are too many to be named")
+        apart = compute_overlap({f"run {i}": TopKSet.from_indices([i // 7], space=100) for i in range(200)})
+        bars, names, _ = self.read(plot_upset(apart))
+        assert len(names) == 60
+        assert len(bars) == 9 + 1
+
+    def test_a_figure_that_is_in_use_is_refused(self) -> None:
+        """Both would lie over each other."""
+        figure = plot_upset(family(EXTREMES["contained"]))
+        with pytest.raises(InvalidInputError, match=r"has axes already: give it a new one, or fig.clear\(\)"):
+            plot_upset(family(EXTREMES["contained"]), figure)
+        figure.clear()
+        plot_upset(family(EXTREMES["contained"]), figure)
+
     def test_a_part_of_a_figure_is_refused(self) -> None:
         """It has no size that could be set."""
         with pytest.raises(InvalidInputError, match="fig must be a Figure, not a part of one; got SubFigure"):
