@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -60,8 +61,8 @@ def plot_layers(overlap: Overlap, fig: Figure | None = None, *, title: str | Non
 
     Returns:
         The figure, with layers above and components below: a column per set, in percent of its weights, then those of
-        at least two sets, and of all. A row stands for gradiend's name of it; "other" is what is in no
-        layer, or of no known kind. Beyond 80 sets columns have no labels.
+        at least two sets, and of all, with their number. A row stands for gradiend's name of it; "other" is what
+        is in no layer, or of no known kind. Beyond 80 sets columns have no labels.
 
     Example:
         >>> from gradiend_mlflow import TopKSet, WeightSpace, compute_overlap
@@ -74,14 +75,15 @@ def plot_layers(overlap: Overlap, fig: Figure | None = None, *, title: str | Non
     frames = [layer_shares(overlap, "layer"), layer_shares(overlap, "component")]
     n, heights = len(overlap.labels), [max(len(frame), 3) for frame in frames]
     cell = 0.42 if n <= _ANNOTATED_UP_TO else max(6.5 / n, 0.12) if n <= _LABELLED_UP_TO else 6.5 / n
-    below = 0.055 * max(map(len, [*fitting(overlap.labels[:_LABELLED_UP_TO]), SHARED_BY_TWO]))
+    below = 0.055 * max(map(len, [*fitting(overlap.labels[:_LABELLED_UP_TO]), f"{SHARED_BY_TWO}: 10,000 weights"]))
     if fig is None:
         fig = new_figure((max(cell * (n + 2.3) + 2.8, 5.0), min(0.24 * sum(heights), 16) + below + 1.2))
     grid = fig.add_gridspec(2, 2, height_ratios=heights, width_ratios=(30, 1))
     upper, lower, beside = (fig.add_subplot(grid[place]) for place in ((0, 0), (1, 0), (slice(None), 1)))
     high = max(100 * float(np.nanmax(frame.to_numpy())) for frame in frames)
+    shared = [int((overlap.presence > 1).sum()), int((overlap.presence == n).sum())]
     for axes, frame, kind in zip((upper, lower), frames, ("layer", "component"), strict=True):
-        _draw_shares(axes, frame, high)
+        _draw_shares(axes, frame, high, shared)
         axes.set_title(f"by {kind}", fontsize=10)
     upper.set_xticks([])
     upper.set_xlabel("")
@@ -94,7 +96,8 @@ def plot_layers(overlap: Overlap, fig: Figure | None = None, *, title: str | Non
     return fig
 
 
-def _draw_shares(axes: Axes, frame: pd.DataFrame, high: float) -> None:
+def _draw_shares(axes: Axes, frame: pd.DataFrame, high: float, shared: Sequence[int]) -> None:
+    """Cells in percent; `shared` are the numbers of weights that the last two columns are percents of."""
     n, rows = frame.shape[1] - 2, len(frame)
     # What is shared stands apart, and stays visible beside 200 sets.
     wide = max(1.0, 0.04 * n)
@@ -110,7 +113,9 @@ def _draw_shares(axes: Axes, frame: pd.DataFrame, high: float) -> None:
         for (row, column), share in np.ndenumerate(shares):
             write_share(axes, float(middles[column]), row + 0.5, share, high)
     named = range(n + 2) if n <= _LABELLED_UP_TO else range(n, n + 2)
-    names = [*fitting(frame.columns[:n]), *frame.columns[n:]]
+    counts = [f"{count:,} weight" + "s" * (count != 1) for count in shared]
+    together = [f"{name}: {count}" for name, count in zip(frame.columns[n:], counts, strict=True)]
+    names = [*fitting(frame.columns[:n]), *together]
     axes.set_xticks(
         middles[list(named)], [names[column] for column in named], rotation=45, ha="right", rotation_mode="anchor"
     )

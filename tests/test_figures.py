@@ -512,14 +512,16 @@ class TestLayers:
             assert texts(axes) == expected
             assert ticks(axes)[1] == list(frame.index)
         assert ticks(upper)[0] == []
-        assert ticks(lower)[0] == ["a", "b", "c", "in ≥ 2 runs", "in all runs"]
+        shared = [int((overlap.presence >= least).sum()) for least in (2, 3)]
+        said = [f"{count} weight" if count == 1 else f"{count} weights" for count in shared]
+        assert ticks(lower)[0] == ["a", "b", "c", f"in ≥ 2 runs: {said[0]}", f"in all runs: {said[1]}"]
         assert ("-" in texts(upper)) is (name in ("disjoint", "nothing in all"))
 
     def test_many_sets(self) -> None:
         """Without numbers and names, but for what is shared."""
         upper, lower = plot_layers(overlap_of(90)).axes[:2]
         assert texts(upper) == texts(lower) == []
-        assert ticks(lower)[0] == ["in ≥ 2 runs", "in all runs"]
+        assert ticks(lower)[0] == ["in ≥ 2 runs: 50 weights", "in all runs: 0 weights"]
 
     @pytest.mark.parametrize("n", [2, 6, 12, 30, 80, 200])
     def test_its_width_fits_a_page(self, n: int) -> None:
