@@ -71,6 +71,40 @@ def check_overlap(overlap: object, kinds: tuple[type, ...]) -> None:
         )
 
 
+def check_place(title: object, *, ax: object = None, fig: object = None) -> None:
+    """Refuse what nothing can be drawn into, and what is no title.
+
+    Raises:
+        InvalidInputError: If `ax` are no axes, `fig` is no figure or part of one, or `title` is no string.
+    """
+    from matplotlib.axes import Axes
+    from matplotlib.figure import FigureBase
+
+    for name, given, kind in (("ax", ax, Axes), ("fig", fig, FigureBase)):
+        if given is not None and not isinstance(given, kind):
+            what = "axes of matplotlib" if name == "ax" else "a figure of matplotlib"
+            raise InvalidInputError(f"{name} must be {what}; got {type(given).__name__}")
+    if title is not None and not isinstance(title, str):
+        raise InvalidInputError(f"title must be a string; got {type(title).__name__}")
+
+
+def colormap(name: object) -> Any:
+    """The colormap of a name, or itself.
+
+    Raises:
+        InvalidInputError: If there is none.
+    """
+    import matplotlib as mpl
+
+    try:
+        return mpl.colormaps.get_cmap(name)  # type: ignore[arg-type]
+    except (ValueError, TypeError):
+        raise InvalidInputError(
+            f"cmap must be a colormap of matplotlib, such as 'viridis', 'magma' or 'Blues'; got {name!r}. All "
+            "of them: list(matplotlib.colormaps)"
+        ) from None
+
+
 def fitting(labels: Iterable[str], longest: int = LONGEST_LABEL) -> list[str]:
     """Labels in one line each that leave room for the figure, and can still be told apart (`shortened`).
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from gradiend_mlflow.canvas import VALUE_TITLES, axes_or_new, colors, fitting, shade, wrapped
+from gradiend_mlflow.canvas import VALUE_TITLES, axes_or_new, check_place, colors, fitting, shade, wrapped
 from gradiend_mlflow.curve import OverlapCurve
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.fonts import spell_out
@@ -59,6 +59,7 @@ def plot_curve(
         >>> axes.lines[0].get_ydata().round(1).tolist(), axes.get_ylabel()
         ([100.0, 66.7], 'shared weights / smaller set (%)')
     """
+    check_place(title, ax=ax)
     if isinstance(curve, Overlap):
         curve = curve.overlap_curve()
     if not isinstance(curve, OverlapCurve):

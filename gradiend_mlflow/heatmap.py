@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from gradiend_mlflow.arranging import Arrangement, Order, arranged
-from gradiend_mlflow.canvas import VALUE_TITLES, check_overlap, fitting, new_figure
+from gradiend_mlflow.canvas import VALUE_TITLES, check_overlap, check_place, colormap, fitting, new_figure
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.fonts import spell_out
 from gradiend_mlflow.margins import EMPTY_COLOR, draw_brackets, draw_color_bar, draw_side_bar, draw_tree
@@ -76,8 +77,8 @@ def plot_heatmap(
         that all that stands around the cells stays within their part of it.
 
     Raises:
-        InvalidInputError: If `value`, `order` or `scale` is not acceptable, two orders are given, or `groups` names
-            what is no label or a label twice.
+        InvalidInputError: If `value`, `order` or `scale` is not acceptable, two orders are given, `groups` names what
+            is no label or a label twice, or another argument is of the wrong type.
 
     Example:
         >>> from gradiend_mlflow import TopKSet, compute_overlap
@@ -86,11 +87,13 @@ def plot_heatmap(
         ['100', '67', '67', '100']
     """
     check_overlap(overlap, (Overlap, SeedOverlap))
+    check_place(title, ax=ax)
     check_value(value)
     if not isinstance(annot, bool):
         check_choice("annot", annot, ("auto",))
     for name, by_label in (("correlation", correlation), ("converged", converged)):
         _check_labels(name, by_label, overlap.labels)
+    _check_numbers("correlation", correlation or {})
     labels, matrix = overlap.labels, np.asarray(overlap.values(value), dtype=float)
     arrangement = arranged(labels, matrix, order, groups, cluster=cluster)
     n, rows = len(labels), arrangement.rows
@@ -188,7 +191,6 @@ class _Sizes:
 
 
 def _draw_cells(axes: Axes, shown: npt.NDArray[np.float64], sizes: _Sizes, *, norm: Any, cmap: str, fmt: str) -> None:
-    import matplotlib as mpl
     import seaborn as sns
 
     n = len(shown)
@@ -198,7 +200,7 @@ def _draw_cells(axes: Axes, shown: npt.NDArray[np.float64], sizes: _Sizes, *, no
         annot=sizes.numbers is not None,
         fmt=fmt,
         annot_kws={"fontsize": sizes.numbers},
-        cmap=mpl.colormaps.get_cmap(cmap).with_extremes(bad=EMPTY_COLOR),
+        cmap=colormap(cmap).with_extremes(bad=EMPTY_COLOR),
         norm=norm,
         square=True,
         linewidths=0.5 if n <= ANNOTATED_UP_TO else 0,
@@ -231,6 +233,16 @@ def _check_labels(name: str, by_label: Mapping[str, object] | None, labels: Sequ
         raise InvalidInputError(f"{name} names {', '.join(map(repr, unknown))}; the labels are {', '.join(labels)}")
 
 
+def _check_numbers(name: str, by_label: Mapping[str, object]) -> None:
+    for label, number in by_label.items():
+        if not _is_number(number):
+            raise InvalidInputError(f"{name} must be numbers; got {number!r} for {label!r}")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (Real, np.number)) and not isinstance(value, (bool, np.bool_))
+
+
 def _marked(labels: Sequence[str], converged: Mapping[str, bool | None] | None) -> list[str]:
     """What the runs are called in the figure, those that did not converge with a dagger."""
     failed = {label for label, value in (converged or {}).items() if value is False}
@@ -259,6 +271,6 @@ def _norm(shown: npt.NDArray[np.float64], value: Value, scale: Scale, gamma: flo
     if scale == "log":
         positive = shown[shown > 0]
         return LogNorm(min(float(positive.min(initial=high)), high / 10), high)  # 0 has no place on it
-    if scale == "power" and not gamma > 0:
-        raise InvalidInputError(f"scale_gamma must be greater than 0; got {gamma!r}")
+    if scale == "power" and not (_is_number(gamma) and gamma > 0):
+        raise InvalidInputError(f"scale_gamma must be a number greater than 0; got {gamma!r}")
     return PowerNorm(0.5 if scale == "sqrt" else gamma, low, high)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from gradiend_mlflow.canvas import check_overlap, fitting, new_figure
+from gradiend_mlflow.canvas import check_overlap, check_place, fitting, new_figure
 from gradiend_mlflow.fonts import spell_out
 from gradiend_mlflow.grouping import component_of, layer_of
 from gradiend_mlflow.overlap import Overlap
@@ -72,6 +72,7 @@ def plot_layers(overlap: Overlap, fig: Figure | None = None, *, title: str | Non
         ['50', '0', '0', '0', '50', '100', '100', '100']
     """
     check_overlap(overlap, (Overlap,))
+    check_place(title, fig=fig)
     frames = [layer_shares(overlap, "layer"), layer_shares(overlap, "component")]
     n, heights = len(overlap.labels), [max(len(frame), 3) for frame in frames]
     cell = 0.42 if n <= _ANNOTATED_UP_TO else max(6.5 / n, 0.12) if n <= _LABELLED_UP_TO else 6.5 / n

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from gradiend_mlflow.canvas import check_overlap, fitting, new_figure, shade, wrapped
+from gradiend_mlflow.canvas import check_overlap, check_place, fitting, new_figure, shade, wrapped
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.fonts import families, spell_out
 from gradiend_mlflow.overlap import Overlap
@@ -74,6 +74,7 @@ def plot_upset(
         ['2', '1', '1']
     """
     check_overlap(overlap, (Overlap,))
+    check_place(title, fig=fig)
     for name, number in (("max_regions", max_regions), ("min_sets", 1 if min_sets is None else min_sets)):
         if not isinstance(number, int) or isinstance(number, bool) or number < 1:
             raise InvalidInputError(f"{name} must be an int of at least 1; got {number!r}")

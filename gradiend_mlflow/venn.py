@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from gradiend_mlflow.canvas import axes_or_new, check_overlap, colors, fitting, wrapped
+from gradiend_mlflow.canvas import axes_or_new, check_overlap, check_place, colors, fitting, wrapped
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.fonts import spell_out
 from gradiend_mlflow.overlap import Overlap
@@ -51,6 +51,7 @@ def plot_venn(overlap: Overlap, ax: Axes | None = None, *, title: str | None = N
         ['1', '1', '2', 'a\n(3)', 'b\n(3)']
     """
     check_overlap(overlap, (Overlap,))
+    check_place(title, ax=ax)
     n = len(overlap.labels)
     if n not in VENN_SIZES:
         raise InvalidInputError(

@@ -232,6 +232,10 @@ class TestArrangement:
             ({"scale": "cubic"}, "scale must be one of"),
             ({"scale": "power", "scale_gamma": 0}, "greater than 0"),
             ({"annot": "some"}, "annot must be"),
+            ({"scale": "power", "scale_gamma": "x"}, "scale_gamma must be a number greater than 0; got 'x'"),
+            ({"order": 5}, "order must be a name of one or all labels; got int"),
+            ({"correlation": {"a": "abc"}}, "correlation must be numbers; got 'abc' for 'a'"),
+            ({"cmap": "nope"}, "such as 'viridis', .* got 'nope'"),
         ],
     )
     def test_bad_options(self, options: dict[str, Any], match: str, ax: Axes) -> None:
@@ -681,6 +685,16 @@ def test_labels_are_taken_literally(plot: Any) -> None:
     figure.savefig(io.BytesIO())
     written = " ".join(text.get_text() for text in figure.findobj(Text))
     assert r"cost \$5 \$6" in written
+
+
+@pytest.mark.parametrize("plot", [plot_heatmap, plot_venn, plot_upset, plot_curve, plot_layers])
+def test_places_and_titles_that_are_none(plot: Any) -> None:
+    """Are refused by name."""
+    place = "fig" if plot in (plot_upset, plot_layers) else "ax"
+    with pytest.raises(InvalidInputError, match=f"{place} must be .* of matplotlib; got str"):
+        plot(family(EXTREMES["contained"]), "x")
+    with pytest.raises(InvalidInputError, match="title must be a string; got int"):
+        plot(family(EXTREMES["contained"]), title=5)
 
 
 @pytest.mark.parametrize("option", ["correlation", "converged"])
