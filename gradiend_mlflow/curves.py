@@ -83,6 +83,10 @@ def plot_curve(
         axes.set_xlabel(f"{axes.get_xlabel()}\n{wrapped(end, max(int(slot_size(axes)[0] / _LETTER * 0.5), 20))}")
     axes.set_ylabel(VALUE_TITLES[value] + ("" if value == "intersection" else " (%)"))
     axes.margins(x=0.02)
+    if len(curve.ks) == 1:
+        axes.set_xlim(curve.ks[0] / 2, curve.ks[0] * 2)
+    if not pairs.any():  # else what chance would give, however little, is all that is seen
+        axes.set_ylim(0, max(1.0, 1.05 * float(expected.max())))
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color=shade(axes.figure, 0.08))
     axes.set_axisbelow(True)

@@ -197,8 +197,8 @@ def _draw_cells(axes: Axes, shown: npt.NDArray[np.float64], sizes: _Sizes, *, no
     sns.heatmap(
         shown,
         ax=axes,
-        annot=sizes.numbers is not None,
-        fmt=fmt,
+        annot=None if sizes.numbers is None else np.vectorize(lambda number: _written(number, fmt))(shown),
+        fmt="",
         annot_kws={"fontsize": sizes.numbers},
         cmap=colormap(cmap).with_extremes(bad=EMPTY_COLOR),
         norm=norm,
@@ -211,10 +211,19 @@ def _draw_cells(axes: Axes, shown: npt.NDArray[np.float64], sizes: _Sizes, *, no
     axes.collections[0].set_rasterized(n > LABELLED_UP_TO)  # else a PDF of 200 runs draws 40,000 squares
 
 
+def _written(number: float, fmt: str) -> str:
+    """A cell's number; little is told from nothing."""
+    if fmt == ".0f" and 0 < abs(number) < 0.5:  # noqa: PLR2004  # what rounds to 0
+        return "<1" if number > 0 else ">-1"
+    return format(number, fmt)
+
+
 def _name_runs(axes: Axes, names: Sequence[str], sizes: _Sizes) -> None:
     axes.tick_params(axis="both", length=0, labelsize=sizes.names)
     if sizes.names is None:
         axes.set(xlabel=f"{len(names)} runs", ylabel=f"{len(names)} runs")
+        if failed := sum(name.endswith(NOT_CONVERGED) for name in names):
+            axes.set_xlabel(f"{len(names)} runs, of which {failed} did not converge")
         return
     middles = np.arange(len(names)) + 0.5
     axes.set_xticks(middles, names, rotation=45, ha="right", rotation_mode="anchor")

@@ -315,6 +315,19 @@ class TestArrangement:
                                       for n, s in (("a", 1), ("b", 500))}), ax)  # fmt: skip
         assert texts(ax) == ["100.0", "0.5", "0.5", "100.0"]
 
+    def test_little_is_not_nothing(self, ax: Axes) -> None:
+        """Beside larger shares 0.4 % is "<1"; 0 is 0."""
+        sets = {"a": [*range(250)], "b": [0, *range(300, 549)], "c": [*range(200), *range(600, 650)]}
+        plot_heatmap(compute_overlap({n: TopKSet.from_indices(x, space=999) for n, x in sets.items()}), ax)
+        assert texts(ax) == ["100", "<1", "80", "<1", "100", "<1", "80", "<1", "100"]
+        ax = plot_heatmap(family(([0, 1], [1, 2], [3, 4])))
+        assert texts(ax) == ["100", "50", "0", "50", "100", "0", "0", "0", "100"]
+
+    def test_runs_without_names_that_did_not_converge(self) -> None:
+        """Are counted."""
+        ax = plot_heatmap(overlap_of(90), converged={"run 1": False, "run 7": False, "run 8": True})
+        assert ax.get_xlabel() == "90 runs, of which 2 did not converge"
+
 
 class TestUpSet:
     """`plot_upset`."""
@@ -482,6 +495,13 @@ class TestCurve:
         pixels = {tuple(color) for color in np.asarray(figure.canvas.buffer_rgba())[..., :3].reshape(-1, 3).tolist()}
         for line in axes.lines[:3]:
             assert tuple(round(255 * part) for part in to_rgba(line.get_color())[:3]) in pixels
+
+    def test_limits_of_a_single_point_and_of_nothing(self) -> None:
+        """Around the point; and not as small as chance is."""
+        apart = family(EXTREMES["disjoint"])
+        assert plot_curve(apart.overlap_curve([1])).get_xlim() == (0.5, 2)
+        sets = {str(i): TopKSet.from_indices([i], space=10**6) for i in range(3)}
+        assert plot_curve(compute_overlap(sets)).get_ylim() == (0, 1)
 
     def test_bad_requests(self, ax: Axes) -> None:
         """One set has no pairs; a number is no curve."""
