@@ -85,6 +85,8 @@ def plot_curve(
     axes.margins(x=0.02)
     if len(curve.ks) == 1:
         axes.set_xlim(curve.ks[0] / 2, curve.ks[0] * 2)
+        axes.set_xticks(curve.ks, [f"{curve.ks[0]:,}"])
+        axes.set_xticks([], minor=True)
     if not pairs.any():  # else what chance would give, however little, is all that is seen
         axes.set_ylim(0, max(1.0, 1.05 * float(expected.max())))
     axes.spines[["top", "right"]].set_visible(False)

@@ -223,7 +223,7 @@ def _name_runs(axes: Axes, names: Sequence[str], sizes: _Sizes) -> None:
     if sizes.names is None:
         axes.set(xlabel=f"{len(names)} runs", ylabel=f"{len(names)} runs")
         if failed := sum(name.endswith(NOT_CONVERGED) for name in names):
-            axes.set_xlabel(f"{len(names)} runs, of which {failed} did not converge")
+            axes.set_xlabel(f"{len(names)} runs\n{failed} not converged", loc="left", fontsize=7)
         return
     middles = np.arange(len(names)) + 0.5
     axes.set_xticks(middles, names, rotation=45, ha="right", rotation_mode="anchor")

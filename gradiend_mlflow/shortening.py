@@ -22,7 +22,7 @@ def shortened(labels: Sequence[str], longest: int = LONGEST_LABEL) -> list[str]:
 
     Example:
         >>> shortened([f"a long name of an experiment, seed {n}, of all its weights" for n in (1, 12)], 20)
-        ['a long n…seed 1…', 'a long n…seed 12…']
+        ['a long name…seed 1…', 'a long name…seed 12…']
     """
     short = [_without_middle(label, longest) for label in labels]
     for same in _clashes(short):

@@ -326,7 +326,7 @@ class TestArrangement:
     def test_runs_without_names_that_did_not_converge(self) -> None:
         """Are counted."""
         ax = plot_heatmap(overlap_of(90), converged={"run 1": False, "run 7": False, "run 8": True})
-        assert ax.get_xlabel() == "90 runs, of which 2 did not converge"
+        assert ax.get_xlabel() == "90 runs\n2 not converged"
 
 
 class TestUpSet:
@@ -499,7 +499,9 @@ class TestCurve:
     def test_limits_of_a_single_point_and_of_nothing(self) -> None:
         """Around the point; and not as small as chance is."""
         apart = family(EXTREMES["disjoint"])
-        assert plot_curve(apart.overlap_curve([1])).get_xlim() == (0.5, 2)
+        axes = plot_curve(apart.overlap_curve([1]))
+        assert axes.get_xlim() == (0.5, 2)
+        assert ticks(axes)[0] == ["1"]
         sets = {str(i): TopKSet.from_indices([i], space=10**6) for i in range(3)}
         assert plot_curve(compute_overlap(sets)).get_ylim() == (0, 1)
 
