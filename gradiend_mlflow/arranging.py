@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -67,6 +67,8 @@ def _rows(labels: Sequence[str], order: Order) -> list[int]:
     if isinstance(order, str):
         check_choice("order", order, ("input", "name", "cluster"))
         return rows if order == "input" else sorted(rows, key=lambda row: labels[row])
+    if not isinstance(order, Iterable):
+        raise InvalidInputError(f"order must be a name of one or all labels; got {type(order).__name__}")
     wanted = [str(label) for label in order]
     if sorted(wanted) != sorted(labels):
         missing = [label for label in labels if label not in wanted]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -9,12 +10,12 @@ import numpy as np
 
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.fonts import drawable
+from gradiend_mlflow.shortening import LONGEST_LABEL, shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-LONGEST_LABEL = 40
 PNG_DPI = 150
 VALUE_TITLES = {
     "intersection": "shared weights",
@@ -70,16 +71,47 @@ def check_overlap(overlap: object, kinds: tuple[type, ...]) -> None:
         )
 
 
-def fitting(label: str, longest: int = LONGEST_LABEL) -> str:
-    """A label in one line that leaves room for the figure: its beginning and its end, which tell it from others.
+def check_place(title: object, *, ax: object = None, fig: object = None) -> None:
+    """Refuse what nothing can be drawn into, and what is no title.
+
+    Raises:
+        InvalidInputError: If `ax` are no axes, `fig` is no figure or part of one, or `title` is no string.
+    """
+    from matplotlib.axes import Axes
+    from matplotlib.figure import FigureBase
+
+    for name, given, kind in (("ax", ax, Axes), ("fig", fig, FigureBase)):
+        if given is not None and not isinstance(given, kind):
+            what = "axes of matplotlib" if name == "ax" else "a figure of matplotlib"
+            raise InvalidInputError(f"{name} must be {what}; got {type(given).__name__}")
+    if title is not None and not isinstance(title, str):
+        raise InvalidInputError(f"title must be a string; got {type(title).__name__}")
+
+
+def colormap(name: object) -> Any:
+    """The colormap of a name, or itself.
+
+    Raises:
+        InvalidInputError: If there is none.
+    """
+    import matplotlib as mpl
+
+    try:
+        return mpl.colormaps.get_cmap(name)  # type: ignore[arg-type]
+    except (ValueError, TypeError):
+        raise InvalidInputError(
+            f"cmap must be a colormap of matplotlib, such as 'viridis', 'magma' or 'Blues'; got {name!r}. All "
+            "of them: list(matplotlib.colormaps)"
+        ) from None
+
+
+def fitting(labels: Iterable[str], longest: int = LONGEST_LABEL) -> list[str]:
+    """Labels in one line each that leave room for the figure, and can still be told apart (`shortened`).
 
     Dollar signs are escaped: between two of them matplotlib would read a formula. Letters that no font has are boxes.
     """
-    line = drawable(" ".join(label.split()))
-    if len(line) > longest:
-        end = longest // 2
-        line = f"{line[: longest - end - 1]}…{line[-end:]}"
-    return line.replace("$", r"\$")
+    lines = [drawable(" ".join(label.split())) for label in labels]
+    return [line.replace("$", r"\$") for line in shortened(lines, longest)]
 
 
 def wrapped(label: str, width: int) -> str:
@@ -99,6 +131,19 @@ def _pieces(label: str) -> list[str]:
         if letter in " _-/,.":
             pieces.append("")
     return pieces
+
+
+def shade(figure: Any, share: float) -> str:
+    """The color of text, mixed with so much of the figure's background that this share is left: in any style."""
+    import matplotlib as mpl
+    from matplotlib.colors import to_hex, to_rgba
+
+    ground = to_rgba(figure.get_facecolor())
+    if not ground[3]:  # a part of a figure has none
+        ground = to_rgba(mpl.rcParams["axes.facecolor"])
+    ink = to_rgba(mpl.rcParams["text.color"])
+    mixed: Any = tuple(share * a + (1 - share) * b for a, b in zip(ink[:3], ground[:3], strict=True))
+    return to_hex(mixed)
 
 
 def colors(n: int) -> list[Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from gradiend_mlflow.canvas import VALUE_TITLES, axes_or_new, colors, fitting, wrapped
+from gradiend_mlflow.canvas import VALUE_TITLES, axes_or_new, check_place, colors, fitting, shade, wrapped
 from gradiend_mlflow.curve import OverlapCurve
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.fonts import spell_out
@@ -59,6 +59,7 @@ def plot_curve(
         >>> axes.lines[0].get_ydata().round(1).tolist(), axes.get_ylabel()
         ([100.0, 66.7], 'shared weights / smaller set (%)')
     """
+    check_place(title, ax=ax)
     if isinstance(curve, Overlap):
         curve = curve.overlap_curve()
     if not isinstance(curve, OverlapCurve):
@@ -74,14 +75,22 @@ def plot_curve(
     beside = _LETTER * max(map(len, [*names, "median of 1,000 pairs"])) + 0.5
     axes = axes_or_new(ax, (4.9 + beside, 4.2))
     handles = _draw_pairs(axes, curve.ks, pairs, names) if names else _draw_many(axes, curve.ks, pairs)
-    handles += axes.plot(curve.ks, expected, color="0.3", linestyle="--", linewidth=1, label="by chance")
+    handles += axes.plot(
+        curve.ks, expected, color=shade(axes.figure, 0.7), linestyle="--", linewidth=1, label="by chance"
+    )
     axes.set(xscale="log", xlabel="k, the number of weights per run", ylim=(0, None))
     if end := _end(curve):
         axes.set_xlabel(f"{axes.get_xlabel()}\n{wrapped(end, max(int(slot_size(axes)[0] / _LETTER * 0.5), 20))}")
     axes.set_ylabel(VALUE_TITLES[value] + ("" if value == "intersection" else " (%)"))
     axes.margins(x=0.02)
+    if len(curve.ks) == 1:
+        axes.set_xlim(curve.ks[0] / 2, curve.ks[0] * 2)
+        axes.set_xticks(curve.ks, [f"{curve.ks[0]:,}"])
+        axes.set_xticks([], minor=True)
+    if not pairs.any():  # else what chance would give, however little, is all that is seen
+        axes.set_ylim(0, max(1.0, 1.05 * float(expected.max())))
     axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis="y", color="0.92")
+    axes.grid(axis="y", color=shade(axes.figure, 0.08))
     axes.set_axisbelow(True)
     axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=8)
     if title:
@@ -93,7 +102,7 @@ def plot_curve(
 
 
 def _names(curve: OverlapCurve, longest: int) -> list[str]:
-    labels = [fitting(label, min(longest, _LONGEST_NAME)) for label in curve.labels]
+    labels = fitting(curve.labels, min(longest, _LONGEST_NAME))
     return [f"{labels[a]} & {labels[b]}" for a, b in zip(*np.triu_indices(len(labels), k=1), strict=True)]
 
 
@@ -102,7 +111,7 @@ def _end(curve: OverlapCurve) -> str:
     least, most = int(curve.sizes.min()), int(curve.sizes.max())
     if curve.ks[-1] < least or least == most:
         return ""
-    smallest = fitting(curve.labels[int(np.argmin(curve.sizes))], 30)
+    smallest = fitting(curve.labels, 30)[int(np.argmin(curve.sizes))]
     return f"(up to the {least:,} of the smallest set, {smallest}; the largest has {most:,})"
 
 
@@ -149,7 +158,7 @@ def _draw_many(axes: Axes, ks: npt.NDArray[np.int64], pairs: npt.NDArray[np.floa
     by_end = np.argsort(pairs[-1], kind="stable")
     chosen = by_end[np.linspace(0, len(by_end) - 1, min(len(by_end), _DRAWN_UP_TO)).astype(int)]
     lines = [np.column_stack([ks, pairs[:, index]]) for index in chosen]
-    axes.add_collection(LineCollection(lines, colors="0.75", linewidths=0.4, alpha=0.6, zorder=1))
+    axes.add_collection(LineCollection(lines, colors=shade(axes.figure, 0.25), linewidths=0.4, alpha=0.6, zorder=1))
     low, middle, high = np.quantile(pairs, [0.1, 0.5, 0.9], axis=1)
     label = f"median of {pairs.shape[1]:,} pairs"
     band = axes.fill_between(ks, low, high, alpha=0.25, color="C0", linewidth=0, label="80 % of the pairs", zorder=2)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from gradiend_mlflow.arranging import Arrangement, Order, arranged
-from gradiend_mlflow.canvas import VALUE_TITLES, check_overlap, fitting, new_figure
+from gradiend_mlflow.canvas import VALUE_TITLES, check_overlap, check_place, colormap, fitting, new_figure
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.fonts import spell_out
 from gradiend_mlflow.margins import EMPTY_COLOR, draw_brackets, draw_color_bar, draw_side_bar, draw_tree
@@ -71,13 +72,13 @@ def plot_heatmap(
         title: A title above the axes.
 
     Returns:
-        The axes. Labels of more than 40 letters lose their middle; more than 80 sets are drawn without labels, and
+        The axes. Labels of more than 40 letters are shortened; more than 80 sets are drawn without labels, and
         so is what would be too small to read in the axes given. Axes in a figure without a layout engine shrink, so
         that all that stands around the cells stays within their part of it.
 
     Raises:
-        InvalidInputError: If `value`, `order` or `scale` is not acceptable, two orders are given, or `groups` names
-            what is no label or a label twice.
+        InvalidInputError: If `value`, `order` or `scale` is not acceptable, two orders are given, `groups` names what
+            is no label or a label twice, or another argument is of the wrong type.
 
     Example:
         >>> from gradiend_mlflow import TopKSet, compute_overlap
@@ -86,17 +87,20 @@ def plot_heatmap(
         ['100', '67', '67', '100']
     """
     check_overlap(overlap, (Overlap, SeedOverlap))
+    check_place(title, ax=ax)
     check_value(value)
     if not isinstance(annot, bool):
         check_choice("annot", annot, ("auto",))
     for name, by_label in (("correlation", correlation), ("converged", converged)):
         _check_labels(name, by_label, overlap.labels)
+    _check_numbers("correlation", correlation or {})
     labels, matrix = overlap.labels, np.asarray(overlap.values(value), dtype=float)
     arrangement = arranged(labels, matrix, order, groups, cluster=cluster)
     n, rows = len(labels), arrangement.rows
     counts = value == "intersection"
     shown = matrix[np.ix_(rows, rows)] * (100 if percentages and not counts else 1)
-    names, fmt = [_marked(labels[row], converged) for row in rows], _format(shown, whole=percentages or counts)
+    names, fmt = _marked(labels, converged), _format(shown, whole=percentages or counts)
+    names = [names[row] for row in rows]
     around = _Around.of(names, arrangement, correlation)
     axes = ax
     if axes is None:
@@ -187,17 +191,16 @@ class _Sizes:
 
 
 def _draw_cells(axes: Axes, shown: npt.NDArray[np.float64], sizes: _Sizes, *, norm: Any, cmap: str, fmt: str) -> None:
-    import matplotlib as mpl
     import seaborn as sns
 
     n = len(shown)
     sns.heatmap(
         shown,
         ax=axes,
-        annot=sizes.numbers is not None,
-        fmt=fmt,
+        annot=None if sizes.numbers is None else np.vectorize(lambda number: _written(number, fmt))(shown),
+        fmt="",
         annot_kws={"fontsize": sizes.numbers},
-        cmap=mpl.colormaps.get_cmap(cmap).with_extremes(bad=EMPTY_COLOR),
+        cmap=colormap(cmap).with_extremes(bad=EMPTY_COLOR),
         norm=norm,
         square=True,
         linewidths=0.5 if n <= ANNOTATED_UP_TO else 0,
@@ -208,10 +211,19 @@ def _draw_cells(axes: Axes, shown: npt.NDArray[np.float64], sizes: _Sizes, *, no
     axes.collections[0].set_rasterized(n > LABELLED_UP_TO)  # else a PDF of 200 runs draws 40,000 squares
 
 
+def _written(number: float, fmt: str) -> str:
+    """A cell's number; little is told from nothing."""
+    if fmt == ".0f" and 0 < abs(number) < 0.5:  # noqa: PLR2004  # what rounds to 0
+        return "<1" if number > 0 else ">-1"
+    return format(number, fmt)
+
+
 def _name_runs(axes: Axes, names: Sequence[str], sizes: _Sizes) -> None:
     axes.tick_params(axis="both", length=0, labelsize=sizes.names)
     if sizes.names is None:
         axes.set(xlabel=f"{len(names)} runs", ylabel=f"{len(names)} runs")
+        if failed := sum(name.endswith(NOT_CONVERGED) for name in names):
+            axes.set_xlabel(f"{len(names)} runs\n{failed} not converged", loc="left", fontsize=7)
         return
     middles = np.arange(len(names)) + 0.5
     axes.set_xticks(middles, names, rotation=45, ha="right", rotation_mode="anchor")
@@ -230,9 +242,20 @@ def _check_labels(name: str, by_label: Mapping[str, object] | None, labels: Sequ
         raise InvalidInputError(f"{name} names {', '.join(map(repr, unknown))}; the labels are {', '.join(labels)}")
 
 
-def _marked(label: str, converged: Mapping[str, bool | None] | None) -> str:
-    marker = NOT_CONVERGED if converged is not None and converged.get(label) is False else ""
-    return fitting(label) + marker
+def _check_numbers(name: str, by_label: Mapping[str, object]) -> None:
+    for label, number in by_label.items():
+        if not _is_number(number):
+            raise InvalidInputError(f"{name} must be numbers; got {number!r} for {label!r}")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (Real, np.number)) and not isinstance(value, (bool, np.bool_))
+
+
+def _marked(labels: Sequence[str], converged: Mapping[str, bool | None] | None) -> list[str]:
+    """What the runs are called in the figure, those that did not converge with a dagger."""
+    failed = {label for label, value in (converged or {}).items() if value is False}
+    return [name + NOT_CONVERGED * (label in failed) for label, name in zip(labels, fitting(labels), strict=True)]
 
 
 def _format(shown: npt.NDArray[np.float64], *, whole: bool) -> str:
@@ -257,6 +280,6 @@ def _norm(shown: npt.NDArray[np.float64], value: Value, scale: Scale, gamma: flo
     if scale == "log":
         positive = shown[shown > 0]
         return LogNorm(min(float(positive.min(initial=high)), high / 10), high)  # 0 has no place on it
-    if scale == "power" and not gamma > 0:
-        raise InvalidInputError(f"scale_gamma must be greater than 0; got {gamma!r}")
+    if scale == "power" and not (_is_number(gamma) and gamma > 0):
+        raise InvalidInputError(f"scale_gamma must be a number greater than 0; got {gamma!r}")
     return PowerNorm(0.5 if scale == "sqrt" else gamma, low, high)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from gradiend_mlflow.canvas import check_overlap, fitting, new_figure
+from gradiend_mlflow.canvas import check_overlap, check_place, fitting, new_figure
 from gradiend_mlflow.fonts import spell_out
 from gradiend_mlflow.grouping import component_of, layer_of
 from gradiend_mlflow.overlap import Overlap
 from gradiend_mlflow.picture import in_model_order, write_share
+from gradiend_mlflow.room import make_room_in
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,8 +61,8 @@ def plot_layers(overlap: Overlap, fig: Figure | None = None, *, title: str | Non
 
     Returns:
         The figure, with layers above and components below: a column per set, in percent of its weights, then those of
-        at least two sets, and of all. A row stands for gradiend's name of it; "other" is what is in no
-        layer, or of no known kind. Beyond 80 sets columns have no labels.
+        at least two sets, and of all, with their number. A row stands for gradiend's name of it; "other" is what
+        is in no layer, or of no known kind. Beyond 80 sets columns have no labels.
 
     Example:
         >>> from gradiend_mlflow import TopKSet, WeightSpace, compute_overlap
@@ -70,28 +72,33 @@ def plot_layers(overlap: Overlap, fig: Figure | None = None, *, title: str | Non
         ['50', '0', '0', '0', '50', '100', '100', '100']
     """
     check_overlap(overlap, (Overlap,))
+    check_place(title, fig=fig)
     frames = [layer_shares(overlap, "layer"), layer_shares(overlap, "component")]
     n, heights = len(overlap.labels), [max(len(frame), 3) for frame in frames]
     cell = 0.42 if n <= _ANNOTATED_UP_TO else max(6.5 / n, 0.12) if n <= _LABELLED_UP_TO else 6.5 / n
-    below = 0.055 * max(map(len, map(fitting, [*overlap.labels[:_LABELLED_UP_TO], SHARED_BY_TWO])))
+    below = 0.055 * max(map(len, [*fitting(overlap.labels[:_LABELLED_UP_TO]), f"{SHARED_BY_TWO}: 10,000 weights"]))
     if fig is None:
         fig = new_figure((max(cell * (n + 2.3) + 2.8, 5.0), min(0.24 * sum(heights), 16) + below + 1.2))
-    upper, lower = fig.subplots(2, 1, height_ratios=heights)
+    grid = fig.add_gridspec(2, 2, height_ratios=heights, width_ratios=(30, 1))
+    upper, lower, beside = (fig.add_subplot(grid[place]) for place in ((0, 0), (1, 0), (slice(None), 1)))
     high = max(100 * float(np.nanmax(frame.to_numpy())) for frame in frames)
+    shared = [int((overlap.presence > 1).sum()), int((overlap.presence == n).sum())]
     for axes, frame, kind in zip((upper, lower), frames, ("layer", "component"), strict=True):
-        _draw_shares(axes, frame, high)
+        _draw_shares(axes, frame, high, shared)
         axes.set_title(f"by {kind}", fontsize=10)
     upper.set_xticks([])
     upper.set_xlabel("")
-    bar = fig.colorbar(upper.collections[0], ax=(upper, lower), shrink=0.8, pad=0.02)
+    bar = fig.colorbar(upper.collections[0], cax=beside)
     bar.set_label("of the set's weights (%)")
     if title:
         fig.suptitle(title)
     spell_out(fig)
+    make_room_in(fig, grid)
     return fig
 
 
-def _draw_shares(axes: Axes, frame: pd.DataFrame, high: float) -> None:
+def _draw_shares(axes: Axes, frame: pd.DataFrame, high: float, shared: Sequence[int]) -> None:
+    """Cells in percent; `shared` are the numbers of weights that the last two columns are percents of."""
     n, rows = frame.shape[1] - 2, len(frame)
     # What is shared stands apart, and stays visible beside 200 sets.
     wide = max(1.0, 0.04 * n)
@@ -107,8 +114,12 @@ def _draw_shares(axes: Axes, frame: pd.DataFrame, high: float) -> None:
         for (row, column), share in np.ndenumerate(shares):
             write_share(axes, float(middles[column]), row + 0.5, share, high)
     named = range(n + 2) if n <= _LABELLED_UP_TO else range(n, n + 2)
-    names = [fitting(str(frame.columns[column])) for column in named]
-    axes.set_xticks(middles[list(named)], names, rotation=45, ha="right", rotation_mode="anchor")
+    counts = [f"{count:,} weight" + "s" * (count != 1) for count in shared]
+    together = [f"{name}: {count}" for name, count in zip(frame.columns[n:], counts, strict=True)]
+    names = [*fitting(frame.columns[:n]), *together]
+    axes.set_xticks(
+        middles[list(named)], [names[column] for column in named], rotation=45, ha="right", rotation_mode="anchor"
+    )
     axes.set_yticks(np.arange(rows) + 0.5, list(frame.index) if rows <= _ROWS_LABELLED_UP_TO else [""] * rows)
     axes.tick_params(length=0, labelsize=8)
     axes.invert_yaxis()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from gradiend_mlflow.canvas import fitting, wrapped
+from gradiend_mlflow.canvas import fitting, shade, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,7 +59,7 @@ def draw_brackets(
     Returns:
         How far all reaches now, upwards and to the right.
     """
-    names = [fitting(name, 30) for name in brackets]
+    names = fitting(brackets, 30)
     # A name that is wider than its runs would run into the next.
     slanted = any(len(name) * _LETTER > cell * n for name, n in zip(names, brackets.values(), strict=True))
     placed: dict[str, Any] = {"rotation": 45, "ha": "left", "rotation_mode": "anchor"} if slanted else {"ha": "center"}
@@ -97,7 +97,7 @@ def draw_tree(axes: Axes, tree: npt.NDArray[np.float64]) -> float:
     segments = [
         list(zip(np.array(xs) / 10, ys, strict=True)) for xs, ys in zip(drawn["icoord"], drawn["dcoord"], strict=True)
     ]
-    over.add_collection(LineCollection(segments, colors="0.35", linewidths=0.9))
+    over.add_collection(LineCollection(segments, colors=shade(axes.figure, 0.65), linewidths=0.9))
     over.set(xlim=(0, len(tree) + 1), ylim=(0, max(float(tree[:, 2].max()), 1e-9) * 1.05))
     over.set_axis_off()
     return _GAP / 2 + _TREE_HEIGHT

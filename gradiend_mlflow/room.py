@@ -8,7 +8,7 @@ from gradiend_mlflow.canvas import wrapped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.gridspec import SubplotSpec
+    from matplotlib.gridspec import GridSpec, SubplotSpec
     from matplotlib.transforms import Bbox
 
 _PASSES = 3  # labels take other room when the axes have another size
@@ -23,13 +23,8 @@ def make_room(axes: Axes) -> None:
     A figure with a layout engine does so itself. In one without, axes that take more than their part shrink: a cell
     of a grid reaches to the middle between it and its neighbors, other axes to the figure's edges.
     """
-    from matplotlib.layout_engine import PlaceHolderLayoutEngine
-
     figure: Any = axes.figure
-    engine = figure.get_layout_engine()
-    if engine is not None and not isinstance(engine, PlaceHolderLayoutEngine):
-        for _ in range(_PASSES - 1):  # drawing makes the last
-            engine.execute(figure.figure)  # of a part of a figure too
+    if _laid_out(figure):
         return
     pad = _PAD / (figure.bbox.size / figure.dpi)
     slot = _slot(axes).padded(-pad[0], -pad[1])
@@ -45,6 +40,43 @@ def make_room(axes: Axes) -> None:
         y1 = max(min(wanted.y1, slot.y1 + inner.y1 - outer.y1), y0 + _LEAST)
         axes.set_position((x0, y0, x1 - x0, y1 - y0))
         axes.set_in_layout(True)  # which setting a position ends
+
+
+def make_room_in(figure: Any, grid: GridSpec) -> None:
+    """The same for all axes of a grid that a figure, or a part of one, is filled with."""
+    from matplotlib.transforms import Bbox
+
+    if _laid_out(figure):
+        return
+    pad, title = 2 * _PAD / (figure.bbox.size / figure.dpi), figure._suptitle  # noqa: SLF001  # no public way to it
+    placed = [axes for axes in figure.axes if (spec := axes.get_subplotspec()) and spec.get_gridspec() is grid]
+    for _ in range(_PASSES):
+        inner = Bbox.union([axes.get_position() for axes in placed])
+        drawn = Bbox.union([axes.get_tightbbox(for_layout_only=True) for axes in placed])
+        outer = drawn.transformed(figure.transSubfigure.inverted())
+        top = 1.0
+        if title is not None:
+            top = title.get_window_extent().transformed(figure.transSubfigure.inverted()).y0
+        left, bottom = inner.x0 - outer.x0 + pad[0], inner.y0 - outer.y0 + pad[1]
+        right, top = 1 - (outer.x1 - inner.x1) - pad[0], top - (outer.y1 - inner.y1) - pad[1]
+        grid.update(left=left, bottom=bottom, right=max(right, left + _LEAST), top=max(top, bottom + _LEAST))
+        for axes in placed:  # a grid moves axes of pyplot's figures only
+            axes.set_position(axes.get_subplotspec().get_position(figure))
+            axes.set_in_layout(True)  # which setting a position ends
+
+
+def _laid_out(figure: Any) -> bool:
+    """Whether a layout engine has placed everything, now too."""
+    from matplotlib.layout_engine import PlaceHolderLayoutEngine, TightLayoutEngine
+
+    engine = figure.get_layout_engine()
+    # A tight layout leaves parts of figures as they are.
+    idle = PlaceHolderLayoutEngine if figure is figure.figure else (PlaceHolderLayoutEngine, TightLayoutEngine)
+    if engine is None or isinstance(engine, idle):
+        return False
+    for _ in range(_PASSES - 1):  # drawing makes the last
+        engine.execute(figure.figure)  # of a part of a figure too
+    return True
 
 
 def _slot(axes: Axes) -> Bbox:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from gradiend_mlflow.canvas import axes_or_new, check_overlap, colors, fitting, wrapped
+from gradiend_mlflow.canvas import axes_or_new, check_overlap, check_place, colors, fitting, wrapped
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.fonts import spell_out
 from gradiend_mlflow.overlap import Overlap
-from gradiend_mlflow.room import make_room, set_title
+from gradiend_mlflow.room import make_room, own_size, set_title, slot_size
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,13 +20,18 @@ _CIRCLES_UP_TO = 3
 _LETTERS_PER_LINE = 20
 _LEGEND_COLUMNS = {4: 2, 5: 3, 6: 3}
 _FONT_SIZES = {4: 9.0, 5: 9.0, 6: 6.5}
+_LEAST_SIZE = 3.5  # points
+_SHARE_OF_SHAPES = 0.75  # of a figure, beside its legend
+_WIDTH_OF_LETTER = 0.6  # of the font's size
+_LETTERS_OF_HANDLE = 7  # and of the gap between columns
 
 
 def plot_venn(overlap: Overlap, ax: Axes | None = None, *, title: str | None = None) -> Axes:
     r"""Draw which weights 2 to 6 sets share: the number in every region, in shapes of fixed size.
 
     The shapes are not proportional to the numbers, so every region has room whatever the numbers are. Of 4 to 6 sets
-    empty regions have no number; 6 sets are triangles, and their 63 regions need a large figure.
+    empty regions have no number; 6 sets are triangles, and their 63 regions need a large figure. In smaller axes
+    numbers are smaller, and names lie below the shapes.
 
     Args:
         overlap: The overlap of 2 to 6 sets.
@@ -34,7 +39,7 @@ def plot_venn(overlap: Overlap, ax: Axes | None = None, *, title: str | None = N
         title: A title above the axes.
 
     Returns:
-        The axes. Long labels are wrapped, and lose their middle beyond 40 letters.
+        The axes. Long labels are wrapped, and shortened beyond 40 letters.
 
     Raises:
         InvalidInputError: If there are fewer than 2 or more than 6 sets.
@@ -46,6 +51,7 @@ def plot_venn(overlap: Overlap, ax: Axes | None = None, *, title: str | None = N
         ['1', '1', '2', 'a\n(3)', 'b\n(3)']
     """
     check_overlap(overlap, (Overlap,))
+    check_place(title, ax=ax)
     n = len(overlap.labels)
     if n not in VENN_SIZES:
         raise InvalidInputError(
@@ -53,11 +59,14 @@ def plot_venn(overlap: Overlap, ax: Axes | None = None, *, title: str | None = N
         )
     axes = axes_or_new(ax, VENN_SIZES[n])
     sizes = _region_sizes(overlap)
-    names = [f"{fitting(label)} ({size:,})" for label, size in zip(overlap.labels, overlap.sizes, strict=True)]
+    names, held = fitting(overlap.labels), [f"({size:,})" for size in overlap.sizes]
     if n <= _CIRCLES_UP_TO:
-        _draw_circles(axes, sizes, names)
+        # The size on a line of its own.
+        labels = [f"{wrapped(name, _LETTERS_PER_LINE)}\n{size}" for name, size in zip(names, held, strict=True)]
+        _draw_circles(axes, sizes, labels)
     else:
-        _draw_shapes(axes, sizes, names)
+        width = VENN_SIZES[n][0] if ax is None else slot_size(axes)[0]
+        _draw_shapes(axes, sizes, [f"{name} {size}" for name, size in zip(names, held, strict=True)], width)
     if title:
         # Of three circles two have their names above, at both sides of the title.
         lines = max(text.get_text().count("\n") + 1 for text in axes.texts) if n == _CIRCLES_UP_TO else 0
@@ -65,7 +74,16 @@ def plot_venn(overlap: Overlap, ax: Axes | None = None, *, title: str | None = N
     spell_out(axes)
     if ax is not None:
         make_room(axes)
+        _keep_legible(axes, n)
     return axes
+
+
+def _keep_legible(axes: Axes, n: int) -> None:
+    """Numbers as small as the axes make their regions, which is where they would lie over each other."""
+    width, height = (_SHARE_OF_SHAPES * side for side in VENN_SIZES[n])
+    scale = min(own_size(axes)[0] / width, own_size(axes)[1] / height, 1.0)
+    for text in axes.texts if n > _CIRCLES_UP_TO else ():
+        text.set_fontsize(max(scale * _FONT_SIZES[n], _LEAST_SIZE))
 
 
 def _region_sizes(overlap: Overlap) -> dict[str, int]:
@@ -83,14 +101,11 @@ def _draw_circles(axes: Axes, sizes: dict[str, int], names: list[str]) -> None:
     from matplotlib_venn.layout.venn3 import DefaultLayoutAlgorithm as Layout3
 
     draw, layout = (venn2, Layout2) if len(names) == 2 else (venn3, Layout3)  # noqa: PLR2004
-    # The size on a line of its own.
-    labels = ["\n(".join([wrapped(name.rpartition(" (")[0], _LETTERS_PER_LINE), name.rpartition(" (")[2]])
-              for name in names]  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about empty regions: their zeros are shown
         drawn = draw(
             subsets=sizes,
-            set_labels=labels,
+            set_labels=names,
             set_colors=colors(len(names)),
             ax=axes,
             subset_label_formatter=lambda size: f"{size:,}",
@@ -101,7 +116,9 @@ def _draw_circles(axes: Axes, sizes: dict[str, int], names: list[str]) -> None:
         text.set(ha=side, multialignment="center", clip_on=False)
 
 
-def _draw_shapes(axes: Axes, sizes: dict[str, int], names: list[str]) -> None:
+def _draw_shapes(axes: Axes, sizes: dict[str, int], names: list[str], width: float) -> None:
+    """Ellipses or triangles, and a legend for a figure of so many inches."""
+    import matplotlib as mpl
     from venn import draw_venn, generate_colors
 
     n = len(names)
@@ -115,19 +132,28 @@ def _draw_shapes(axes: Axes, sizes: dict[str, int], names: list[str]) -> None:
         legend_loc=None,
         ax=axes,
     )
+    for text in axes.texts:
+        text.set_color(mpl.rcParams["text.color"])  # black is the package's, in any style
     # The package draws every number of shapes into the same frame; four ellipses fill the upper part of it.
     drawn = axes.dataLim.padded(0.02)
     axes.set(xlim=drawn.intervalx, ylim=drawn.intervaly)
-    # Long names go beside the shapes, where they do not make the legend wider than the figure.
-    beside = max(map(len, names)) > _LETTERS_PER_LINE
+    size = (9 if n < 6 else 11) * min(max(width / VENN_SIZES[n][0], 0.6), 1.0)  # noqa: PLR2004
+    # Long names go beside the shapes, where they do not make the legend wider than the figure, if there is room.
+    beside = max(map(len, names)) > _LETTERS_PER_LINE and width >= VENN_SIZES[n][0]
     place: dict[str, Any] = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
+    lines, columns = [_in_lines(name, 24) for name in names], 1
     if not beside:
         place = {"loc": "upper center", "bbox_to_anchor": (0.5, 0.0)}
-    axes.legend(
-        axes.patches,
-        [wrapped(name, 24) for name in names],
-        ncols=1 if beside else _LEGEND_COLUMNS[n],
-        frameon=False,
-        fontsize=9 if n < 6 else 11,  # noqa: PLR2004
-        **place,
-    )
+        letters = int(72 * width / (_WIDTH_OF_LETTER * size))  # in a line as wide as the figure
+        longest = max(map(len, names)) + _LETTERS_OF_HANDLE
+        columns = min(max(letters // longest, 1), _LEGEND_COLUMNS[n])
+        lines = [_in_lines(name, max(letters - _LETTERS_OF_HANDLE, 12)) for name in names]
+    axes.legend(axes.patches, lines, ncols=columns, frameon=False, fontsize=size, **place)
+
+
+def _in_lines(name: str, width: int) -> str:
+    """A name and its size, whose digits stay together."""
+    label, _, size = name.rpartition(" ")
+    written = wrapped(label, width)
+    fits = len(written.split("\n")[-1]) + len(size) < width
+    return written + (" " if fits else "\n") + size

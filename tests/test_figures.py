@@ -232,6 +232,10 @@ class TestArrangement:
             ({"scale": "cubic"}, "scale must be one of"),
             ({"scale": "power", "scale_gamma": 0}, "greater than 0"),
             ({"annot": "some"}, "annot must be"),
+            ({"scale": "power", "scale_gamma": "x"}, "scale_gamma must be a number greater than 0; got 'x'"),
+            ({"order": 5}, "order must be a name of one or all labels; got int"),
+            ({"correlation": {"a": "abc"}}, "correlation must be numbers; got 'abc' for 'a'"),
+            ({"cmap": "nope"}, "such as 'viridis', .* got 'nope'"),
         ],
     )
     def test_bad_options(self, options: dict[str, Any], match: str, ax: Axes) -> None:
@@ -311,6 +315,19 @@ class TestArrangement:
                                       for n, s in (("a", 1), ("b", 500))}), ax)  # fmt: skip
         assert texts(ax) == ["100.0", "0.5", "0.5", "100.0"]
 
+    def test_little_is_not_nothing(self, ax: Axes) -> None:
+        """Beside larger shares 0.4 % is "<1"; 0 is 0."""
+        sets = {"a": [*range(250)], "b": [0, *range(300, 549)], "c": [*range(200), *range(600, 650)]}
+        plot_heatmap(compute_overlap({n: TopKSet.from_indices(x, space=999) for n, x in sets.items()}), ax)
+        assert texts(ax) == ["100", "<1", "80", "<1", "100", "<1", "80", "<1", "100"]
+        ax = plot_heatmap(family(([0, 1], [1, 2], [3, 4])))
+        assert texts(ax) == ["100", "50", "0", "50", "100", "0", "0", "0", "100"]
+
+    def test_runs_without_names_that_did_not_converge(self) -> None:
+        """Are counted."""
+        ax = plot_heatmap(overlap_of(90), converged={"run 1": False, "run 7": False, "run 8": True})
+        assert ax.get_xlabel() == "90 runs\n2 not converged"
+
 
 class TestUpSet:
     """`plot_upset`."""
@@ -376,6 +393,36 @@ class TestUpSet:
         figure = Figure()
         assert plot_upset(family(EXTREMES["contained"]), figure, title="T") is figure
         assert figure.axes[1].get_title() == "T"
+
+    def test_what_is_shared_comes_first_among_many(self) -> None:
+        """Else what each holds alone takes all the bars; its weights are counted below, unless it is asked for."""
+        sets = {f"run {i}": TopKSet.from_indices([*range(20 * i, 20 * i + 20), 999 + i // 2], space=1100)
+                for i in range(30)}  # fmt: skip
+        overlap = compute_overlap(sets)
+        figure = plot_upset(overlap)
+        bars, names, _ = self.read(figure)
+        assert bars == ["1"] * 15
+        assert len(names) == 30
+        assert texts(figure.axes[0]) == ["weights of one set alone, not shown: 600"]
+        assert self.read(plot_upset(overlap, min_sets=1))[0] == ["20"] * 20 + ["215"]
+
+    def test_rows_have_names(self) -> None:
+        """Where it takes fewer bars too; where even that is not enough the figure says so."""
+        sets = {f"run {i}": TopKSet.from_indices([99], space=100) for i in range(200)}
+        (said,) = texts(plot_upset(compute_overlap(sets)).axes[0])
+        assert said.replace("\n", " ").startswith("200 sets, a row each in their order, are too many to be named")
+        apart = compute_overlap({f"run {i}": TopKSet.from_indices([i // 7], space=100) for i in range(200)})
+        bars, names, _ = self.read(plot_upset(apart))
+        assert len(names) == 60
+        assert len(bars) == 9 + 1
+
+    def test_a_figure_that_is_in_use_is_refused(self) -> None:
+        """Both would lie over each other."""
+        figure = plot_upset(family(EXTREMES["contained"]))
+        with pytest.raises(InvalidInputError, match=r"has axes already: give it a new one, or fig.clear\(\)"):
+            plot_upset(family(EXTREMES["contained"]), figure)
+        figure.clear()
+        plot_upset(family(EXTREMES["contained"]), figure)
 
     def test_a_part_of_a_figure_is_refused(self) -> None:
         """It has no size that could be set."""
@@ -449,6 +496,15 @@ class TestCurve:
         for line in axes.lines[:3]:
             assert tuple(round(255 * part) for part in to_rgba(line.get_color())[:3]) in pixels
 
+    def test_limits_of_a_single_point_and_of_nothing(self) -> None:
+        """Around the point; and not as small as chance is."""
+        apart = family(EXTREMES["disjoint"])
+        axes = plot_curve(apart.overlap_curve([1]))
+        assert axes.get_xlim() == (0.5, 2)
+        assert ticks(axes)[0] == ["1"]
+        sets = {str(i): TopKSet.from_indices([i], space=10**6) for i in range(3)}
+        assert plot_curve(compute_overlap(sets)).get_ylim() == (0, 1)
+
     def test_bad_requests(self, ax: Axes) -> None:
         """One set has no pairs; a number is no curve."""
         with pytest.raises(InvalidInputError, match="at least two runs"):
@@ -482,14 +538,16 @@ class TestLayers:
             assert texts(axes) == expected
             assert ticks(axes)[1] == list(frame.index)
         assert ticks(upper)[0] == []
-        assert ticks(lower)[0] == ["a", "b", "c", "in ≥ 2 runs", "in all runs"]
+        shared = [int((overlap.presence >= least).sum()) for least in (2, 3)]
+        said = [f"{count} weight" if count == 1 else f"{count} weights" for count in shared]
+        assert ticks(lower)[0] == ["a", "b", "c", f"in ≥ 2 runs: {said[0]}", f"in all runs: {said[1]}"]
         assert ("-" in texts(upper)) is (name in ("disjoint", "nothing in all"))
 
     def test_many_sets(self) -> None:
         """Without numbers and names, but for what is shared."""
         upper, lower = plot_layers(overlap_of(90)).axes[:2]
         assert texts(upper) == texts(lower) == []
-        assert ticks(lower)[0] == ["in ≥ 2 runs", "in all runs"]
+        assert ticks(lower)[0] == ["in ≥ 2 runs: 50 weights", "in all runs: 0 weights"]
 
     @pytest.mark.parametrize("n", [2, 6, 12, 30, 80, 200])
     def test_its_width_fits_a_page(self, n: int) -> None:
@@ -614,6 +672,32 @@ def test_long_names_lose_their_middle(ax: Axes) -> None:
 
 
 @pytest.mark.parametrize("plot", [plot_heatmap, plot_venn, plot_upset, plot_curve, plot_layers])
+def test_long_names_can_be_told_apart(plot: Any) -> None:
+    """Where beginning and end are the same it is what lies between that is kept."""
+    names = [f"bert-base-cased, 3SG_3PL, learning rate 1e-5, seed {n}, decoder weights only" for n in range(4)]
+    made = plot(compute_overlap({name: TopKSet.from_indices([1, 2 + n], space=9) for n, name in enumerate(names)}))
+    figure = made.figure if isinstance(made, Axes) else made
+    figure.draw_without_rendering()
+    written = " ".join(" ".join(text.get_text().split()) for text in figure.findobj(Text))
+    assert all(f"seed {n}…" in written for n in range(4))
+
+
+@pytest.mark.parametrize("style", ["default", "dark_background"])
+@pytest.mark.parametrize("n", [3, 5])
+def test_what_is_drawn_stands_out_in_any_style(style: str, n: int) -> None:
+    """Numbers, bars and dots are light on dark where the style is."""
+    with plt.style.context(style):
+        light = style == "dark_background"
+        venn, upset = plot_venn(overlap_of(n)), plot_upset(overlap_of(n), max_regions=3)
+        main, bars = upset.axes[:2]
+        shown = [text.get_color() for text in venn.texts] + [bar.get_facecolor() for bar in bars.patches[:-1]]
+        shown += [color for held in main.collections for color in [*held.get_facecolor(), *held.get_edgecolor()]]
+        assert all((sum(to_rgba(color)[:3]) > 1.5) is light for color in shown)
+        stripes = [patch.get_facecolor() for patch in main.patches]
+        assert all((sum(color[:3]) > 1.5) is not light for color in stripes)
+
+
+@pytest.mark.parametrize("plot", [plot_heatmap, plot_venn, plot_upset, plot_curve, plot_layers])
 def test_labels_are_taken_literally(plot: Any) -> None:
     """Dollar signs make no formula, right or wrong, and a new line no second one."""
     names = ["cost $5 $6", "$\\frac{$\nx"]
@@ -623,6 +707,16 @@ def test_labels_are_taken_literally(plot: Any) -> None:
     figure.savefig(io.BytesIO())
     written = " ".join(text.get_text() for text in figure.findobj(Text))
     assert r"cost \$5 \$6" in written
+
+
+@pytest.mark.parametrize("plot", [plot_heatmap, plot_venn, plot_upset, plot_curve, plot_layers])
+def test_places_and_titles_that_are_none(plot: Any) -> None:
+    """Are refused by name."""
+    place = "fig" if plot in (plot_upset, plot_layers) else "ax"
+    with pytest.raises(InvalidInputError, match=f"{place} must be .* of matplotlib; got str"):
+        plot(family(EXTREMES["contained"]), "x")
+    with pytest.raises(InvalidInputError, match="title must be a string; got int"):
+        plot(family(EXTREMES["contained"]), title=5)
 
 
 @pytest.mark.parametrize("option", ["correlation", "converged"])

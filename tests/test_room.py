@@ -11,7 +11,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
-from gradiend_mlflow import Overlap, TopKSet, compute_overlap, plot_curve, plot_heatmap, plot_venn
+from gradiend_mlflow import (
+    Overlap,
+    TopKSet,
+    WeightSpace,
+    compute_overlap,
+    plot_curve,
+    plot_heatmap,
+    plot_layers,
+    plot_venn,
+)
 
 TITLE = "How far they agree"
 
@@ -132,3 +141,43 @@ def test_a_long_title_is_wrapped() -> None:
         assert " ".join(axes.get_title().split()) == title
         assert -1 < box.x0 <= box.x1 <= axes.figure.bbox.x1 + 1
         assert box.y1 <= axes.figure.bbox.y1
+
+
+@pytest.mark.parametrize("layout", ["none", "constrained", "tight"])
+@pytest.mark.parametrize("parts", [1, 2])
+def test_layers_fill_a_figure_or_a_part_of_it(layout: Any, parts: int) -> None:
+    """Names of layers and runs are not cut, whatever the figure's size and layout."""
+    figure = Figure(figsize=(5 * parts + 1, 4.8), layout=layout)
+    for part in [figure] if parts == 1 else figure.subfigures(1, parts):
+        space = WeightSpace(("layer.0.attention.self.query", "layer.1.output.dense"), ((30,), (30,)))
+        sets = {f"a run with a name, number {i}": TopKSet.from_indices([i, 40], space=space) for i in range(4)}
+        plot_layers(compute_overlap(sets), part, title=TITLE)
+        figure.draw_without_rendering()
+        within, title = part.bbox.padded(3), part._suptitle.get_window_extent()
+        for axes in part.axes:
+            box = axes.get_tightbbox()
+            assert within.x0 <= box.x0 <= box.x1 <= within.x1
+            assert within.y0 <= box.y0 <= box.y1 <= within.y1
+            assert not box.padded(-1).overlaps(title)
+        upper, lower, bar = (axes.get_tightbbox() for axes in part.axes)
+        assert lower.y1 <= upper.y0
+        assert upper.x1 <= bar.x0 + 1
+
+
+@pytest.mark.parametrize("n", [4, 5, 6])
+@pytest.mark.parametrize("prefix", ["run", "bert-base-cased, gender, decoder weights, seed"])
+def test_a_small_venn_diagram(n: int, prefix: str) -> None:
+    """Shapes keep more than half of the axes' part; the legend lies below, within the figure; numbers shrink."""
+    figure = Figure(figsize=(4, 4))
+    overlap = compute_overlap(
+        {f"{prefix} {i}": TopKSet.from_indices(range(i, i + 1000), space=2000) for i in range(n)}
+    )
+    axes = plot_venn(overlap, figure.subplots())
+    figure.draw_without_rendering()
+    legend, within = axes.get_legend(), figure.bbox.padded(3)
+    for box in (axes.get_tightbbox(), legend.get_window_extent()):
+        assert within.x0 <= box.x0 <= box.x1 <= within.x1
+        assert within.y0 <= box.y0 <= box.y1 <= within.y1
+    assert min(axes.get_window_extent().size) > 200
+    assert all("(1,000)" in text.get_text() for text in legend.get_texts())
+    assert max(text.get_fontsize() for text in axes.texts) < 7
