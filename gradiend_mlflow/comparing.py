@@ -95,9 +95,9 @@ def compare(
     Returns:
         The comparison. Runs that cannot be compared are in `comparison.skipped` with the reason: they are not
         finished, have no set of that part, too small a one, or one that cannot be read. Logged, it is a run of the
-        kind "comparison" with overlap_heatmap, venn (2 to 6 runs), upset (3 to 500), curve and layers as PNG and
-        PDF, report.html, matrix.csv, pairs.csv (the first 500), runs.csv, and comparison.json: the settings, the
-        numbers, the source runs and the SHA-256 of each set. With sets.zip, the compared sets, `load_comparison`
+        kind "comparison" with overlap_heatmap, venn (2 to 6 runs), upset (3 to 500), curve (up to 500) and layers as
+        PNG and PDF, report.html, matrix.csv, pairs.csv (the first 500), runs.csv, and comparison.json: the settings,
+        the numbers, the source runs and the SHA-256 of each set. With sets.zip, the compared sets, `load_comparison`
         gives it back.
 
     Raises:

@@ -29,8 +29,8 @@ FACTS = "comparison.json"
 SETS = "sets.zip"
 FORMAT = 1  # of comparison.json and sets.zip
 
+_PIECE = 2**20
 _PREVIEWED_PAIRS = 500  # rows that the UI shows of a table
-_VENN_ENOUGH_UP_TO = 6
 
 
 def write_files(comparison: Comparison, folder: Path) -> None:
@@ -39,11 +39,20 @@ def write_files(comparison: Comparison, folder: Path) -> None:
     comparison.pairs.head(_PREVIEWED_PAIRS).to_csv(folder / "pairs.csv", index=False)
     comparison.runs.drop(columns=["sets", "params", "tags"]).to_csv(folder / "runs.csv", index=False)
     _write_sets(comparison, folder / SETS)
-    facts = facts_of(comparison) | {"sets_sha256": hashlib.sha256((folder / SETS).read_bytes()).hexdigest()}
+    facts = facts_of(comparison) | {"sets_sha256": sha256_of(folder / SETS)}
     with (folder / FACTS).open("w", encoding="utf-8") as file:
         file.writelines(_pieces(facts))
     write_report(comparison, folder / "report.html")
     _draw(comparison, folder)
+
+
+def sha256_of(file: Path) -> str:
+    """The hex digest of a file, piece by piece: of 2000 runs it has hundreds of megabytes."""
+    digest = hashlib.sha256()
+    with file.open("rb") as content:
+        while piece := content.read(_PIECE):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 def _draw(comparison: Comparison, folder: Path) -> None:
@@ -53,15 +62,11 @@ def _draw(comparison: Comparison, folder: Path) -> None:
     if n in VENN_SIZES:
         save(comparison.plot_venn(title=title), folder / "venn")
     if 2 < n <= MOST_RUNS:  # noqa: PLR2004  # of two sets the Venn diagram says it all; of very many no picture does
-        shared = any(len(members) > 1 for members in comparison.regions)
-        # What each of many sets holds alone would fill all the bars.
-        save(
-            comparison.plot_upset(title=title, min_sets=2 if shared and n > _VENN_ENOUGH_UP_TO else 1),
-            folder / "upset",
-        )
-    # Fewer points than the curve has by itself: of many runs each takes a while.
-    ks = steps_up_to(int(comparison.whole.sizes.min()))
-    save(comparison.plot_curve(title=f"{comparison.part}, as k grows", ks=ks), folder / "curve")
+        save(comparison.plot_upset(title=title), folder / "upset")
+    if n <= MOST_RUNS:  # a curve has a matrix per point
+        # Fewer points than the curve has by itself: of many runs each takes a while.
+        ks = steps_up_to(int(comparison.whole.sizes.min()))
+        save(comparison.plot_curve(title=f"{comparison.part}, as k grows", ks=ks), folder / "curve")
     save(comparison.plot_layers(title=title), folder / "layers")
 
 

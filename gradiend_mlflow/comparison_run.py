@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import tempfile
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from gradiend_mlflow import tags
 from gradiend_mlflow.artifact import installed_version
-from gradiend_mlflow.comparison_files import FACTS, write_files
+from gradiend_mlflow.comparison_files import FACTS, sha256_of, write_files
 from gradiend_mlflow.comparison_note import name_of_comparison, note_of, summary_of
 from gradiend_mlflow.errors import StoreError
 from gradiend_mlflow.provenance import find_answer, free_name, link_sources, question_of
@@ -73,7 +72,7 @@ def _log(comparison: Comparison, store: Store, experiment_id: str, question: str
             write_files(comparison, folder)
             store.upload(run_id, folder, None)
             _log_images(store, run_id, folder)
-            digest = hashlib.sha256((folder / FACTS).read_bytes()).hexdigest()
+            digest = sha256_of(folder / FACTS)
         # Last: only a complete comparison has the answer as its name and description, and is found by its question.
         store.set_tags(run_id, {tags.MLFLOW_RUN_NAME: name, tags.MLFLOW_NOTE: note_of(comparison)})
         store.set_tags(run_id, {tags.COMPARISON_SHA256: digest, tags.QUESTION: question})

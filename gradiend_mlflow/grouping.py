@@ -134,7 +134,7 @@ def grouped(overlap: Overlap, grouping: Grouping) -> GroupedOverlap:
     """The overlap within each group; see `Overlap.by_group`."""
     name_of = _naming(grouping, overlap.space.names)
     group_of = np.array([name_of(param) for param in overlap.space.names], dtype=object)
-    params = overlap.space.locate(overlap.keys)[0]
+    params = overlap.params
     found = {}
     for group in dict.fromkeys(group_of):
         members = group_of == group

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -40,13 +41,13 @@ def layer_shares(overlap: Overlap, by: str = "layer") -> pd.DataFrame:
     name_of = {"layer": layer_of, "component": component_of}[by]
     groups = [name_of(param) for param in overlap.space.names]
     names = in_model_order(list(dict.fromkeys(groups)))
-    place = np.array([names.index(group) for group in groups])[overlap.space.locate(overlap.keys)[0]]
-    columns = {label: place[own] for label, own in zip(overlap.labels, overlap.ranked.columns, strict=True)}
-    columns |= {SHARED_BY_TWO: place[overlap.presence > 1], SHARED_BY_ALL: place[overlap.presence == len(columns)]}
-    counts = np.column_stack([np.bincount(held, minlength=len(names)) for held in columns.values()])
+    place = np.array([names.index(group) for group in groups], dtype=np.int32)[overlap.params]
+    presence, n = overlap.presence, len(overlap.labels)
+    held = itertools.chain(overlap.ranked.columns, (presence > 1, presence == n))
+    counts = np.column_stack([np.bincount(place[own], minlength=len(names)) for own in held])
     totals = counts.sum(axis=0)
     shares = np.divide(counts, totals, out=np.full(counts.shape, np.nan), where=totals > 0)
-    frame = pd.DataFrame(shares, index=names, columns=list(columns))
+    frame = pd.DataFrame(shares, index=names, columns=[*overlap.labels, SHARED_BY_TWO, SHARED_BY_ALL])
     return frame.iloc[np.flatnonzero(counts.any(axis=1))]
 
 

@@ -57,6 +57,12 @@ class Overlap:
         """Number of weights per set; int64, shape (N,)."""
         return self.ranked.sizes
 
+    @property
+    def params(self) -> npt.NDArray[np.int32]:
+        """The parameter of `space` that each weight of `keys` lies in; int32, shape (U,)."""
+        bounds = np.append(self.space.starts, self.space.size)
+        return np.repeat(np.arange(len(bounds) - 1, dtype=np.int32), np.diff(np.searchsorted(self.keys, bounds)))
+
     @cached_property
     def intersection(self) -> IntArray:
         """|A and B| per pair, so the sizes on the diagonal; int64, shape (N, N)."""
@@ -183,7 +189,7 @@ class Overlap:
     def _draws(self) -> tuple[IntArray, IntArray]:
         """How many weights of A lie in the parameters that A and B have in common, and how many weights those have."""
         sizes = self.space.sizes
-        params = self.space.locate(self.keys)[0]
+        params = self.params
         held = np.stack([np.bincount(params[columns], minlength=len(sizes)) for columns in self.ranked.columns])
         # In floats, because matrices of them multiply fast; exact up to 2^53.
         selects = self.selects.astype(np.float64)

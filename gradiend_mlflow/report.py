@@ -17,6 +17,7 @@ from gradiend_mlflow.canvas import VALUE_TITLES
 from gradiend_mlflow.overlap import Overlap
 from gradiend_mlflow.parts import shown_topk
 from gradiend_mlflow.shared import shared_weights
+from gradiend_mlflow.shortening import shortened
 
 if TYPE_CHECKING:
     from gradiend_mlflow.comparison import Comparison
@@ -27,6 +28,7 @@ TEMPLATE = Path(__file__).with_name("report.html")
 _NUMBERS = 400_000  # pairs times positions of the slider
 _WEIGHTS = 60_000  # ranks of weights, over all runs
 MOST_RUNS = 500
+_SHORT = 26  # letters of a label in the page's tables and axes
 _IN_PAGE = ("intersection", "intersection_frac", "jaccard")  # computed from counts there; others come as numbers
 _NO_CHANCE = 400  # -log10 of a p-value below the smallest float
 
@@ -76,6 +78,7 @@ def report_data(comparison: Comparison) -> dict[str, Any]:
     return {
         "title": f"{comparison.part}, top {shown_topk(comparison.topk)}: {n} runs",
         "labels": list(overlap.labels),
+        "short": shortened(overlap.labels, _SHORT),
         "runs": list(comparison.runs["run_id"])[:n],
         "value": comparison.value,
         "titles": VALUE_TITLES,

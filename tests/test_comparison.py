@@ -320,7 +320,8 @@ class TestFigures:
         assert comparison.plot_curve(axes, ks=[1, 500]) is axes
         assert comparison.plot_upset().axes[0].get_xlim()[1] == len(comparison.regions)
         names = [label.get_text() for label in comparison.plot_layers().axes[1].get_xticklabels()]
-        assert names == [*NAMES, "in ≥ 2 runs", "in all runs"]
+        several, everywhere = (int((comparison.overlap.presence >= least).sum()) for least in (2, 3))
+        assert names == [*NAMES, f"in ≥ 2 runs: {several} weights", f"in all runs: {everywhere} weights"]
 
     def test_more_than_six_have_no_venn(self, tracking: MlflowClient, tmp_path: Path) -> None:
         """The error proposes the heatmap; the logged comparison has no venn file."""
