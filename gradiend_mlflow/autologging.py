@@ -72,12 +72,13 @@ def autolog(
         >>> gradiend_mlflow.autolog(topk=1000)
         >>> gradiend_mlflow.autolog(disable=True)
     """
+    own = {tags.MLFLOW_AUTOLOGGING: FLAVOR}
     new_callback = functools.partial(
         MLflowCallback,
         topk=topk,
         parts=parts,
         experiment_name=experiment_name,
-        extra_tags={tags.MLFLOW_AUTOLOGGING: FLAVOR, **(extra_tags or {})},
+        extra_tags={**own, **extra_tags} if isinstance(extra_tags, Mapping) else extra_tags or own,
         log_models=log_models,
         tracking_uri=tracking_uri,
         deadline=deadline,

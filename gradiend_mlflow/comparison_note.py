@@ -97,7 +97,8 @@ def _answer(comparison: Comparison) -> list[str]:
         if "overlap/lift" in summary:
             line += f" They share {summary['overlap/lift']:,.3g} times as many weights as chance would give."
         core = len(comparison.overlap.core)
-        line += f" {core:,} weight{' is' if core == 1 else 's are'} in all runs."
+        held = f"{core:,} weights are" if core > 1 else "One weight is" if core else "No weight is"
+        line += f" {held} in all runs."
     return [line]
 
 

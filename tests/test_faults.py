@@ -8,6 +8,7 @@ import math
 import os
 import random
 import re
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -528,6 +529,27 @@ def test_the_journal_vanishes(
     assert only(server, request.node.name) == undisturbed
 
 
+def test_the_journal_vanishes_with_what_lay_beside_it(
+    tracked: Any, proxy: Proxy, server: str, undisturbed: Any, request: Any, warnings: Any
+) -> None:
+    """Then the sets are lost to delivery, which is said, and not to the import."""
+    proxy.stop()
+    trainer = tracked()
+    shutil.rmtree(Path(trainer.experiment_dir) / JOURNALS)
+    proxy.start()
+    assert not gradiend_mlflow.flush(60)
+    found = only(server, request.node.name)
+    assert (found["status"], found["metrics"]) == ("FINISHED", undisturbed["metrics"])
+    assert "gradiend.topk" not in found["tags"]
+    failed, vanished, lost = warnings()
+    assert "No such file or directory" in failed
+    assert "it has vanished" in vanished
+    assert "values could not be logged" in lost
+    options = {"topk": 50, "experiment_name": request.node.name, "tracking_uri": server}
+    assert gradiend_mlflow.import_runs(trainer.experiment_dir, progress=False, **options)["result"][0] == "updated"
+    assert only(server, request.node.name)["tags"]["gradiend.topk"] == undisturbed["tags"]["gradiend.topk"]
+
+
 def test_trained_again_beside_a_journal_that_was_left(
     in_process: Any, make_trainer: MakeTrainer, server: str, tmp_path: Path, warnings: Any, request: Any
 ) -> None:
@@ -648,6 +670,24 @@ def test_an_odd_tag_is_refused_at_once() -> None:
     for name in ("a>b", "x" * 251, ""):
         with pytest.raises(InvalidInputError, match="in a tag's name"):
             gradiend_mlflow.autolog(extra_tags={name: "1"})
+    with pytest.raises(InvalidInputError, match=r"no tag as long as these of extra_tags: \['long'\]"):
+        gradiend_mlflow.autolog(extra_tags={"long": "x" * 8001, "short": "x" * 8000})
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"tracking_uri": 5}, "tracking_uri must be a text, or None for the default; got 5"),
+        ({"tracking_uri": ""}, "tracking_uri must be a text"),
+        ({"experiment_name": " "}, "experiment_name must be a text"),
+        ({"extra_tags": [("a", "b")]}, "extra_tags must be a mapping from name to value"),
+    ],
+    ids=str,
+)
+def test_odd_options_are_refused_at_once(options: dict[str, Any], said: str) -> None:
+    """Rather than in a training, where nothing may be raised."""
+    with pytest.raises(InvalidInputError, match=said):
+        gradiend_mlflow.autolog(**options)
 
 
 # ------------------------------------------------------------------------------------------------ many processes

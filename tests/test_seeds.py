@@ -191,7 +191,8 @@ class TestTrainings:
         table = seen.to_frame()
         assert table.columns.tolist() == ["a", "b", "intersection_frac", "seed_pairs", "std"]
         note = tracking.get_run(seen.run_id).data.tags["mlflow.note.content"]
-        assert "(of 2 runs, mean over 4 seeds; " in note
+        assert "The two runs share " in note
+        assert "(mean over 4 seeds; " in note
         assert f"runs/{rows.runs['training_run_id'][0]})" in note
 
     def test_trainings_without_seeds_stand_for_themselves(self, logged: Any, server: str) -> None:
