@@ -136,10 +136,8 @@ def _resizable(fig: Figure) -> Figure:
 
 
 def _selected(overlap: Overlap, max_regions: int, min_sets: int | None) -> _Shown:
-    regions, alone = (
-        [(members, size) for members, size in overlap.regions.items() if len(members) >= (min_sets or 1)],
-        0,
-    )
+    least, alone = min_sets or 1, 0
+    regions = [(members, size) for members, size in overlap.regions.items() if len(members) >= least]
     shared = [(members, size) for members, size in regions if len(members) > 1]
     if min_sets is None and shared and len(regions) > max_regions + 1:
         alone = sum(size for members, size in regions if len(members) == 1)
