@@ -9,9 +9,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from gradiend_mlflow.checks import check_choice
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.groups import complete_groups
-from gradiend_mlflow.parts import check_choice
 
 Order = Literal["input", "name", "cluster"] | Sequence[str]
 

@@ -9,8 +9,8 @@ import numpy as np
 from scipy.special import logsumexp
 from scipy.stats import false_discovery_control
 
+from gradiend_mlflow.checks import check_choice
 from gradiend_mlflow.errors import InvalidInputError
-from gradiend_mlflow.parts import check_choice
 from gradiend_mlflow.ranked import Matrix
 from gradiend_mlflow.space import IntArray
 

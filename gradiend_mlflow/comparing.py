@@ -9,13 +9,14 @@ from os import PathLike
 
 import pandas as pd
 
+from gradiend_mlflow.checks import check_names
 from gradiend_mlflow.choosing import Search, Skipped, find_runs, pull, usable, with_seeds
 from gradiend_mlflow.comparison import Comparison
 from gradiend_mlflow.comparison_run import log_comparison
 from gradiend_mlflow.errors import InvalidInputError, SkippedRunsError
 from gradiend_mlflow.groups import Groups, groups_of
 from gradiend_mlflow.labels import TRAINING_RUN, Labels, labels_of
-from gradiend_mlflow.listing import counted, some_of
+from gradiend_mlflow.listing import counted, lines_of, some_of
 from gradiend_mlflow.measures import RBO_P, Value, check_value
 from gradiend_mlflow.notes import notes_of
 from gradiend_mlflow.overlap import compute_overlap
@@ -115,7 +116,7 @@ def compare(
     """
     part, topk, value = check_part(part), check_topk(topk), check_value(value)
     _check_switches(strict=strict, log=log, refresh=refresh, link=link)
-    _check_names(log_to=log_to, run_name=run_name)
+    check_names(log_to=log_to, run_name=run_name)
     policy = SeedPolicy(seeds, seed_aggregate, dispersion, seed_pairing_mode, seed_group_policy)
     search = Search(experiment_names, experiment_ids, filter_string, search_all_experiments)
     asked = find_runs(runs, search, tracking_uri=tracking_uri)
@@ -174,14 +175,8 @@ def _check_switches(**switches: bool) -> None:
         raise InvalidInputError("link=True tags the runs with the logged comparison, so it cannot go with log=False")
 
 
-def _check_names(**names: str | None) -> None:
-    for name, value in names.items():
-        if value is not None and not (isinstance(value, str) and value.strip()):
-            raise InvalidInputError(f"{name} must be a name, or None for the default; got {value!r}")
-
-
 def _check_enough(compared: Sequence[str], skipped: Sequence[Skipped], *, strict: bool, searched: str) -> None:
-    reasons = "".join(some_of([f"\n  {run.name} ({run.run_id}): {run.reason}" for run in skipped]))
+    reasons = lines_of([f"{run.name} ({run.run_id}): {run.reason}" for run in skipped])
     found = len(compared)
     if strict and skipped:
         raise SkippedRunsError(f"{len(skipped)} of {found + len(skipped)} runs cannot be compared:{reasons}")

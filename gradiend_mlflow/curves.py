@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from gradiend_mlflow.canvas import VALUE_TITLES, axes_or_new, check_place, colors, fitting, shade, wrapped
+from gradiend_mlflow.checks import check_choice
 from gradiend_mlflow.curve import OverlapCurve
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.fonts import spell_out
 from gradiend_mlflow.overlap import Overlap
-from gradiend_mlflow.parts import check_choice
 from gradiend_mlflow.room import make_room, set_title, slot_size
 
 if TYPE_CHECKING:

@@ -32,7 +32,7 @@ class StoreError(GradiendMLflowError):
 
 
 class SkippedRunsError(GradiendMLflowError):
-    """A strict comparison would have to leave out runs; the text names each with its reason."""
+    """A strict comparison would have to leave out runs; the text names them with the reason, up to 20."""
 
 
 class UnavailableError(StoreError):

@@ -12,12 +12,12 @@ import numpy.typing as npt
 
 from gradiend_mlflow.arranging import Arrangement, Order, arranged
 from gradiend_mlflow.canvas import VALUE_TITLES, check_overlap, check_place, colormap, fitting, new_figure
+from gradiend_mlflow.checks import check_choice
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.fonts import spell_out
 from gradiend_mlflow.margins import EMPTY_COLOR, draw_brackets, draw_color_bar, draw_side_bar, draw_tree
 from gradiend_mlflow.measures import SIGNED, Value, check_value
 from gradiend_mlflow.overlap import Overlap
-from gradiend_mlflow.parts import check_choice
 from gradiend_mlflow.room import keep_title_inside, make_room, own_size, set_title, slot_size
 from gradiend_mlflow.seeds import SeedOverlap
 

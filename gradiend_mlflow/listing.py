@@ -18,6 +18,16 @@ def some_of(items: Sequence[str], most: int = _MOST) -> list[str]:
     return [*items[:most], f"and {rest:,} more"] if rest > 0 else list(items)
 
 
+def lines_of(items: Sequence[str]) -> str:
+    r"""The same, each on a line of its own, indented.
+
+    Example:
+        >>> lines_of(["a", "b"])
+        '\n  a\n  b'
+    """
+    return "".join(f"\n  {line}" for line in some_of(items))
+
+
 def counted(number: int, what: str) -> str:
     """A number of things, in the singular where it is one.
 

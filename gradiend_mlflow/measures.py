@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import rankdata
 
+from gradiend_mlflow.checks import check_choice
 from gradiend_mlflow.errors import InvalidInputError
-from gradiend_mlflow.parts import check_choice
 from gradiend_mlflow.ranked import Matrix, RankedSets
 from gradiend_mlflow.space import IntArray
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+from gradiend_mlflow.checks import check_names
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.limits import is_long_tag
 from gradiend_mlflow.parts import DEFAULT_TOPK, PARTS, check_parts, check_topk
@@ -37,10 +38,7 @@ class LogOptions:
     deadline: float = DEFAULT_DEADLINE
 
     def __post_init__(self) -> None:
-        for name in ("experiment_name", "run_name", "tracking_uri"):
-            given = getattr(self, name)
-            if given is not None and not (isinstance(given, str) and given.strip()):
-                raise InvalidInputError(f"{name} must be a text, or None for the default; got {given!r}")
+        check_names(experiment_name=self.experiment_name, run_name=self.run_name, tracking_uri=self.tracking_uri)
         if not (self.extra_tags is None or isinstance(self.extra_tags, Mapping)):
             raise InvalidInputError(f"extra_tags must be a mapping from name to value; got {self.extra_tags!r}")
         object.__setattr__(self, "topk", check_topk(self.topk))

@@ -5,17 +5,16 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Sequence
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
+from gradiend_mlflow.checks import check_choice
 from gradiend_mlflow.errors import InvalidInputError
 
 Part = Literal["encoder-weight", "decoder-weight", "decoder-bias", "decoder-sum"]
 PARTS: tuple[Part, ...] = get_args(Part)
 DEFAULT_TOPK = 10_000
-
-Choice = TypeVar("Choice", bound=str)
 
 
 def check_part(part: str) -> Part:
@@ -25,18 +24,6 @@ def check_part(part: str) -> Part:
         InvalidInputError: If it is not.
     """
     return check_choice("part", part, PARTS)
-
-
-def check_choice(name: str, value: str, choices: Sequence[Choice]) -> Choice:
-    """Return `value` if it is one of `choices`; `name` is what the error calls it.
-
-    Raises:
-        InvalidInputError: If it is not.
-    """
-    for known in choices:
-        if value == known:
-            return known
-    raise InvalidInputError(f"{name} must be one of {', '.join(choices)}; got {value!r}")
 
 
 def check_parts(parts: Sequence[str]) -> tuple[Part, ...]:

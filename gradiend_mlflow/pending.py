@@ -171,3 +171,4 @@ getattr(threading, "_register_atexit", atexit.register)(_leave)
 atexit.register(_leave)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_pending.clear)  # their threads are not there
+    os.register_at_fork(after_in_child=_left.clear)

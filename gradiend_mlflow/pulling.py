@@ -57,7 +57,7 @@ def load_topk(
         StoreError: If a run is missing, has no such part, or cannot be downloaded.
         ArtifactError: If a set's file is damaged or is not the one that was logged.
         InvalidInputError: If `part` or `topk` is not acceptable, or a run kept fewer weights than `topk` asks for.
-            An error about several runs names all of them.
+            An error about several runs names them, up to 20.
     """
     part, topk = check_part(part), check_topk(topk)
     runs = complete_frame(runs, tracking_uri=tracking_uri)

@@ -13,7 +13,7 @@ import pandas as pd
 
 from gradiend_mlflow import tags
 from gradiend_mlflow.errors import GradiendMLflowError, InvalidInputError
-from gradiend_mlflow.listing import some_of
+from gradiend_mlflow.listing import lines_of, some_of
 from gradiend_mlflow.pending import flush
 from gradiend_mlflow.store import Store
 
@@ -110,7 +110,7 @@ def get_runs(run_ids: Sequence[str], *, tracking_uri: str | None = None) -> pd.D
     """The rows that `search_runs` has for runs of known ids, in the order given; of any kind, with sets or without.
 
     Raises:
-        StoreError: If a run does not exist or MLflow cannot be reached; it names all that failed.
+        StoreError: If a run does not exist or MLflow cannot be reached; it names those that failed, up to 20.
         InvalidInputError: If an id comes twice.
     """
     run_ids = _checked(run_ids)
@@ -275,7 +275,7 @@ def successes(run_ids: Sequence[str], results: Sequence[T | GradiendMLflowError]
         else:
             successes[run_id] = result
     if failures:
-        lines = "\n".join(some_of([f"  run {run_id}: {error}" for run_id, error in failures.items()]))
+        lines = lines_of([f"run {run_id}: {error}" for run_id, error in failures.items()])
         kind = type(next(iter(failures.values())))
-        raise kind(f"{len(failures)} of {len(results)} runs {fault}:\n{lines}")
+        raise kind(f"{len(failures)} of {len(results)} runs {fault}:{lines}")
     return successes

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from gradiend_mlflow.checks import check_choice
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.measures import Value, check_value
 from gradiend_mlflow.overlap import Overlap
-from gradiend_mlflow.parts import check_choice
 from gradiend_mlflow.ranked import Matrix, RankedSets
 
 if TYPE_CHECKING:

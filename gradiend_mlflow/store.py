@@ -201,7 +201,7 @@ class Store:
         try:
             self._client.log_batch(run_id, metrics=metrics)
         except MlflowException as error:
-            if error.error_code != "INVALID_PARAMETER_VALUE" or _OF_A_DELETED_RUN in str(error):
+            if not _is_refusal(error):
                 raise
             if len(points) == 1:
                 return points
@@ -223,7 +223,7 @@ class Store:
                 try:
                     self._client.log_batch(run_id, params=fitting)
                 except MlflowException as error:
-                    if error.error_code != "INVALID_PARAMETER_VALUE" or _OF_A_DELETED_RUN in str(error):
+                    if not _is_refusal(error):
                         raise
                     # One changed value rejects its whole batch: find it.
                     refused |= self._log_params_singly(run_id, fitting)
@@ -235,7 +235,7 @@ class Store:
             try:
                 self._client.log_batch(run_id, params=[param])
             except MlflowException as error:
-                if error.error_code != "INVALID_PARAMETER_VALUE":
+                if not _is_refusal(error):
                     raise
                 refused[param.key] = str(error)
         return refused
@@ -369,6 +369,11 @@ class Store:
                 kind = UnavailableError if self.patience.may_pass(error) else StoreError
                 reason = f"{reason_of(error)}{self.patience.told}"
                 raise kind(f"could not {what} at MLflow on {self.shown_uri}: {reason}") from error
+
+
+def _is_refusal(error: MlflowException) -> bool:
+    """Whether it is the values that MLflow does not take, and not the run that is no more."""
+    return error.error_code == "INVALID_PARAMETER_VALUE" and _OF_A_DELETED_RUN not in str(error)
 
 
 def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 import pandas as pd
 
+from gradiend_mlflow.checks import check_choice
 from gradiend_mlflow.groups import block_means
 from gradiend_mlflow.overlap import Overlap
-from gradiend_mlflow.parts import check_choice
 
 if TYPE_CHECKING:
     from gradiend_mlflow.comparison import Comparison

@@ -125,6 +125,15 @@ class TestSearchRuns:
         with pytest.raises(InvalidInputError, match="must be a sequence of run ids or a frame; got the int 5"):
             complete_frame(5)
 
+    def test_many_that_fail_are_counted(self, tracking: MlflowClient) -> None:
+        """The first are named, a line each, and so is the number of the others."""
+        with pytest.raises(StoreError) as caught:
+            complete_frame([f"{number:032x}" for number in range(25)])
+        lines = str(caught.value).splitlines()
+        assert lines[0] == "25 of 25 runs could not be found:"
+        assert lines[20].startswith(f"  run {19:032x}: ")
+        assert lines[21:] == ["  and 5 more"]
+
     def test_bad_questions(self) -> None:
         """Contradictions, unknown kinds, filters that MLflow refuses."""
         with pytest.raises(InvalidInputError, match="not both"):
