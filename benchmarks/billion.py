@@ -19,8 +19,8 @@ import numpy as np
 from benchmarks import memory
 from benchmarks.extraction import limit
 from benchmarks.harness import Outcome, Row, alternate, progress, require, run_and_report
-from benchmarks.synthetic import write_checkpoint
 from gradiend_mlflow import TopKSet
+from tests.support.synthetic import write_checkpoint
 
 TOPKS = (10_000, 0.01)
 _SIZES = (10**6, 10**7, 10**8, 10**9)

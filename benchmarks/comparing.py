@@ -27,8 +27,9 @@ from mlflow import MlflowClient
 from benchmarks.harness import Outcome, Row, progress, require, run_and_report
 from benchmarks.memory import Taken, is_measurable, script_takes
 from benchmarks.pulling import PART, PATH, STORED, random_set
-from benchmarks.synthetic import Shapes, bert_parameters, write_checkpoint
-from gradiend_mlflow import WeightSpace, log_topk, save_topk, tags
+from gradiend_mlflow import WeightSpace, log_topk, save_topk
+from gradiend_mlflow.store import tags
+from tests.support.synthetic import Shapes, bert_parameters, write_checkpoint
 
 TOPK = 1000
 _CHECKED = 10  # runs whose counts are computed anew

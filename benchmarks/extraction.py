@@ -18,8 +18,8 @@ from gradiend.model import ParamMappedGradiendModel
 
 from benchmarks import memory
 from benchmarks.harness import Outcome, Row, alternate, progress, require, run_and_report
-from benchmarks.synthetic import bert_parameters, write_checkpoint
 from gradiend_mlflow import PARTS, TopKSet
+from tests.support.synthetic import bert_parameters, write_checkpoint
 
 TOPK = 10_000
 _SEED = 20

@@ -16,8 +16,8 @@ from benchmarks.harness import Outcome, Row, alternate, progress, require, run_a
 from benchmarks.overlap import AnsweringModel
 from benchmarks.sets import ranked_sets
 from gradiend_mlflow import TopKSet, compute_overlap, plot_heatmap, plot_upset
-from gradiend_mlflow.comparison import Comparison
-from gradiend_mlflow.report import write_report
+from gradiend_mlflow.comparison.comparison import Comparison
+from gradiend_mlflow.comparison.report import write_report
 
 _K = 1000
 _STORED = 10_000  # what the report's slider goes up to

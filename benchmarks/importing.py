@@ -17,9 +17,10 @@ from mlflow import MlflowClient
 
 from benchmarks.extraction import limit
 from benchmarks.harness import Outcome, Row, alternate, progress, require, run_and_report
-from benchmarks.server import mlflow_server
-from benchmarks.synthetic import bert_parameters, write_checkpoint
-from gradiend_mlflow import import_runs, tags
+from gradiend_mlflow import import_runs
+from gradiend_mlflow.store import tags
+from tests.support.server import mlflow_server
+from tests.support.synthetic import bert_parameters, write_checkpoint
 
 _STEPS = 100
 _SMALL = {"embeddings.weight": (500, 16), "encoder.weight": (64, 64)}

@@ -25,11 +25,12 @@ from gradiend import TextPredictionTrainer, TrainingArguments
 
 import gradiend_mlflow
 from benchmarks.harness import Outcome, Row, alternate, progress, require, run_and_report
-from benchmarks.server import mlflow_server
-from gradiend_mlflow import MLflowCallback, pending
-from gradiend_mlflow.journal import Journal, find_journals
-from gradiend_mlflow.records import Destination, EndRun, LogMetrics, StartRun
-from gradiend_mlflow.store import MetricPoint
+from gradiend_mlflow import MLflowCallback
+from gradiend_mlflow.delivery.journal import Journal, find_journals
+from gradiend_mlflow.delivery.records import Destination, EndRun, LogMetrics, StartRun
+from gradiend_mlflow.store import pending
+from gradiend_mlflow.store.store import MetricPoint
+from tests.support.server import mlflow_server
 
 _EXAMPLES = Path(__file__).parents[1] / "examples"
 _numbers = count()

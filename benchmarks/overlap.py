@@ -16,7 +16,7 @@ from benchmarks import memory
 from benchmarks.harness import Outcome, Row, alternate, progress, require, run_and_report
 from benchmarks.sets import KINDS, ranked_sets
 from gradiend_mlflow import TopKSet, compute_overlap
-from gradiend_mlflow.measures import VALUES
+from gradiend_mlflow.overlap.measures import VALUES
 
 _SIZES = ((100, 10_000), (1000, 1000), (100, 100_000))
 _QUICK_SIZES = ((30, 10_000), (100, 1000))

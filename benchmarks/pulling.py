@@ -41,9 +41,10 @@ import mlflow
 from mlflow import MlflowClient
 
 from benchmarks.harness import Outcome, Row, alternate, progress, require, run_and_report
-from benchmarks.server import mlflow_server
-from benchmarks.synthetic import bert_parameters
-from gradiend_mlflow import TopKSet, WeightSpace, load_topk, load_topk_file, save_topk, search_runs, tags
+from gradiend_mlflow import TopKSet, WeightSpace, load_topk, load_topk_file, save_topk, search_runs
+from gradiend_mlflow.store import tags
+from tests.support.server import mlflow_server
+from tests.support.synthetic import bert_parameters
 
 STORED = 10_000
 TOPK = 1000

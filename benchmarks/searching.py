@@ -25,7 +25,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 
 from benchmarks.harness import Outcome, Row, alternate, progress, require, run_and_report
-from gradiend_mlflow import PARTS, search_runs, tags
+from gradiend_mlflow import PARTS, search_runs
+from gradiend_mlflow.store import tags
 
 _EXPERIMENT = "benchmark"
 _TABLES = ("runs", "tags", "params", "latest_metrics")

@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.synthetic import bert_parameters
 from gradiend_mlflow import TopKSet, WeightSpace
+from tests.support.synthetic import bert_parameters
 
 KINDS = ("strangers", "relatives")
 _CANDIDATES = 4  # times k, from which relatives choose

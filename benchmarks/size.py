@@ -19,8 +19,8 @@ from gradiend.model import ParamMappedGradiendModel
 from gradiend.model.model_with_gradiend import ModelWithGradiend
 
 from benchmarks.harness import Outcome, Row, progress, require, run_and_report
-from benchmarks.synthetic import bert_parameters, write_checkpoint
 from gradiend_mlflow import TopKSet, load_topk_file, save_topk
+from tests.support.synthetic import bert_parameters, write_checkpoint
 
 TOPK = 10_000
 _PART = "decoder-weight"

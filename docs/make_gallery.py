@@ -83,8 +83,8 @@ def _of(overlap: Overlap, n: int) -> Overlap:
 
 def photograph_ui() -> None:
     """A server with these sets as runs, their comparison, and what a browser shows of it."""
-    from benchmarks.server import mlflow_server
-    from tests.browser import chromium
+    from tests.support.browser import chromium
+    from tests.support.server import mlflow_server
 
     with tempfile.TemporaryDirectory() as folder, mlflow_server(Path(folder)) as server:
         comparison = _logged(server, Path(folder))

@@ -10,16 +10,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gradiend_mlflow.artifact import load_topk_file, save_topk
-    from gradiend_mlflow.autologging import autolog
-    from gradiend_mlflow.block import start_run
-    from gradiend_mlflow.callback import MLflowCallback
-    from gradiend_mlflow.chance import Chance
-    from gradiend_mlflow.choosing import Skipped
-    from gradiend_mlflow.comparing import compare
-    from gradiend_mlflow.comparison import Comparison
-    from gradiend_mlflow.curve import OverlapCurve
-    from gradiend_mlflow.curves import plot_curve
+    from gradiend_mlflow.comparison.compare import compare
+    from gradiend_mlflow.comparison.comparison import Comparison
+    from gradiend_mlflow.comparison.files import load_comparison
+    from gradiend_mlflow.comparison.selection import Skipped
+    from gradiend_mlflow.delivery.sync import sync
     from gradiend_mlflow.errors import (
         ArtifactError,
         CheckpointError,
@@ -30,35 +25,35 @@ if TYPE_CHECKING:
         SpaceConflictError,
         StoreError,
     )
-    from gradiend_mlflow.grouping import GroupedOverlap
-    from gradiend_mlflow.heatmap import plot_heatmap
-    from gradiend_mlflow.importing import import_runs
-    from gradiend_mlflow.layers import plot_layers
-    from gradiend_mlflow.overlap import Overlap, compute_overlap
-    from gradiend_mlflow.parts import PARTS
-    from gradiend_mlflow.pending import flush
-    from gradiend_mlflow.publish import log_topk
-    from gradiend_mlflow.pulling import load_topk
-    from gradiend_mlflow.reloading import load_comparison
-    from gradiend_mlflow.runs import search_runs
-    from gradiend_mlflow.seeds import SeedOverlap
-    from gradiend_mlflow.space import WeightSpace
-    from gradiend_mlflow.syncing import sync
-    from gradiend_mlflow.topk import TopKSet
-    from gradiend_mlflow.upset import plot_upset
-    from gradiend_mlflow.venn import plot_venn
+    from gradiend_mlflow.figures.curve import plot_curve
+    from gradiend_mlflow.figures.heatmap import plot_heatmap
+    from gradiend_mlflow.figures.layers import plot_layers
+    from gradiend_mlflow.figures.upset import plot_upset
+    from gradiend_mlflow.figures.venn import plot_venn
+    from gradiend_mlflow.overlap.chance import Chance
+    from gradiend_mlflow.overlap.curve import OverlapCurve
+    from gradiend_mlflow.overlap.grouping import GroupedOverlap
+    from gradiend_mlflow.overlap.overlap import Overlap, compute_overlap
+    from gradiend_mlflow.overlap.seeds import SeedOverlap
+    from gradiend_mlflow.runs.pulling import load_topk
+    from gradiend_mlflow.runs.search import search_runs
+    from gradiend_mlflow.sets.artifact import load_topk_file, save_topk
+    from gradiend_mlflow.sets.parts import PARTS
+    from gradiend_mlflow.sets.space import WeightSpace
+    from gradiend_mlflow.sets.topk import TopKSet
+    from gradiend_mlflow.store.pending import flush
+    from gradiend_mlflow.tracking.autolog import autolog
+    from gradiend_mlflow.tracking.callback import MLflowCallback
+    from gradiend_mlflow.tracking.log_topk import log_topk
+    from gradiend_mlflow.tracking.start_run import start_run
+    from gradiend_mlflow.trainings.import_runs import import_runs
 
 _HOMES = {
-    "artifact": ("load_topk_file", "save_topk"),
-    "autologging": ("autolog",),
-    "importing": ("import_runs",),
-    "block": ("start_run",),
-    "callback": ("MLflowCallback",),
-    "chance": ("Chance",),
-    "choosing": ("Skipped",),
-    "comparing": ("compare",),
-    "comparison": ("Comparison",),
-    "curve": ("OverlapCurve",),
+    "comparison.compare": ("compare",),
+    "comparison.comparison": ("Comparison",),
+    "comparison.files": ("load_comparison",),
+    "comparison.selection": ("Skipped",),
+    "delivery.sync": ("sync",),
     "errors": (
         "ArtifactError",
         "CheckpointError",
@@ -69,23 +64,28 @@ _HOMES = {
         "SpaceConflictError",
         "StoreError",
     ),
-    "heatmap": ("plot_heatmap",),
-    "venn": ("plot_venn",),
-    "upset": ("plot_upset",),
-    "curves": ("plot_curve",),
-    "layers": ("plot_layers",),
-    "grouping": ("GroupedOverlap",),
-    "overlap": ("Overlap", "compute_overlap"),
-    "parts": ("PARTS",),
-    "pending": ("flush",),
-    "publish": ("log_topk",),
-    "pulling": ("load_topk",),
-    "reloading": ("load_comparison",),
-    "runs": ("search_runs",),
-    "seeds": ("SeedOverlap",),
-    "space": ("WeightSpace",),
-    "syncing": ("sync",),
-    "topk": ("TopKSet",),
+    "figures.curve": ("plot_curve",),
+    "figures.heatmap": ("plot_heatmap",),
+    "figures.layers": ("plot_layers",),
+    "figures.upset": ("plot_upset",),
+    "figures.venn": ("plot_venn",),
+    "overlap.chance": ("Chance",),
+    "overlap.curve": ("OverlapCurve",),
+    "overlap.grouping": ("GroupedOverlap",),
+    "overlap.overlap": ("Overlap", "compute_overlap"),
+    "overlap.seeds": ("SeedOverlap",),
+    "runs.pulling": ("load_topk",),
+    "runs.search": ("search_runs",),
+    "sets.artifact": ("load_topk_file", "save_topk"),
+    "sets.parts": ("PARTS",),
+    "sets.space": ("WeightSpace",),
+    "sets.topk": ("TopKSet",),
+    "store.pending": ("flush",),
+    "tracking.autolog": ("autolog",),
+    "tracking.callback": ("MLflowCallback",),
+    "tracking.log_topk": ("log_topk",),
+    "tracking.start_run": ("start_run",),
+    "trainings.import_runs": ("import_runs",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

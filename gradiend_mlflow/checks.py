@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
 from typing import TypeVar
 
 from gradiend_mlflow.errors import InvalidInputError
@@ -31,3 +33,17 @@ def check_names(**given: object) -> None:
     for name, value in given.items():
         if value is not None and not (isinstance(value, str) and value.strip()):
             raise InvalidInputError(f"{name} must be a text, or None for the default; got {value!r}")
+
+
+def existing_directory(path: str | PathLike[str], command: str) -> Path:
+    """`path` as an absolute path.
+
+    Raises:
+        InvalidInputError: If it is no directory; names `command`.
+    """
+    if not isinstance(path, (str, PathLike)) or not str(path):
+        raise InvalidInputError(f"{command} needs a directory; got {path!r}")
+    root = Path(path).absolute()
+    if not root.is_dir():
+        raise InvalidInputError(f"{command} needs a directory; {root} is {'a file' if root.exists() else 'not there'}")
+    return root

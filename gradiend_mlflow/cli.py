@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gradiend_mlflow.errors import GradiendMLflowError
-from gradiend_mlflow.listing import some_of
+from gradiend_mlflow.wording import some_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,8 +84,8 @@ def import_command(
     What the experiment holds already is left alone; a directory that has changed since updates its run. A broken
     directory is named and the rest goes on; then the exit code is 1.
     """
-    from gradiend_mlflow.importing import import_runs
-    from gradiend_mlflow.parts import PARTS
+    from gradiend_mlflow.sets.parts import PARTS
+    from gradiend_mlflow.trainings.import_runs import import_runs
 
     try:
         frame = import_runs(
@@ -115,7 +115,7 @@ def sync_command(path: Path, *, tracking_uri: str | None, quiet: bool) -> None:
     A training that is still running is left alone. It may be done again, and by several at once. What fails is named,
     and stays for another time; then the exit code is 1. Without --tracking-uri each goes where its training logged.
     """
-    from gradiend_mlflow.syncing import sync
+    from gradiend_mlflow.delivery.sync import sync
 
     try:
         frame = sync(path, tracking_uri=tracking_uri, progress=not quiet)
@@ -162,7 +162,7 @@ def compare_command(run_ids: tuple[str, ...], *, all_experiments: bool, no_log: 
     The runs are those of the given ids, or else those that the search finds. Of many runs the most overlapping pairs
     are printed instead.
     """
-    from gradiend_mlflow.comparing import compare
+    from gradiend_mlflow.comparison.compare import compare
 
     asked: dict[str, Any] = {
         **options,

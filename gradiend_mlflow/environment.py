@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 
 from gradiend_mlflow.errors import InvalidInputError
 
@@ -21,3 +23,12 @@ def positive_number(variable: str, *, default: float, unit: str) -> float:
     if not 0 < number < float("inf"):
         raise InvalidInputError(f"{variable} must be a number of {unit} above 0; it is {text!r}")
     return number
+
+
+@cache
+def installed_version(distribution: str) -> str:
+    """The version of an installed distribution, or "unknown"."""
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return "unknown"

@@ -21,9 +21,9 @@ from gradiend import TextPredictionTrainer, TrainingArguments
 from mlflow import MlflowClient
 
 import gradiend_mlflow
-from benchmarks.server import mlflow_server
-from gradiend_mlflow import pending
+from gradiend_mlflow.store import pending
 from quickstart import PRONOUNS, build_base_model, pronoun_sentences
+from tests.support.server import mlflow_server
 
 MakeTrainer = Callable[..., TextPredictionTrainer]
 

@@ -59,7 +59,7 @@ def _failures(text: str) -> str:
 def test_design_names_every_module() -> None:
     """No module without a place, no place without a module."""
     named = set(re.findall(r"`(\w+\.py)`", (ROOT / "docs" / "design.md").read_text(encoding="utf-8")))
-    assert named == {path.name for path in (ROOT / "gradiend_mlflow").glob("*.py")}
+    assert named == {path.name for path in (ROOT / "gradiend_mlflow").rglob("*.py")}
 
 
 def test_quickstart_explains_itself(run_python: Callable[[str], str]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gradiend_mlflow import Comparison, compare
-from tests.browser import chromium, needs_browser
+from tests.support.browser import chromium, needs_browser
 
 pytestmark = needs_browser
 PATIENCE = 60_000  # milliseconds; a machine that runs tests is slow

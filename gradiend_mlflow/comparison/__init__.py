@@ -1,0 +1,1 @@
+"""A question about runs, and its answer as an MLflow run."""

@@ -1,0 +1,207 @@
+"""What a comparison is: runs, their sets, the numbers, and the ways to look at them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from gradiend_mlflow.comparison.selection import Skipped
+from gradiend_mlflow.comparison.tables import Table, as_csv, as_latex, pair_table, table_of
+from gradiend_mlflow.figures.curve import plot_curve
+from gradiend_mlflow.figures.heatmap import plot_heatmap
+from gradiend_mlflow.figures.layers import plot_layers
+from gradiend_mlflow.figures.upset import plot_upset
+from gradiend_mlflow.figures.venn import plot_venn
+from gradiend_mlflow.overlap.chance import Chance
+from gradiend_mlflow.overlap.curve import OverlapCurve
+from gradiend_mlflow.overlap.grouping import GroupedOverlap
+from gradiend_mlflow.overlap.measures import Value
+from gradiend_mlflow.overlap.overlap import Overlap, compute_overlap
+from gradiend_mlflow.overlap.seeds import SeedOverlap
+from gradiend_mlflow.overlap.shared_weights import shared_weights
+from gradiend_mlflow.sets.naming import Grouping
+from gradiend_mlflow.sets.parts import Part
+from gradiend_mlflow.sets.topk import TopKSet
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """The overlap of some runs' top-k sets, with the runs.
+
+    Attributes:
+        overlap: The numbers of the sets; rows and columns in the order of `runs`.
+        sets: The set of each run, by label, cut to `topk`.
+        stored: The same sets with all the weights that were logged; what `overlap_curve` goes up to.
+        runs: The rows of `search_runs`, with a first column `label`.
+        part: Which of gradiend's four importances was compared.
+        topk: The number or fraction that was asked for.
+        value: Which of the overlap's matrices `matrix`, the tables and the heatmap show.
+        seed_overlap: The numbers of the trainings whose seeds `runs` are, if they are aggregated; else None.
+        groups: The group of each label of `matrix`, or None.
+        skipped: The runs that were asked for and are not compared, each with the reason.
+        notes: What one should know of the numbers: base models of several names, selections without a common
+            parameter, runs that did not converge.
+        run_id: MLflow's id of the comparison run, or None if it was not logged.
+    """
+
+    overlap: Overlap
+    sets: Mapping[str, TopKSet] = field(repr=False)
+    stored: Mapping[str, TopKSet] = field(repr=False)
+    runs: pd.DataFrame = field(repr=False)
+    part: Part
+    topk: float
+    value: Value
+    seed_overlap: SeedOverlap | None = None
+    groups: Mapping[str, str] | None = None
+    skipped: tuple[Skipped, ...] = ()
+    notes: tuple[str, ...] = ()
+    run_id: str | None = None
+
+    @property
+    def shown(self) -> Overlap | SeedOverlap:
+        """What `matrix` is taken from: the aggregated seeds if there are, else the sets."""
+        return self.seed_overlap or self.overlap
+
+    @property
+    def matrix(self) -> pd.DataFrame:
+        """The overlap per pair of runs, labelled on both axes; aggregated over seeds if that was asked."""
+        return self.shown.to_frame(self.value)
+
+    @cached_property
+    def whole(self) -> Overlap:
+        """The overlap of `stored`: of all the weights that were logged."""
+        if all(len(self.sets[label]) == len(whole) for label, whole in self.stored.items()):
+            return self.overlap
+        return compute_overlap(self.stored, rbo_p=self.overlap.rbo_p)
+
+    @cached_property
+    def regions(self) -> dict[tuple[str, ...], int]:
+        """How many weights lie in exactly these runs and no other; see `Overlap.regions`."""
+        return self._one_set_per_label.regions
+
+    @cached_property
+    def pairs(self) -> pd.DataFrame:
+        """What `to_frame("pairs")` gives a copy of."""
+        return pair_table(self)
+
+    def chance(self, *, population: int | None = None) -> Chance:
+        """What chance alone would give for each pair of sets; see `Overlap.chance`."""
+        return self.overlap.chance(population=population)
+
+    def by_layer(self) -> GroupedOverlap:
+        """The overlap within each layer; see `Overlap.by_layer`."""
+        return self.overlap.by_layer()
+
+    def by_component(self) -> GroupedOverlap:
+        """The overlap within each kind of parameter; see `Overlap.by_component`."""
+        return self.overlap.by_component()
+
+    def by_param(self) -> GroupedOverlap:
+        """The overlap within each parameter; see `Overlap.by_param`."""
+        return self.overlap.by_param()
+
+    def by_group(self, grouping: Grouping) -> GroupedOverlap:
+        """The overlap within each group of parameters; see `Overlap.by_group`."""
+        return self.overlap.by_group(grouping)
+
+    def overlap_curve(self, ks: Sequence[int] | None = None) -> OverlapCurve:
+        """Every pair's overlap as k grows up to the smallest set that was logged; see `Overlap.overlap_curve`."""
+        return self.whole.overlap_curve(ks)
+
+    def shared_weights(self, *, min_runs: int = 2) -> pd.DataFrame:
+        """The weights that several runs' sets hold, those of most runs first.
+
+        Args:
+            min_runs: How many runs at least; 1 gives every weight of any set.
+
+        Returns:
+            One row per weight: param, offset, coordinates (index tuple into the parameter), n_runs, runs (labels),
+            ranks (from 1) and weights (signed; tuples for several latent neurons) in the order of `runs`, and
+            sign_agreement: the share of the runs with the more frequent sign, in [0.5, 1] where no weight is 0; the
+            mean over latent neurons; NaN where weights are unknown or the numbers of latent neurons differ.
+
+        Raises:
+            InvalidInputError: If `min_runs` is not between 1 and the number of runs.
+        """
+        return shared_weights(self.overlap, min_runs=min_runs)
+
+    def to_frame(self, table: Table = "pairs") -> pd.DataFrame:
+        """What a paper prints.
+
+        Args:
+            table: "pairs": a row per pair of runs, most overlapping first, with the value, the shared weights, and
+                what chance would give (of aggregated seeds: the number of pairs of seeds, and their dispersion).
+                "groups": a row per group and per two groups, with the number of pairs and their mean and largest
+                value; all runs are one group if there are no groups. "matrix": as `matrix`.
+
+        Raises:
+            InvalidInputError: If `table` is none of these.
+        """
+        return table_of(self, table)
+
+    def to_csv(self, path: str | PathLike[str] | None = None, *, table: Table = "pairs") -> str:
+        """The table of `to_frame` as CSV, with all digits; written to `path` if one is given."""
+        return as_csv(self, table, path)
+
+    def to_latex(self, path: str | PathLike[str] | None = None, *, table: Table = "pairs") -> str:
+        """The table of `to_frame` as a LaTeX tabular for the package booktabs, rounded; written to `path` if given."""
+        return as_latex(self, table, path)
+
+    def plot_heatmap(self, ax: Axes | None = None, *, correlation: bool = False, **options: Any) -> Axes:
+        """Draw `matrix`, in brackets by `groups`; runs that did not converge have gradiend's dagger.
+
+        Args:
+            ax: Where to draw; default the axes of a new figure.
+            correlation: Whether to put each run's correlation beside its row.
+            options: As for `gradiend_mlflow.plot_heatmap`.
+        """
+        settings = {"value": self.value, "groups": self.groups, "converged": self._of_rows("converged")}
+        if options.get("cluster") or options.get("order") == "cluster":
+            settings.pop("groups")
+        if correlation:
+            settings["correlation"] = {
+                label: np.nan if x is None else x for label, x in self._of_rows("correlation").items()
+            }
+        return plot_heatmap(self.shown, ax, **{**settings, **options})
+
+    def plot_venn(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """Draw which weights 2 to 6 runs share; options as for `gradiend_mlflow.plot_venn`.
+
+        Raises:
+            InvalidInputError: If there are more than 6 runs.
+        """
+        return plot_venn(self._one_set_per_label, ax, **options)
+
+    def plot_upset(self, fig: Figure | None = None, **options: Any) -> Figure:
+        """Draw which weights any number of runs share; options as for `gradiend_mlflow.plot_upset`."""
+        return plot_upset(self._one_set_per_label, fig, **options)
+
+    def plot_curve(self, ax: Axes | None = None, *, ks: Sequence[int] | None = None, **options: Any) -> Axes:
+        """Draw the overlap as k grows, up to what was logged; options as for `gradiend_mlflow.plot_curve`."""
+        return plot_curve(self.overlap_curve(ks), ax, **options)
+
+    def plot_layers(self, fig: Figure | None = None, **options: Any) -> Figure:
+        """Draw in which layers and components the weights lie; options as for `gradiend_mlflow.plot_layers`."""
+        return plot_layers(self._one_set_per_label, fig, **options)
+
+    def _of_rows(self, column: str) -> dict[str, Any]:
+        """A column of `runs` by label; of the first of its seeds, where they are aggregated."""
+        values = [None if pd.isna(value) else value for value in self.runs[column]]
+        if self.seed_overlap is None:
+            return dict(zip(self.runs["label"], values, strict=True))
+        firsts = [values[rows[0]] for rows in self.seed_overlap.members]
+        return dict(zip(self.seed_overlap.labels, firsts, strict=True))
+
+    @property
+    def _one_set_per_label(self) -> Overlap:
+        return self.overlap if self.seed_overlap is None else self.seed_overlap.collapsed

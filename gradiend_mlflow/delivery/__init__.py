@@ -1,0 +1,1 @@
+"""What a training says, kept until MLflow has it."""

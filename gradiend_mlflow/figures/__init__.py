@@ -1,0 +1,1 @@
+"""What the numbers look like: matplotlib figures."""

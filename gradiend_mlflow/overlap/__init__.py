@@ -1,0 +1,1 @@
+"""How far sets agree: numbers only."""

@@ -1,0 +1,230 @@
+"""N ranked sets over common columns, and sums over the weights that they share: what every measure is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from gradiend_mlflow.errors import SpaceConflictError
+from gradiend_mlflow.sets.space import IntArray, WeightSpace
+from gradiend_mlflow.sets.topk import TopKSet
+
+Matrix = npt.NDArray[np.float64]
+Values = Sequence[npt.NDArray[Any]]
+
+# A weight in more than this share of the sets is cheaper in a dense product, one in fewer in a sparse one.
+_CROWDED = 1 / 16
+_BLOCK = 4096  # columns of a dense product: float32 counts them exactly
+
+
+@dataclass(frozen=True, eq=False)
+class RankedSets:
+    """N sets over the same U columns, one column per weight: what every formula takes.
+
+    Attributes:
+        labels: One per set, for errors.
+        width: U.
+        columns: Each set's columns, most important first; int64, shape (k,).
+        importance: Each set's importances in that order; shape (k,). None for a set without a ranking, which a
+            union or an intersection of several seeds' sets is.
+        weights: Each set's signed weights in that order; shape (k, d). None as for `importance`.
+    """
+
+    labels: tuple[str, ...]
+    width: int
+    columns: tuple[IntArray, ...]
+    importance: tuple[npt.NDArray[Any] | None, ...]
+    weights: tuple[npt.NDArray[Any] | None, ...]
+
+    @cached_property
+    def sizes(self) -> IntArray:
+        """Number of weights per set; shape (N,)."""
+        return np.array([len(columns) for columns in self.columns], dtype=np.int64)
+
+    @cached_property
+    def presence(self) -> IntArray:
+        """In how many sets each column is; int64, shape (U,)."""
+        return np.bincount(np.concatenate(self.columns), minlength=self.width).astype(np.int64, copy=False)
+
+    @cached_property
+    def membership(self) -> Any:
+        """Which set holds which weight; sparse, 0 or 1, int64, shape (N, U)."""
+        columns = np.concatenate(self.columns)
+        return sparse.csr_array(
+            (np.ones(len(columns), dtype=np.int64), columns, self._ends), shape=(len(self.labels), self.width)
+        )
+
+    @cached_property
+    def shared(self) -> Any:
+        """Who holds the weights that several sets hold; sparse, in the order of columns, shape (N, such columns).
+
+        Its data are places among all the sets' weights, one set after the other in rank order. Few of the columns
+        are here where sets have little in common, and no other column adds to a number of two sets.
+        """
+        columns = np.concatenate(self.columns)
+        several = self.presence > 1
+        places = np.flatnonzero(several[columns])
+        kind = sparse.get_index_dtype(maxval=len(columns))  # scipy computes in int64 unless all indices are int32
+        numbers = np.cumsum(several, dtype=kind) - kind(1)
+        by_set = (places.astype(kind), numbers[columns[places]], np.searchsorted(places, self._ends).astype(kind))
+        return sparse.csr_array(by_set, shape=(len(self.labels), np.count_nonzero(several))).tocsc()
+
+    def products(self, left: Values | None, right: Values | None) -> Matrix:
+        """For every two sets, the sum over the weights that both hold of the one's left times the other's right value.
+
+        Args:
+            left: One value per weight of every set, in rank order; None for 1 each.
+            right: The same. If it is `left`, the result is symmetric to the last bit.
+
+        Returns:
+            Row A, column B: A's left times B's right values; float64, shape (N, N). Exact for counts.
+        """
+        crowded = np.diff(self.shared.indptr) > _CROWDED * len(self.labels)
+        sides = (left,) if right is left else (left, right)
+        few = [_filled(self.shared[:, np.flatnonzero(~crowded)], values, np.float64) for values in sides]
+        many = [_filled(self.shared[:, np.flatnonzero(crowded)], values, np.float32) for values in sides]
+        total: Matrix = (few[0] @ few[-1].T).toarray()
+        for start in range(0, many[0].shape[1], _BLOCK):
+            blocks = [side[:, start : start + _BLOCK].toarray() for side in many]
+            total += blocks[0] @ blocks[-1].T
+        for row, size in enumerate(self.sizes):
+            own = [np.ones(size) if values is None else values[row] for values in sides]
+            total[row, row] = own[0] @ own[-1]
+        return total
+
+    def top(self, k: int) -> RankedSets:
+        """Every set's first `k` weights; sets that hold fewer stay as they are."""
+        return self.restricted([slice(k)] * len(self.labels))
+
+    def restricted(self, keep: Sequence[npt.NDArray[Any] | slice]) -> RankedSets:
+        """The sets with some of their weights, in the same order; `keep` has one index or mask per set."""
+        return RankedSets(
+            labels=self.labels,
+            width=self.width,
+            columns=tuple(columns[at] for columns, at in zip(self.columns, keep, strict=True)),
+            importance=tuple(None if x is None else x[at] for x, at in zip(self.importance, keep, strict=True)),
+            weights=tuple(None if x is None else x[at] for x, at in zip(self.weights, keep, strict=True)),
+        )
+
+    @property
+    def _ends(self) -> IntArray:
+        return np.concatenate([[0], np.cumsum(self.sizes)])
+
+
+def _filled(places: Any, values: Values | None, kind: type) -> Any:
+    """A matrix of `shared`'s form with values instead of places; 1 of the given type for None."""
+    data = np.ones(places.nnz, dtype=kind) if values is None else np.concatenate(values)[places.data]
+    return sparse.csc_array((data, places.indices, places.indptr), shape=places.shape)
+
+
+def exclusive_regions(sets: RankedSets) -> dict[tuple[str, ...], int]:
+    """How many weights lie in exactly these sets and no other, for every combination where any do, largest first.
+
+    Only combinations that occur are visited: 100 sets do not enumerate 2^100.
+    """
+    labels, shared = sets.labels, sets.shared
+    alone = sets.sizes - np.bincount(shared.indices, minlength=len(labels))
+    found: dict[tuple[str, ...], int] = {
+        (label,): int(size) for label, size in zip(labels, alone, strict=True) if size
+    }
+    packed = np.zeros((shared.shape[1], (len(labels) + 7) // 8), dtype=np.uint8)
+    columns = np.repeat(np.arange(shared.shape[1]), np.diff(shared.indptr))
+    np.bitwise_or.at(packed, (columns, shared.indices // 8), (1 << (shared.indices % 8)).astype(np.uint8))
+    patterns, sizes = np.unique(packed, axis=0, return_counts=True)
+    for row, size in zip(np.unpackbits(patterns, axis=1, bitorder="little"), sizes, strict=True):
+        found[tuple(labels[index] for index in np.flatnonzero(row))] = int(size)
+    return dict(sorted(found.items(), key=lambda item: (-item[1], len(item[0]), item[0])))
+
+
+_DIGIT_BITS = 16
+
+
+def common_ground(sets: Mapping[str, TopKSet]) -> tuple[WeightSpace, npt.NDArray[np.bool_]]:
+    """The union of the sets' spaces, and which set's space has which of its parameters; shape (N, parameters).
+
+    Raises:
+        SpaceConflictError: As for `union_space`.
+    """
+    space = union_space(sets)
+    where = {name: index for index, name in enumerate(space.names)}
+    selects = np.zeros((len(sets), len(where)), dtype=bool)
+    for row, topk_set in zip(selects, sets.values(), strict=True):
+        row[[where[name] for name in topk_set.space.names]] = True
+    return space, selects
+
+
+def matched(sets: Mapping[str, TopKSet], space: WeightSpace) -> tuple[IntArray, RankedSets]:
+    """Every weight of any set as base-global indices over `space`, ascending, and the sets over them."""
+    where = {name: index for index, name in enumerate(space.names)}
+    every = np.concatenate([_keys(topk_set, space, where) for topk_set in sets.values()])
+    keys, columns = distinct(every, space.size)
+    ends = np.cumsum([len(topk_set) for topk_set in sets.values()])
+    ranked = RankedSets(
+        labels=tuple(sets),
+        width=len(keys),
+        columns=tuple(np.split(columns, ends[:-1])),
+        importance=tuple(topk_set.importance for topk_set in sets.values()),
+        weights=tuple(topk_set.weights for topk_set in sets.values()),
+    )
+    return keys, ranked
+
+
+def union_space(sets: Mapping[str, TopKSet]) -> WeightSpace:
+    """The space with every parameter of every set's space, in order of first appearance.
+
+    Raises:
+        SpaceConflictError: If two sets have the same parameter with different shapes; names both.
+    """
+    seen: dict[str, tuple[tuple[int, ...], str]] = {}
+    spaces: set[str] = set()
+    for label, topk_set in sets.items():
+        if topk_set.space.fingerprint in spaces:
+            continue
+        spaces.add(topk_set.space.fingerprint)
+        for name, shape in zip(topk_set.space.names, topk_set.space.shapes, strict=True):
+            first_shape, first_label = seen.setdefault(name, (shape, label))
+            if first_shape != shape:
+                raise SpaceConflictError(
+                    f"{first_label!r} and {label!r} cannot be compared: the parameter {name!r} has the shape "
+                    f"{first_shape} in the first and {shape} in the second, so they have different base models "
+                    f"({sets[first_label].space.base_model!r} and {topk_set.space.base_model!r})"
+                )
+    base_models = {topk_set.space.base_model for topk_set in sets.values()}
+    return WeightSpace(
+        names=tuple(seen),
+        shapes=tuple(shape for shape, _ in seen.values()),
+        base_model=base_models.pop() if len(base_models) == 1 else None,
+    )
+
+
+def _keys(topk_set: TopKSet, space: WeightSpace, where: Mapping[str, int]) -> IntArray:
+    """The set's weights as base-global indices over `space`, in rank order."""
+    if topk_set.space.fingerprint == space.fingerprint:
+        return topk_set.base_global_indices()
+    translate = np.array([where[name] for name in topk_set.space.names], dtype=np.int64)
+    return space.starts[translate[topk_set.param_ids]] + topk_set.offsets
+
+
+def distinct(keys: IntArray, size: int) -> tuple[IntArray, IntArray]:
+    """The distinct keys, ascending, and the place of each key among them; keys are at least 0 and below `size`.
+
+    As `np.unique` with `return_inverse`, in a third of its time: from the lowest digit to the highest, keys are put
+    into the order of the digit. scipy does that when it turns rows into columns, by counting, in order within each.
+    """
+    order = np.arange(len(keys), dtype=sparse.get_index_dtype(maxval=len(keys)))
+    whole = np.array([0, len(keys)], dtype=order.dtype)
+    for shift in range(0, size.bit_length(), _DIGIT_BITS):
+        digits = ((keys[order] >> shift) & (2**_DIGIT_BITS - 1)).astype(order.dtype)
+        order = sparse.csr_array((order, digits, whole), shape=(1, 2**_DIGIT_BITS)).tocsc().data
+    ordered = keys[order]
+    first = np.ones(len(keys), dtype=bool)
+    np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
+    columns = np.empty_like(keys)
+    columns[order] = np.cumsum(first) - 1
+    return ordered[first], columns

@@ -1,0 +1,186 @@
+"""Several seeds of one training: choosing them, and making one number of theirs as gradiend does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from gradiend_mlflow.checks import check_choice
+from gradiend_mlflow.errors import InvalidInputError
+from gradiend_mlflow.overlap.measures import Value, check_value
+from gradiend_mlflow.overlap.overlap import Overlap
+from gradiend_mlflow.overlap.ranked import Matrix, RankedSets
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Seeds = Literal["best", "all_convergent", "all_tried"]
+Aggregate = Literal["mean", "median", "min", "max"]
+Dispersion = Literal["none", "std", "range", "minmax"]
+Pairing = Literal["matched", "all_pairs"]
+Policy = Literal["primary", "union", "intersection"]
+
+_AGGREGATES: dict[str, Callable[[npt.NDArray[Any]], Any]] = {
+    "mean": np.mean,
+    "median": np.median,
+    "min": np.min,
+    "max": np.max,
+}
+
+
+@dataclass(frozen=True)
+class SeedPolicy:
+    """Which seeds stand for a training, and what is made of them; gradiend's names and values.
+
+    Args:
+        seeds: "best", the training's own sets, which are those of its selected model; or its "all_convergent" or
+            "all_tried" seeds.
+        seed_aggregate: "mean", "median", "min" or "max" of the pairs of seeds of two trainings, as one row per
+            training; None for one row per seed.
+        dispersion: What to tell of the spread of those pairs: "none", "std" (of the population), "range" (half of
+            it) or "minmax" (both ends).
+        seed_pairing_mode: Which pairs: "matched" (the first seed with the first, and so on) or "all_pairs".
+        seed_group_policy: Which weights a training has in a Venn diagram and in regions: those of its first seed
+            ("primary"), of any ("union") or of all ("intersection").
+
+    Raises:
+        InvalidInputError: If a value is not one of these, or they do not go together.
+    """
+
+    seeds: Seeds = "best"
+    seed_aggregate: Aggregate | None = None
+    dispersion: Dispersion = "none"
+    seed_pairing_mode: Pairing = "matched"
+    seed_group_policy: Policy = "primary"
+
+    def __post_init__(self) -> None:
+        check_choice("seeds", self.seeds, get_args(Seeds))
+        if self.seed_aggregate is not None:
+            check_choice("seed_aggregate", self.seed_aggregate, get_args(Aggregate))
+        check_choice("dispersion", self.dispersion, get_args(Dispersion))
+        check_choice("seed_pairing_mode", self.seed_pairing_mode, get_args(Pairing))
+        check_choice("seed_group_policy", self.seed_group_policy, get_args(Policy))
+        if self.seed_aggregate is not None and self.seeds == "best":
+            raise InvalidInputError(
+                "seed_aggregate needs seeds to aggregate: pass seeds='all_convergent' or 'all_tried' too"
+            )
+        if self.dispersion != "none" and self.seed_aggregate is None:
+            raise InvalidInputError(f"dispersion={self.dispersion!r} is one of aggregated seeds: pass seed_aggregate")
+        if self.dispersion == "range" and self.seed_aggregate in ("min", "max"):
+            raise InvalidInputError(f"a range around the {self.seed_aggregate} says nothing: take minmax")
+
+
+@dataclass(frozen=True, eq=False)
+class SeedOverlap:
+    """The overlap of N trainings, each of several seeds: gradiend's numbers for groups of seed models.
+
+    Attributes:
+        labels: One label per training; length N. Rows and columns of every matrix follow it.
+        overlap: The overlap of all the seeds' sets.
+        members: Each training's rows in `overlap`, in the order in which the seeds were tried.
+        policy: What is made of them.
+
+    Example:
+        >>> from gradiend_mlflow import TopKSet, compute_overlap
+        >>> lists = {"a, seed 0": [0, 1], "a, seed 1": [1, 2], "b": [1, 9]}
+        >>> sets = {label: TopKSet.from_indices(indices, space=10) for label, indices in lists.items()}
+        >>> policy = SeedPolicy("all_tried", seed_aggregate="mean", seed_pairing_mode="all_pairs")
+        >>> SeedOverlap(("a", "b"), compute_overlap(sets), ((0, 1), (2,)), policy).values("intersection").tolist()
+        [[1.5, 1.0], [1.0, 2.0]]
+    """
+
+    labels: tuple[str, ...]
+    overlap: Overlap = field(repr=False)
+    members: tuple[tuple[int, ...], ...]
+    policy: SeedPolicy
+
+    def __post_init__(self) -> None:
+        sizes = {label: len(rows) for label, rows in zip(self.labels, self.members, strict=True)}
+        if self.policy.seed_pairing_mode == "matched" and len(set(sizes.values())) > 1:
+            found = ", ".join(f"{label!r} has {size}" for label, size in sizes.items())
+            raise InvalidInputError(
+                f"matched seeds need as many in every training; {found}. Pass seed_pairing_mode='all_pairs'"
+            )
+
+    @cached_property
+    def n(self) -> npt.NDArray[np.int64]:
+        """How many pairs of seeds stand behind each number; shape (N, N)."""
+        sizes = np.array([len(rows) for rows in self.members], dtype=np.int64)
+        if self.policy.seed_pairing_mode == "matched":
+            return np.broadcast_to(sizes, (len(sizes), len(sizes))).copy()
+        return np.multiply.outer(sizes, sizes)
+
+    def scores(self, value: Value = "intersection_frac") -> list[list[npt.NDArray[Any]]]:
+        """The values of the pairs of seeds behind each cell."""
+        matrix = self.overlap.values(value)
+        rows = [np.array(own, dtype=np.int64) for own in self.members]
+        if self.policy.seed_pairing_mode == "matched":
+            return [[matrix[a, b] for b in rows] for a in rows]
+        return [[matrix[np.ix_(a, b)].ravel() for b in rows] for a in rows]
+
+    def values(self, value: Value = "intersection_frac") -> Matrix:
+        """One number per pair of trainings: the aggregate of their pairs of seeds; float64, shape (N, N).
+
+        Raises:
+            InvalidInputError: As for `Overlap.values`.
+        """
+        aggregate = _AGGREGATES[self.policy.seed_aggregate or "mean"]
+        return np.array([[aggregate(pairs) for pairs in row] for row in self.scores(check_value(value))])
+
+    def dispersion(self, value: Value = "intersection_frac") -> Matrix | None:
+        """The spread of the pairs of seeds by `policy.dispersion`, or None for "none".
+
+        Returns:
+            Shape (N, N); for "minmax" (N, N, 2), the smallest and the largest.
+        """
+        spreads: dict[str, Callable[[npt.NDArray[Any]], Any]] = {
+            "std": lambda pairs: float(np.std(pairs)),
+            "range": lambda pairs: float(np.ptp(pairs) / 2),
+            "minmax": lambda pairs: (float(np.min(pairs)), float(np.max(pairs))),
+        }
+        if self.policy.dispersion == "none":
+            return None
+        spread = spreads[self.policy.dispersion]
+        return np.array([[spread(pairs) for pairs in row] for row in self.scores(value)])
+
+    def to_frame(self, value: Value = "intersection_frac") -> pd.DataFrame:
+        """`values` with the labels on both axes."""
+        import pandas as pd
+
+        return pd.DataFrame(self.values(value), index=list(self.labels), columns=list(self.labels))
+
+    @cached_property
+    def collapsed(self) -> Overlap:
+        """One set per training by `policy.seed_group_policy`, for Venn diagrams and regions.
+
+        A union or an intersection of several seeds has no ranks: only measures that count weights are defined.
+        """
+        return self.overlap.of(
+            RankedSets(
+                labels=self.labels,
+                width=self.overlap.ranked.width,
+                columns=tuple(self._columns(rows) for rows in self.members),
+                importance=tuple(self._first(self.overlap.ranked.importance, rows) for rows in self.members),
+                weights=tuple(self._first(self.overlap.ranked.weights, rows) for rows in self.members),
+            ),
+            selects=np.stack([self.overlap.selects[list(rows)].any(axis=0) for rows in self.members]),
+        )
+
+    def _columns(self, rows: Sequence[int]) -> npt.NDArray[np.int64]:
+        columns = [self.overlap.ranked.columns[row] for row in rows]
+        if self._is_first(rows):
+            return columns[0]
+        held, counts = np.unique(np.concatenate(columns), return_counts=True)
+        wanted = 1 if self.policy.seed_group_policy == "union" else len(rows)
+        return held[counts >= wanted].astype(np.int64)
+
+    def _first(self, values: tuple[Any, ...], rows: Sequence[int]) -> Any:
+        return values[rows[0]] if self._is_first(rows) else None
+
+    def _is_first(self, rows: Sequence[int]) -> bool:
+        return self.policy.seed_group_policy == "primary" or len(rows) == 1

@@ -1,0 +1,1 @@
+"""Logged runs: found, and their sets pulled."""

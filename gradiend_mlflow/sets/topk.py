@@ -1,0 +1,282 @@
+"""What a top-k set is: the ranked weights of one GRADIEND part, named so that any two runs can be compared."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import dataclass, field
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gradiend_mlflow.errors import InvalidInputError
+from gradiend_mlflow.sets.parts import DEFAULT_TOPK, Part, check_part, check_topk, resolve_topk
+from gradiend_mlflow.sets.space import FloatArray, IntArray, WeightSpace
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_FITS_32_BITS = 1 << 32
+
+
+@dataclass(frozen=True, eq=False)
+class TopKSet:
+    """The `k` most important weights of one part of one GRADIEND, most important first.
+
+    Args:
+        part: Which of gradiend's four importances ranked them.
+        topk: The number or fraction that was asked for; `len()` tells how many there are.
+        input_dim: Number of inputs of this GRADIEND, after pruning; what a fraction is a fraction of.
+        space: The parameters that the weights lie in.
+        param_ids: Index into `space.names` per weight; int64, shape (k,).
+        offsets: Flat (row-major) offset in the parameter per weight; int64, shape (k,).
+        importance: gradiend's importance per weight, descending, finite, not negative; float32, shape (k,).
+        weights: The signed GRADIEND weights behind the importance; float32, shape (k, d). d is `latent_dim`
+            for the two weight parts and 1 for the other two. NaN where they are unknown.
+        latent_dim: Number of latent neurons of the GRADIEND.
+
+    Raises:
+        InvalidInputError: If the arrays do not fit together, a weight comes twice or lies outside the space,
+            or the importances are not finite and descending.
+
+    Example:
+        >>> space = WeightSpace(("query", "bias"), ((2, 3), (3,)))
+        >>> TopKSet.from_indices([7, 0], space=space).to_frame()[["rank", "param", "offset", "coordinates"]]
+           rank  param  offset coordinates
+        0     1   bias       1        (1,)
+        1     2  query       0      (0, 0)
+    """
+
+    part: Part
+    topk: int | float
+    input_dim: int
+    space: WeightSpace
+    param_ids: IntArray
+    offsets: IntArray
+    importance: FloatArray
+    weights: FloatArray = field(repr=False)
+    latent_dim: int = 1
+
+    def __post_init__(self) -> None:
+        check_part(self.part)
+        object.__setattr__(self, "topk", check_topk(self.topk))
+        for name in ("input_dim", "latent_dim"):
+            object.__setattr__(self, name, _as_int(name, getattr(self, name)))
+        for name, dtype in (
+            ("param_ids", np.int64),
+            ("offsets", np.int64),
+            ("importance", np.float32),
+            ("weights", np.float32),
+        ):
+            array = np.array(getattr(self, name), dtype=dtype)
+            array.flags.writeable = False
+            object.__setattr__(self, name, array)
+        self._check_shapes()
+        self._check_weights()
+        self._check_ranking()
+
+    def _check_shapes(self) -> None:
+        k = len(self.param_ids)
+        if not 1 <= k <= self.input_dim:
+            raise InvalidInputError(f"a set holds between 1 and input_dim={self.input_dim} weights; got {k}")
+        for name in ("param_ids", "offsets", "importance"):
+            shape = getattr(self, name).shape
+            if shape != (k,):
+                raise InvalidInputError(f"{name} must have the shape ({k},); got {shape}")
+        if self.weights.ndim != 2 or len(self.weights) != k or self.weights.shape[1] < 1:  # noqa: PLR2004
+            raise InvalidInputError(f"weights must have the shape ({k}, d), d >= 1; got {self.weights.shape}")
+
+    def _check_weights(self) -> None:
+        if self.param_ids.min() < 0 or self.param_ids.max() >= len(self.space.names):
+            raise InvalidInputError(
+                f"param_ids must lie in [0, {len(self.space.names)}); "
+                f"got [{self.param_ids.min()}, {self.param_ids.max()}]"
+            )
+        outside = (self.offsets < 0) | (self.offsets >= self.space.sizes[self.param_ids])
+        if outside.any():
+            at = int(np.argmax(outside))
+            name = self.space.names[self.param_ids[at]]
+            raise InvalidInputError(
+                f"offset {self.offsets[at]} at rank {at + 1} lies outside {name!r}, "
+                f"which has {self.space.sizes[self.param_ids[at]]} weights"
+            )
+        # In half as many bytes where they do: sorting is what takes time here.
+        keys = np.sort(self.base_global_indices().astype(np.uint32 if self.space.size <= _FITS_32_BITS else np.int64))
+        repeated = keys[1:] == keys[:-1]
+        if repeated.any():
+            param_ids, offsets = self.space.locate(keys[1:][repeated][:1].astype(np.int64))
+            name = self.space.names[param_ids[0]]
+            raise InvalidInputError(f"a weight may come once in a set; {name!r} offset {offsets[0]} is duplicated")
+
+    def _check_ranking(self) -> None:
+        if not (np.isfinite(self.importance).all() and (self.importance >= 0).all()):
+            raise InvalidInputError("importances must be finite and not negative")
+        if (np.diff(self.importance) > 0).any():
+            at = int(np.argmax(np.diff(self.importance) > 0))
+            raise InvalidInputError(f"importances must descend; they rise between rank {at + 1} and {at + 2}")
+
+    @classmethod
+    def from_indices(
+        cls,
+        indices: Sequence[int] | npt.NDArray[Any],
+        *,
+        space: WeightSpace | int,
+        importance: Sequence[float] | npt.NDArray[Any] | None = None,
+        part: Part = "decoder-weight",
+    ) -> TopKSet:
+        """Make a set from base-global indices in rank order, for scripts and tests.
+
+        Args:
+            indices: Base-global indices over `space`, most important first; shape (k,), k >= 1.
+            space: The weights' space, or an int for one anonymous parameter of that size.
+            importance: Importance per index, descending; default k, k - 1, ..., 1, so only the order tells.
+            part: The part that the set stands for.
+
+        Returns:
+            A set over the whole space (input_dim is its size) whose signed weights are unknown (NaN).
+
+        Raises:
+            InvalidInputError: If an index lies outside the space or comes twice, or the importances do not fit.
+
+        Example:
+            >>> TopKSet.from_indices([3, 1], space=5).base_global_indices().tolist()
+            [3, 1]
+        """
+        if not isinstance(space, WeightSpace):
+            space = WeightSpace(names=("weight",), shapes=((_as_int("space", space),),))
+        positions = np.asarray(indices)
+        if positions.ndim != 1 or positions.size == 0 or not np.issubdtype(positions.dtype, np.integer):
+            raise InvalidInputError(
+                f"indices must be a non-empty one-dimensional sequence of ints; got {type(indices).__name__} "
+                f"of shape {positions.shape} and type {positions.dtype}"
+            )
+        param_ids, offsets = space.locate(positions.astype(np.int64))
+        k = len(positions)
+        return cls(
+            part=part,
+            topk=k,
+            input_dim=space.size,
+            space=space,
+            param_ids=param_ids,
+            offsets=offsets,
+            importance=np.asarray(np.arange(k, 0, -1) if importance is None else importance, dtype=np.float32),
+            weights=np.full((k, 1), np.nan, dtype=np.float32),
+        )
+
+    @classmethod
+    def from_checkpoint(
+        cls, path: str | PathLike[str], *, part: Part = "decoder-weight", topk: float = DEFAULT_TOPK
+    ) -> TopKSet:
+        """Read a set from a GRADIEND checkpoint directory: no base model, no GRADIEND model, one pass.
+
+        Equal to `get_topk_weights(part, topk)` of the loaded `ModelWithGradiend`, which gives base-global indices too
+        (a bare `ParamMappedGradiendModel` gives those of its own inputs). Ties go to the lower index.
+
+        Args:
+            path: The directory that `save_pretrained` wrote: config.json with model.safetensors or
+                pytorch_model.bin.
+            part: Which importance ranks the weights.
+            topk: How many weights, or which fraction in (0, 1] of the checkpoint's input_dim.
+
+        Raises:
+            CheckpointError: If the directory is no readable GRADIEND checkpoint, has no such part (a decoder
+                without bias has no decoder-bias), or holds values that are not finite.
+            InvalidInputError: If `part` or `topk` is not acceptable.
+        """
+        from gradiend_mlflow.sets.importance import rank
+        from gradiend_mlflow.sets.weights import open_checkpoint
+
+        return rank(open_checkpoint(path), part, topk)
+
+    @classmethod
+    def from_model(cls, model: Any, *, part: Part = "decoder-weight", topk: float = DEFAULT_TOPK) -> TopKSet:
+        """Read a set from a live `ModelWithGradiend` or `ParamMappedGradiendModel`; it is not changed or moved.
+
+        Args:
+            model: The model.
+            part: Which importance ranks the weights.
+            topk: How many weights, or which fraction in (0, 1] of the model's input_dim.
+
+        Raises:
+            CheckpointError: As for `from_checkpoint`, or if the model's weights are not built yet.
+            InvalidInputError: If `model` is neither of the two, or `part` or `topk` is not acceptable.
+        """
+        from gradiend_mlflow.sets.importance import rank
+        from gradiend_mlflow.sets.weights import open_model
+
+        return rank(open_model(model), part, topk)
+
+    def __len__(self) -> int:
+        return len(self.param_ids)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, TopKSet):
+            return NotImplemented
+        scalars = ("part", "topk", "input_dim", "space", "latent_dim")
+        arrays = ("param_ids", "offsets", "importance", "weights")
+        return all(getattr(self, name) == getattr(other, name) for name in scalars) and all(
+            np.array_equal(getattr(self, name), getattr(other, name), equal_nan=name == "weights") for name in arrays
+        )
+
+    __hash__ = None  # type: ignore[assignment]  # equality is by the arrays' values
+
+    def __repr__(self) -> str:
+        base = f", base_model={self.space.base_model!r}" if self.space.base_model else ""
+        return f"TopKSet({self.part}, topk={self.topk}, k={len(self)} of input_dim={self.input_dim}{base})"
+
+    def top(self, topk: float) -> TopKSet:
+        """The first weights of this set: a number, or a fraction of `input_dim`, as gradiend defines it.
+
+        Its arrays are views of this set's, so it takes no memory, and keeps theirs.
+
+        Raises:
+            InvalidInputError: If `topk` is not acceptable, or more than this set holds.
+        """
+        k = resolve_topk(topk, self.input_dim)
+        if k > len(self):
+            raise InvalidInputError(
+                f"topk={topk} means {k} of {self.input_dim} weights, but only the top {len(self)} were kept: "
+                f"ask for at most that, or log more, for example log_topk(checkpoint, run_id=..., topk={k}) or "
+                f"autolog(topk={k})."
+            )
+        shorter = copy(self)  # not `replace`: the beginning of a set that was checked needs no check
+        ranked = {name: getattr(self, name)[:k] for name in ("param_ids", "offsets", "importance", "weights")}
+        shorter.__dict__.update(topk=check_topk(topk), **ranked)
+        return shorter
+
+    def base_global_indices(self) -> IntArray:
+        """Gradiend's own numbers of the weights, in rank order; int64, shape (k,).
+
+        Only comparable between models that select the same parameters.
+        """
+        return self.space.starts[self.param_ids] + self.offsets
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per weight in rank order: rank (from 1), param, offset, coordinates, importance, weight.
+
+        `coordinates` is the index tuple into the parameter; `weight` is a number, or a tuple of `latent_dim`
+        numbers where the part has one per latent neuron.
+        """
+        import pandas as pd
+
+        single = self.weights.shape[1] == 1
+        return pd.DataFrame(
+            {
+                "rank": np.arange(1, len(self) + 1),
+                "param": np.array(self.space.names, dtype=object)[self.param_ids],
+                "offset": self.offsets,
+                "coordinates": self.space.coordinates(self.param_ids, self.offsets),
+                "importance": self.importance,
+                "weight": self.weights[:, 0] if single else [tuple(row) for row in self.weights.tolist()],
+            }
+        )
+
+
+def _as_int(name: str, value: Any) -> int:
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise InvalidInputError(f"{name} must be an int; got {value!r} of type {type(value).__name__}") from None

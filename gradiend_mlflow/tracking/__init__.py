@@ -1,0 +1,1 @@
+"""A live training becomes a run."""

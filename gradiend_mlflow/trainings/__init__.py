@@ -1,0 +1,1 @@
+"""What trainings left on disk, recorded once."""

@@ -1,0 +1,134 @@
+"""`import_runs`: finished trainings in a directory tree become runs, each once."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gradiend_mlflow.checks import existing_directory
+from gradiend_mlflow.errors import CheckpointError, GradiendMLflowError, InvalidInputError
+from gradiend_mlflow.sets.parts import DEFAULT_TOPK, PARTS
+from gradiend_mlflow.store.pending import flush
+from gradiend_mlflow.store.store import Store
+from gradiend_mlflow.trainings.account import account_of
+from gradiend_mlflow.trainings.backfill import Backfill
+from gradiend_mlflow.trainings.directories import RECORD, TrainingDirectory, find_trainings
+from gradiend_mlflow.trainings.options import LogModels, LogOptions
+from gradiend_mlflow.wording import tell_failures
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+logger = logging.getLogger("gradiend_mlflow")
+
+COLUMNS = ("directory", "result", "run_id", "run_name", "reason")
+
+_PARALLEL = 4
+
+
+def import_runs(
+    path: str | PathLike[str],
+    *,
+    experiment_name: str | None = None,
+    topk: float = DEFAULT_TOPK,
+    parts: Sequence[str] = PARTS,
+    extra_tags: Mapping[str, str] | None = None,
+    log_models: LogModels = False,
+    strict: bool = False,
+    progress: bool = True,
+    tracking_uri: str | None = None,
+) -> pd.DataFrame:
+    """Record finished GRADIEND trainings that nobody tracked, as if they had been.
+
+    Every training in or below `path` becomes a run with its params, metrics by step, seeds, sets, files and plots;
+    its start and end are those of its files. Suites become parent runs. What the experiment holds already - imported
+    before or tracked live - is left alone, whatever the options say; a directory that has changed since updates its
+    run, and one that holds another training than before becomes a new run, to which the old one's tag
+    `gradiend.superseded_by` points. Two imports of the same directories at the same time may record them twice.
+
+    Args:
+        path: An experiment directory, a model directory, or any directory above them.
+        experiment_name: Where runs go, made if needed; default MLflow's active experiment.
+        topk: How many weights per part to log, or which fraction of the GRADIEND's inputs.
+        parts: Which of gradiend's four importances; one that a GRADIEND lacks is left out and named.
+        extra_tags: More tags for every run.
+        log_models: True logs each model's directory too, as `model/`; "external" registers it as an external model.
+        strict: Raise if a directory could not be imported; the others are imported nevertheless.
+        progress: Whether to show a progress bar.
+        tracking_uri: The MLflow server or database; default MLflow's current one.
+
+    Returns:
+        First a row for each directory that cannot be imported, then one per training, in the order of their ends:
+        directory (of its model), result ("imported", "updated",
+        "unchanged" or "failed"), run_id (None if failed), run_name, and reason: of the failure, or what the run lacks
+        because the files do not tell it.
+
+    Raises:
+        InvalidInputError: If `path` does not exist, nothing below it is a training, or an option is not acceptable.
+        CheckpointError: With `strict`, if directories failed; it names them.
+        StoreError: If MLflow cannot be reached.
+    """
+    import pandas as pd
+    from tqdm import tqdm
+
+    root = _checked(path)
+    options = LogOptions(
+        topk=topk, parts=parts, extra_tags=extra_tags, log_models=log_models, tracking_uri=tracking_uri
+    )
+    found = find_trainings(root)
+    if not found.trainings and not found.faults:
+        raise InvalidInputError(f"no GRADIEND training below {root}: no directory there has a {RECORD}")
+    flush()  # what is being told of these directories is not told twice
+    store = Store(tracking_uri)
+    experiment_id = store.active_experiment_id() if experiment_name is None else store.experiment_id(experiment_name)
+    backfill = Backfill(store, experiment_id, options)
+    backfill.look_up()  # a server that cannot be reached is one error, not one per directory
+    rows = [_failed(directory, reason) for directory, reason in found.faults]
+    suites = _suites(found.trainings)
+    with ThreadPoolExecutor(_PARALLEL) as pool:
+        results = pool.map(lambda training: _attempt(backfill, training, suites.get(training)), found.trainings)
+        rows += tqdm(results, total=len(found.trainings), desc="import", unit="training", disable=not progress)
+    backfill.end_suites()
+    frame = pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
+    failures = tell_failures(frame, "could not be imported")
+    if strict and failures:
+        listed = "\n".join(failures)
+        raise CheckpointError(f"{len(failures)} of {len(frame)} directories could not be imported:\n{listed}")
+    return frame
+
+
+def _checked(path: str | PathLike[str]) -> Path:
+    if not isinstance(path, (str, PathLike)) or not str(path):
+        raise InvalidInputError(f"import needs the path of a directory; got {path!r}")
+    return existing_directory(path, "import")
+
+
+def _suites(found: Sequence[TrainingDirectory]) -> dict[TrainingDirectory, Path]:
+    """The directory of the suite that each training seems to be of, if any.
+
+    gradiend's suites name their trainers, and so their directories, `<class>__<class>`; one alone is no suite.
+    """
+    parents = {training: training.experiment_dir.parent for training in found if "__" in training.experiment_dir.name}
+    siblings = Counter(parents.values())
+    return {training: parent for training, parent in parents.items() if siblings[parent] > 1}
+
+
+def _attempt(backfill: Backfill, training: TrainingDirectory, suite: Path | None) -> tuple[Any, ...]:
+    try:
+        account = account_of(training)
+        done = backfill.record(account, parent=None if suite is None else lambda: backfill.suite(suite, account))
+    except GradiendMLflowError as error:
+        return _failed(training.model, str(error))
+    except Exception as error:  # one broken directory must not cost the others
+        logger.debug("%s", training.model, exc_info=True)
+        return _failed(training.model, f"{type(error).__name__}: {error}")
+    return (str(training.model), done.result, done.run_id, account.name, account.gap)
+
+
+def _failed(directory: Path, reason: str) -> tuple[Any, ...]:
+    return (str(directory), "failed", None, None, reason)

@@ -1,0 +1,59 @@
+"""Lists in messages, cut where nobody would read on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_MOST = 20
+
+
+def some_of(items: Sequence[str], most: int = _MOST) -> list[str]:
+    """The first items, and how many more there are.
+
+    Example:
+        >>> some_of(["a", "b", "c", "d"], most=2)
+        ['a', 'b', 'and 2 more']
+    """
+    rest = len(items) - most
+    return [*items[:most], f"and {rest:,} more"] if rest > 0 else list(items)
+
+
+def lines_of(items: Sequence[str]) -> str:
+    r"""The same, each on a line of its own, indented.
+
+    Example:
+        >>> lines_of(["a", "b"])
+        '\n  a\n  b'
+    """
+    return "".join(f"\n  {line}" for line in some_of(items))
+
+
+def counted(number: int, what: str) -> str:
+    """A number of things, in the singular where it is one.
+
+    Example:
+        >>> counted(1, "run"), counted(2000, "run")
+        ('1 run', '2,000 runs')
+    """
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+logger = logging.getLogger("gradiend_mlflow")
+
+
+def tell_failures(frame: pd.DataFrame, fault: str) -> list[str]:
+    """Warn of every row that failed, and return a line on each, for an error.
+
+    Args:
+        frame: With the columns directory, result and reason.
+        fault: What is to be said of those that failed, such as "could not be imported".
+    """
+    failed = frame[frame["result"] == "failed"]
+    for row in failed.itertuples():
+        logger.warning("%s %s: %s", row.directory, fault, row.reason)
+    return [f"  {row.directory}: {row.reason}" for row in failed.itertuples()]

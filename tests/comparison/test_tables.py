@@ -1,0 +1,193 @@
+"""What a paper prints: the table of pairs, of groups, and the weights that runs share."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gradiend_mlflow import Comparison, InvalidInputError, TopKSet, WeightSpace, compute_overlap
+from gradiend_mlflow.comparison.tables import block_means
+from gradiend_mlflow.overlap.seeds import SeedOverlap, SeedPolicy
+from gradiend_mlflow.overlap.shared_weights import shared_weights
+from tests.overlap.test_measures import families
+
+
+def comparison_of(sets: dict[str, TopKSet], **options: Any) -> Comparison:
+    """A comparison of sets that are in no run."""
+    runs = pd.DataFrame({"label": list(sets), "run_id": list(sets)})
+    settings_ = {"part": "decoder-weight", "topk": 4, "value": "intersection_frac"} | options
+    return Comparison(compute_overlap(sets), sets, sets, runs, **settings_)
+
+
+@pytest.fixture
+def sets() -> dict[str, TopKSet]:
+    """Three sets over 20 weights."""
+    lists = {"a_1": [0, 1, 2, 3], "b": [1, 0, 5, 4], "c": [0, 9, 8, 7]}
+    return {label: TopKSet.from_indices(indices, space=20) for label, indices in lists.items()}
+
+
+class TestTables:
+    """`to_frame`, `to_csv` and `to_latex`."""
+
+    def test_pairs(self, sets: dict[str, TopKSet]) -> None:
+        """Most overlapping first, against chance."""
+        compared = comparison_of(sets)
+        frame = compared.to_frame()
+        assert frame.columns.tolist() == [
+            "a", "b", "intersection_frac", "intersection", "expected", "lift", "p_value", "q_value",
+        ]  # fmt: skip
+        assert frame[["a", "b"]].to_numpy().tolist() == [["a_1", "b"], ["a_1", "c"], ["b", "c"]]
+        assert frame["intersection_frac"].tolist() == [0.5, 0.25, 0.25]
+        assert frame["expected"].tolist() == [0.8, 0.8, 0.8]
+        chance = compared.overlap.chance()
+        assert frame["p_value"][0] == chance.p_value[0, 1]
+        assert frame["q_value"][2] == chance.q_value[1, 2]
+        counts = replace(compared, value="intersection").to_frame()
+        assert counts.columns.tolist()[2:4] == ["intersection", "expected"]
+
+    def test_groups(self, sets: dict[str, TopKSet]) -> None:
+        """Mean and largest value within and between; without groups, of all pairs."""
+        compared = comparison_of(sets, groups={"a_1": "x", "b": "x", "c": "y"})
+        frame = compared.to_frame("groups")
+        assert frame.drop(columns=["mean", "max"]).to_numpy().tolist() == [["x", "x", 1], ["x", "y", 2], ["y", "y", 0]]
+        np.testing.assert_array_equal(frame["mean"], [0.5, 0.25, np.nan])
+        everything = comparison_of(sets).to_frame("groups")
+        assert everything.to_numpy().tolist() == [["all", "all", 3, pytest.approx(1 / 3), 0.5]]
+
+    @given(families(at_least=2), st.data())
+    @settings(max_examples=30)
+    def test_blocks_partition_the_pairs(self, family: dict[str, TopKSet], data: st.DataObject) -> None:
+        """Every pair is in one block; their means, weighted, are the mean of all."""
+        groups = {label: data.draw(st.sampled_from("xyz")) for label in family}
+        matrix = compute_overlap(family).jaccard
+        frame = block_means(list(family), matrix, groups)
+        pairs = matrix[np.triu_indices(len(family), k=1)]
+        assert frame["pairs"].sum() == len(pairs)
+        assert (frame["mean"] * frame["pairs"]).sum() == pytest.approx(pairs.sum())
+        assert frame["max"].max() == pairs.max()
+
+    def test_csv(self, sets: dict[str, TopKSet], tmp_path: Path) -> None:
+        """All digits, to a file if one is named."""
+        compared = comparison_of(sets)
+        text = compared.to_csv(tmp_path / "pairs.csv")
+        assert (tmp_path / "pairs.csv").read_text() == text
+        rows = list(csv.DictReader(io.StringIO(text)))
+        assert [float(row["q_value"]) for row in rows] == compared.to_frame()["q_value"].tolist()
+        assert compared.to_csv(table="matrix").splitlines()[1] == "a_1,1.0,0.5,0.25"
+
+    def test_latex(self, sets: dict[str, TopKSet], tmp_path: Path) -> None:
+        """A tabular for booktabs; what LaTeX would read as commands is escaped."""
+        sets["50% \\ {x}"] = sets.pop("c")
+        compared = comparison_of(sets, groups={"a_1": "x", "b": "y", "50% \\ {x}": "Other"})
+        text = compared.to_latex(tmp_path / "groups.tex", table="groups")
+        assert (tmp_path / "groups.tex").read_text() == text
+        assert text.splitlines() == [
+            r"\begin{tabular}{llrrr}",
+            r"\toprule",
+            r"group\_a & group\_b & pairs & mean & max \\",
+            r"\midrule",
+            r"x & x & 0 & -- & -- \\",
+            r"x & y & 1 & 0.5 & 0.5 \\",
+            r"x & Other & 1 & 0.25 & 0.25 \\",
+            r"y & y & 0 & -- & -- \\",
+            r"y & Other & 1 & 0.25 & 0.25 \\",
+            r"Other & Other & 0 & -- & -- \\",
+            r"\bottomrule",
+            r"\end{tabular}",
+        ]
+        assert r"50\% \textbackslash{} \{x\}" in compared.to_latex(table="matrix")
+
+    def test_small_numbers_in_latex(self) -> None:
+        """In powers of ten, as one writes p-values."""
+        pair = {name: TopKSet.from_indices(range(40), space=1000) for name in "ab"}
+        assert r"$1.8 \cdot 10^{-72}$" in comparison_of(pair).to_latex()
+
+    def test_seeds(self, sets: dict[str, TopKSet]) -> None:
+        """The pairs of seeds behind each number, and both ends of their spread."""
+        overlap = compute_overlap(sets)
+        policy = SeedPolicy("all_tried", "mean", "minmax", "all_pairs")
+        seeds = SeedOverlap(("x", "y"), overlap, ((0, 1), (2,)), policy)
+        compared = replace(comparison_of(sets), seed_overlap=seeds)
+        assert compared.to_frame().to_dict("records") == [
+            {"a": "x", "b": "y", "intersection_frac": 0.25, "seed_pairs": 2, "lowest": 0.25, "highest": 0.25}
+        ]
+
+    def test_unknown_tables_are_refused(self, sets: dict[str, TopKSet]) -> None:
+        """With the known."""
+        with pytest.raises(InvalidInputError, match="table must be one of pairs, groups, matrix; got 'runs'"):
+            comparison_of(sets).to_latex(table="runs")
+
+
+class TestSharedWeights:
+    """`shared_weights`."""
+
+    @given(families(), st.data())
+    @settings(max_examples=50)
+    def test_by_definition(self, family: dict[str, TopKSet], data: st.DataObject) -> None:
+        """Who holds each weight, at which rank, with which sign."""
+        least = data.draw(st.integers(1, len(family)))
+        frame = shared_weights(compute_overlap(family), min_runs=least)
+        held = {label: topk_set.base_global_indices().tolist() for label, topk_set in family.items()}
+        counts = {weight: sum(weight in own for own in held.values()) for own in held.values() for weight in own}
+        assert set(frame["offset"]) == {weight for weight, count in counts.items() if count >= least}
+        assert frame["n_runs"].is_monotonic_decreasing
+        for row in frame.to_dict("records"):
+            assert row["n_runs"] == counts[row["offset"]] == len(row["runs"])
+            assert list(row["runs"]) == [label for label in held if row["offset"] in held[label]]
+            assert list(row["ranks"]) == [held[label].index(row["offset"]) + 1 for label in row["runs"]]
+            values = np.array(
+                [family[label].weights[rank - 1] for label, rank in zip(row["runs"], row["ranks"], strict=True)]
+            )
+            np.testing.assert_array_equal(np.array(row["weights"]).reshape(values.shape), values)
+            majority = np.maximum((values > 0).mean(axis=0), (values < 0).mean(axis=0)).mean()
+            assert row["sign_agreement"] == pytest.approx(majority)
+
+    def test_names_and_coordinates(self) -> None:
+        """Over different selections; unknown signs are NaN."""
+        whole = WeightSpace(("query", "key"), ((2, 3), (2, 2)))
+        sets = {
+            "a": TopKSet.from_indices([8, 0, 5], space=whole),
+            "b": TopKSet.from_indices([2, 3], space=WeightSpace(("key",), ((2, 2),))),
+        }
+        frame = comparison_of(sets).shared_weights(min_runs=2)
+        assert frame.drop(columns=["weights", "sign_agreement"]).to_dict("records") == [
+            {"param": "key", "offset": 2, "coordinates": (1, 0), "n_runs": 2, "runs": ("a", "b"), "ranks": (1, 1)}
+        ]
+        assert frame["sign_agreement"].isna().all()
+
+    def test_different_latent_dimensions_have_no_sign_in_common(self) -> None:
+        """Of the weights that both hold; a weight of one run alone agrees with itself."""
+        a = replace(TopKSet.from_indices([1, 2], space=5), weights=np.ones((2, 1)))
+        b = replace(TopKSet.from_indices([1, 3], space=5), weights=-np.ones((2, 3)), latent_dim=3)
+        frame = comparison_of({"a": a, "b": b}).shared_weights(min_runs=1).set_index("offset")
+        assert frame["sign_agreement"].isna().to_dict() == {1: True, 2: False, 3: False}
+
+    def test_nothing_shared(self) -> None:
+        """An empty frame with the same columns."""
+        sets = {name: TopKSet.from_indices([index], space=5) for index, name in enumerate("ab")}
+        frame = comparison_of(sets).shared_weights()
+        assert frame.empty
+        assert frame.columns.tolist() == comparison_of(sets).shared_weights(min_runs=1).columns.tolist()
+
+    @pytest.mark.parametrize("least", [0, 4, True, 1.5])
+    def test_other_numbers_are_refused(self, least: Any, sets: dict[str, TopKSet]) -> None:
+        """Fewer than one, more than there are."""
+        with pytest.raises(InvalidInputError, match="min_runs must be an int between 1 and 3, the number of runs"):
+            comparison_of(sets).shared_weights(min_runs=least)
+
+
+def test_the_curve_goes_beyond_topk(sets: dict[str, TopKSet]) -> None:
+    """Up to what was logged, whatever was compared."""
+    cut = {label: topk_set.top(2) for label, topk_set in sets.items()}
+    compared = replace(comparison_of(cut), stored=sets)
+    assert compared.overlap_curve([1, 4]).intersection[:, 0, 1].tolist() == [0, 2]
+    assert compared.overlap_curve().ks.tolist() == [1, 2, 3, 4]

@@ -1,0 +1,206 @@
+"""The journal: every record comes back as it was said, whatever happens to process and disk."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gradiend_mlflow.delivery.journal import Found, Journal, find_journals
+from gradiend_mlflow.delivery.records import (
+    Destination,
+    EndRun,
+    KnownRun,
+    LinkModel,
+    LogMetrics,
+    LogParams,
+    Record,
+    RecordAccount,
+    SetTags,
+    StartRun,
+    Upload,
+)
+from gradiend_mlflow.store.pending import JOURNALS
+from gradiend_mlflow.store.store import MetricPoint
+from gradiend_mlflow.trainings.account import account_of
+from gradiend_mlflow.trainings.directories import TrainingDirectory, find_trainings
+from gradiend_mlflow.trainings.options import LogOptions
+from tests.conftest import MakeTrainer
+
+ODD = 'a > b % # "quoted" \\ / ä 数\n\u2028 ' + "x" * 300
+
+
+def read(path: Path) -> tuple[Found, list[Record]]:
+    """The one journal below a directory, and its records."""
+    (found,) = find_journals(path)
+    return found, [line.record for line in found.lines()]
+
+
+def said(path: Path) -> list[Record]:
+    """Its records, all of them."""
+    found, records = read(path)
+    assert found.unreadable == []
+    assert not found.torn
+    return records
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    """A journal with nothing in it."""
+    return Journal(tmp_path / "run", "http://me:secret@host:5000")
+
+
+def test_every_kind_of_record_comes_back(journal: Journal, tmp_path: Path) -> None:
+    """Equal to what was said, to the last bit of every number."""
+    file = journal.new_folder() / "decoder-weight.parquet"
+    records = [
+        StartRun("a", ODD, {ODD: ODD}, 5, Destination("1", ODD, "x"), None, deferred=True),
+        KnownRun("b", "run", "experiment"),
+        LogMetrics("a", (MetricPoint("m", 0.1, 7, 3), MetricPoint("n", -math.inf, 8, -4))),
+        LogParams("a", {"p": "x" * 7000}),
+        SetTags("a", {"t": ODD}),
+        Upload("a", file, "gradiend/topk"),
+        LinkModel("a", "name", tmp_path / "run" / "model", {"p": "1"}),
+        EndRun("a", "FINISHED", 9),
+    ]
+    for record in records:
+        journal.append(record)
+    journal.close()
+    back = said(tmp_path)
+    paths = {"file": file, "directory": tmp_path / "run" / "model"}
+    for record, other in zip(records, back, strict=True):
+        for field in dataclasses.fields(record):
+            found = getattr(other, field.name)
+            assert (found.resolve() if field.name in paths else found) == getattr(record, field.name)
+
+
+def test_what_is_no_number_comes_back(journal: Journal, tmp_path: Path) -> None:
+    """NaN is a value, too."""
+    journal.append(LogMetrics("a", (MetricPoint("m", math.nan, 7, 3),)))
+    journal.close()
+    (record,) = said(tmp_path)
+    assert math.isnan(record.points[0].value)
+
+
+def test_a_finished_training_is_read_again(journal: Journal, make_trainer: MakeTrainer, tmp_path: Path) -> None:
+    """The journal says where it lies, not what it says; also after both have been moved."""
+    trainer = make_trainer(experiment_dir=tmp_path / "run")
+    trainer.train()
+    training = TrainingDirectory.of(Path(trainer.model_path), Path(trainer.experiment_dir))
+    account = account_of(training, name="its name", about={"gradiend.run_id": "its id"})
+    journal.append(RecordAccount("a", account, LogOptions(topk=7), Destination("1"), "parent"))
+    journal.close()
+    (tmp_path / "run").rename(tmp_path / "moved")
+    (record,) = said(tmp_path / "moved")
+    assert record.account.directory == tmp_path / "moved" / "3SG_3PL" / "model"
+    assert record.account.name == "its name"
+    assert record.account.steps == account.steps
+    assert record.account.fingerprint == account.fingerprint
+    assert (record.options, record.destination, record.parent) == (LogOptions(topk=7), Destination("1"), "parent")
+
+
+def test_no_password_is_written_down(journal: Journal, tmp_path: Path) -> None:
+    """The journal may lie where others read."""
+    journal.append(EndRun("a", "FINISHED", 1))
+    journal.close()
+    assert "secret" not in (journal.folder / "journal.jsonl").read_text()
+    assert read(tmp_path)[0].tracking_uri() == "http://me@host:5000"
+
+
+def test_a_database_is_found_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative one is relative to where the training ran."""
+    monkeypatch.chdir(tmp_path)
+    Journal(tmp_path / "run", "sqlite:///some.db").close()
+    assert read(tmp_path)[0].tracking_uri() == f"sqlite:///{tmp_path}/some.db"
+
+
+def test_a_line_that_was_broken_off(journal: Journal, tmp_path: Path) -> None:
+    """All before it is read, and it is known to be there."""
+    journal.append(EndRun("a", "FINISHED", 1))
+    journal.append(EndRun("b", "FINISHED", 1))
+    journal.close()
+    file = journal.folder / "journal.jsonl"
+    file.write_bytes(file.read_bytes()[:-9])
+    found, records = read(tmp_path)
+    assert [record.key for record in records] == ["a"]
+    assert found.torn
+
+
+def test_damage_in_the_middle_is_named(journal: Journal, tmp_path: Path) -> None:
+    """By its line; the rest is read."""
+    for key in "abc":
+        journal.append(EndRun(key, "FINISHED", 1))
+    journal.close()
+    file = journal.folder / "journal.jsonl"
+    file.write_bytes(file.read_bytes().replace(b'"key":"b"', b'"key":"b'))
+    found, records = read(tmp_path)
+    assert [record.key for record in records] == ["a", "c"]
+    assert found.unreadable[0].startswith("line 3: ")
+
+
+@pytest.mark.parametrize("header", [b"", b"{}\n", b'{"format": 2, "tracking_uri": ""}\n'])
+def test_what_is_no_journal_is_refused(header: bytes, journal: Journal, tmp_path: Path) -> None:
+    """Also one of a later format."""
+    journal.close()
+    (journal.folder / "journal.jsonl").write_bytes(header)
+    with pytest.raises(ValueError, match=r"begin as a journal|this version reads 1"):
+        find_journals(tmp_path)[0].tracking_uri()
+
+
+def test_only_one_process_holds_it(journal: Journal, tmp_path: Path, run_python: Callable[[str], str]) -> None:
+    """While the training lives nobody replays its journal; afterwards one at a time does."""
+    script = f"""
+from pathlib import Path
+from gradiend_mlflow.delivery.journal import find_journals
+(found,) = find_journals(Path({str(tmp_path)!r}))
+with found.held() as free:
+    print(free)
+"""
+    assert run_python(script).strip() == "False"
+    journal.close()
+    assert run_python(script).strip() == "True"
+
+
+def test_the_system_frees_it(tmp_path: Path) -> None:
+    """A process that is killed holds nothing."""
+    script = f"""
+import os, signal
+from pathlib import Path
+from gradiend_mlflow.delivery.journal import Journal
+journal = Journal(Path({str(tmp_path)!r}), "http://host")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", script], check=False)
+    (found,) = find_journals(tmp_path)
+    with found.held() as free:
+        assert free
+
+
+def test_a_removed_journal_leaves_nothing(journal: Journal, tmp_path: Path) -> None:
+    """Not even the folder of journals, unless there is another."""
+    other = Journal(tmp_path / "run", "http://host")
+    journal.remove()
+    assert [found.folder for found in find_journals(tmp_path)] == [other.folder]
+    other.remove()
+    assert [*(tmp_path / "run").iterdir()] == []
+
+
+def test_nobody_takes_it_for_a_training(make_trainer: MakeTrainer) -> None:
+    """Copies of a training's files lie in it."""
+    trainer = make_trainer()
+    trainer.train()
+    experiment = Path(trainer.experiment_dir)
+    training = TrainingDirectory.of(Path(trainer.model_path), experiment)
+    before = training.fingerprint(), find_trainings(experiment)
+    journal = Journal(experiment, "http://host")
+    folder = journal.new_folder()
+    for name in ("training.json", "config.json", "decoder_probability_shifts.png", "encoder_analysis.csv"):
+        (folder / name).write_text("{}")
+    journal.close()
+    assert (training.fingerprint(), find_trainings(experiment)) == before
+    assert [*experiment.glob(JOURNALS)] != []
