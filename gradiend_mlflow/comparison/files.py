@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from mlflow.entities import Run
 
 from gradiend_mlflow.comparison.comparison import Comparison
 from gradiend_mlflow.comparison.labels import TRAINING_RUN
@@ -30,7 +29,7 @@ from gradiend_mlflow.sets.artifact import parse_topk, save_topk
 from gradiend_mlflow.sets.parts import shown_topk
 from gradiend_mlflow.sets.topk import TopKSet
 from gradiend_mlflow.store import tags
-from gradiend_mlflow.store.store import Store
+from gradiend_mlflow.store.reader import LoggedRun, Reader
 
 if TYPE_CHECKING:
     from gradiend_mlflow.comparison.comparison import Comparison
@@ -181,39 +180,27 @@ def load_comparison(run_id: str, *, tracking_uri: str | None = None) -> Comparis
 
             load_comparison(run_id).matrix
     """
-    store = Store(tracking_uri)
+    store = Reader(tracking_uri)
     run = store.run(run_id)
-    if run.data.tags.get(tags.KIND) != tags.COMPARISON:
+    if run.tags.get(tags.KIND) != tags.COMPARISON:
         raise InvalidInputError(f"the run {run_id} is no comparison")
     facts, archive = fetch_files(store, run)
     return _rebuilt(facts, _read_sets(archive, facts["labels"]), run_id)
 
 
-def fetch_files(store: Store, run: Run) -> tuple[dict[str, Any], bytes]:
+def fetch_files(store: Reader, run: LoggedRun) -> tuple[dict[str, Any], bytes]:
     """What a comparison's run keeps to be loaded from: the content of comparison.json, and sets.zip; both verified.
 
     Raises:
         InvalidInputError, StoreError, ArtifactError: As `load_comparison`.
     """
-    digest = run.data.tags.get(tags.COMPARISON_SHA256)
+    digest = run.tags.get(tags.COMPARISON_SHA256)
     if digest is None:
-        raise InvalidInputError(
-            f"the comparison {run.info.run_id} was not completed, or by a version that kept no sets"
-        )
-    facts = json.loads(_fetched(store, run.info.artifact_uri, FACTS, digest))
+        raise InvalidInputError(f"the comparison {run.run_id} was not completed, or by a version that kept no sets")
+    facts = json.loads(store.fetch(run.artifact_uri, FACTS, sha256=digest))
     if facts["format"] != FORMAT:
         raise ArtifactError(f"{FACTS} is of the format {facts['format']}; this version reads {FORMAT}")
-    return facts, _fetched(store, run.info.artifact_uri, SETS, facts["sets_sha256"])
-
-
-def _fetched(store: Store, artifact_uri: str, name: str, digest: str) -> bytes:
-    data = store.fetch(artifact_uri, name)
-    found = hashlib.sha256(data).hexdigest()
-    if found != digest:
-        raise ArtifactError(
-            f"{name} is not the file that was logged: its SHA-256 is {found[:12]}…, not {digest[:12]}…"
-        )
-    return data
+    return facts, store.fetch(run.artifact_uri, SETS, sha256=facts["sets_sha256"])
 
 
 def _read_sets(archive: bytes, labels: list[str]) -> dict[str, TopKSet]:

@@ -147,17 +147,15 @@ def find_answer(store: Store, experiment_id: str, question: str, *, run_name: st
         order_by=["attributes.start_time DESC"],
     )
     for run in found:
-        if run_name is None or run.info.run_name == run_name:
+        if run_name is None or run.name == run_name:
             try:
                 fetch_files(store, run)
             except UnavailableError:
                 raise
             except (ArtifactError, StoreError) as error:
-                logger.warning(
-                    "The comparison %s is logged anew: of the one that is there, %s", run.info.run_id, error
-                )
+                logger.warning("The comparison %s is logged anew: of the one that is there, %s", run.run_id, error)
             else:
-                return str(run.info.run_id)
+                return run.run_id
     return None
 
 
@@ -169,7 +167,7 @@ def free_name(store: Store, experiment_id: str, name: str) -> str:
         [experiment_id],
         f"tags.`{tags.KIND}` = '{tags.COMPARISON}' AND attributes.run_name LIKE '{pattern}%'",
     )
-    taken = {run.info.run_name for run in found}
+    taken = {run.name for run in found}
     numbered = (f"{name} ({number})" for number in itertools.count(2))
     return next(candidate for candidate in itertools.chain([name], numbered) if candidate not in taken)
 
@@ -178,7 +176,7 @@ def link_sources(store: Store, run_ids: Sequence[str], comparison_id: str) -> No
     """Tag the compared runs with the comparison, besides those that they are tagged with already."""
 
     def link(run_id: str) -> None:
-        linked = linked_comparisons(store.run(run_id).data.tags)
+        linked = linked_comparisons(store.run(run_id).tags)
         if comparison_id not in linked:
             store.set_tags(run_id, {tags.COMPARISONS: json.dumps([*linked, comparison_id][-_LINKED:])})
 

@@ -25,7 +25,8 @@ from gradiend_mlflow.errors import StoreError, UnavailableError
 from gradiend_mlflow.sets.parts import PARTS
 from gradiend_mlflow.store import tags
 from gradiend_mlflow.store.limits import is_long_param
-from gradiend_mlflow.store.store import DEFAULT_EXPERIMENT_ID, Store
+from gradiend_mlflow.store.reader import DEFAULT_EXPERIMENT_ID
+from gradiend_mlflow.store.store import Store
 
 logger = logging.getLogger("gradiend_mlflow")
 
@@ -175,14 +176,14 @@ class Delivery:
         parent = None if record.parent is None else self._run_id(record.parent)
         if adopt is not None:
             active = self._store.run(adopt)
-            if active.data.tags.get(tags.KEY, record.key if tags.KIND not in active.data.tags else "") == record.key:
+            if active.tags.get(tags.KEY, record.key if tags.KIND not in active.tags else "") == record.key:
                 self._store.set_tags(adopt, {**record.run_tags, tags.KEY: record.key})
                 self._adopted.add(record.key)
-                self._note(record.key, adopt, active.info.experiment_id)
+                self._note(record.key, adopt, active.experiment_id)
                 return
             # It already holds a training: a second one becomes its child instead of overwriting it.
             parent = adopt
-            self._experiments[adopt] = active.info.experiment_id
+            self._experiments[adopt] = active.experiment_id
         run_tags = {**record.run_tags, tags.KEY: record.key}
         if parent is not None:
             run_tags[tags.MLFLOW_PARENT] = parent
@@ -215,7 +216,7 @@ class Delivery:
         if started:
             return self._experiments[started]
         if record.destination.adopt is not None:
-            return str(self._store.run(record.destination.adopt).info.experiment_id)
+            return self._store.run(record.destination.adopt).experiment_id
         return self._experiment(record.destination)
 
     def _experiment(self, destination: Destination) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,7 +20,7 @@ from gradiend_mlflow.sets.artifact import parse_topk
 from gradiend_mlflow.sets.parts import check_part, check_topk
 from gradiend_mlflow.sets.topk import TopKSet
 from gradiend_mlflow.store import tags
-from gradiend_mlflow.store.store import Store
+from gradiend_mlflow.store.reader import Reader
 
 # Only paths of this form are fetched: a server must not be able to point a client at other files.
 _SET_PATH = re.compile(rf"{tags.TOPK_FOLDER}/[A-Za-z0-9._-]+\.parquet")
@@ -72,7 +71,7 @@ def pull_sets(
 
     `topk` None means all the weights that were logged.
     """
-    store, kept = Store(tracking_uri), open_cache(cache)
+    store, kept = Reader(tracking_uri), open_cache(cache)
 
     def from_cache(artifact_uri: str, sets: Mapping[str, Any]) -> TopKSet | _Source:
         source = _source_of(artifact_uri, sets, part)
@@ -130,13 +129,7 @@ def _ahead(pool: Executor, action: Callable[[T], R], items: Sequence[T]) -> Iter
     yield from waiting
 
 
-def _downloaded(store: Store, cache: Cache, source: _Source) -> bytes:
-    data = store.fetch(source.artifact_uri, source.path)
-    digest = hashlib.sha256(data).hexdigest()
-    if digest != source.sha256:
-        raise ArtifactError(
-            f"{source.path} is not the file that was logged: its SHA-256 is {digest[:12]}…, and the run said "
-            f"{source.sha256[:12]}… when it was looked up. If it has been logged anew since, search again"
-        )
-    cache.write(digest, data)
+def _downloaded(store: Reader, cache: Cache, source: _Source) -> bytes:
+    data = store.fetch(source.artifact_uri, source.path, sha256=source.sha256)
+    cache.write(source.sha256, data)
     return data

@@ -14,12 +14,12 @@ import pandas as pd
 from gradiend_mlflow.errors import GradiendMLflowError, InvalidInputError
 from gradiend_mlflow.store import tags
 from gradiend_mlflow.store.pending import flush
-from gradiend_mlflow.store.store import Store
+from gradiend_mlflow.store.reader import Reader
 from gradiend_mlflow.store.tags import sets_of
 from gradiend_mlflow.wording import lines_of, some_of
 
 if TYPE_CHECKING:
-    from mlflow.entities import Experiment, Run
+    from gradiend_mlflow.store.reader import LoggedRun
 
 T = TypeVar("T")
 
@@ -91,7 +91,7 @@ def search_runs(
     if unknown or not kinds:
         raise InvalidInputError(f"kinds must name some of {', '.join(_KINDS)}; got {kinds}")
     flush()  # what this process's trainings have said is there to be found
-    store = Store(tracking_uri)
+    store = Reader(tracking_uri)
     experiments = _experiments(store, experiment_names, experiment_ids, everywhere=search_all_experiments)
     found = [
         run
@@ -116,11 +116,11 @@ def get_runs(run_ids: Sequence[str], *, tracking_uri: str | None = None) -> pd.D
     """
     run_ids = _checked(run_ids)
     flush()
-    store = Store(tracking_uri)
+    store = Reader(tracking_uri)
     with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
         found = list(pool.map(lambda run_id: attempt(lambda: store.run(run_id)), run_ids))
     runs = successes(run_ids, found, "could not be found")
-    experiments = store.find_experiments([], sorted({run.info.experiment_id for run in runs.values()}))
+    experiments = store.find_experiments([], sorted({run.experiment_id for run in runs.values()}))
     return _frame(runs.values(), experiments)
 
 
@@ -148,8 +148,8 @@ def _is_complete(runs: object) -> TypeGuard[pd.DataFrame]:
 
 
 def _experiments(
-    store: Store, names: Sequence[str] | str | None, ids: Sequence[str] | str | None, *, everywhere: bool
-) -> dict[str, Experiment]:
+    store: Reader, names: Sequence[str] | str | None, ids: Sequence[str] | str | None, *, everywhere: bool
+) -> dict[str, str]:
     if everywhere:
         if names or ids:
             raise InvalidInputError("give experiment_names or experiment_ids, or search_all_experiments; not both")
@@ -169,9 +169,9 @@ def _filter(kind: str, filter_string: str, *, complete: bool) -> str:
     return " AND ".join(clauses)
 
 
-def _frame(runs: Iterable[Run], experiments: Mapping[str, Experiment]) -> pd.DataFrame:
+def _frame(runs: Iterable[LoggedRun], experiments: Mapping[str, str]) -> pd.DataFrame:
     frame = pd.DataFrame(
-        [_row(run, experiments[run.info.experiment_id]) for run in runs], columns=list(COLUMNS), dtype=object
+        [_row(run, experiments[run.experiment_id]) for run in runs], columns=list(COLUMNS), dtype=object
     )
     # Columns of objects, so that what is missing is None; these have a type of their own for what is missing.
     types = {"seed": "Int64", "correlation": "float64", "k": "int64", "start_time": "datetime64[ms, UTC]"}
@@ -187,28 +187,28 @@ def _listed(name: str, values: Sequence[str] | str | None) -> list[str]:
     return list(map(str, values))
 
 
-def _row(run: Run, experiment: Experiment) -> dict[str, Any]:
-    sets = sets_of(run.data.tags)
-    converged = run.data.tags.get(tags.CONVERGED)
+def _row(run: LoggedRun, experiment: str) -> dict[str, Any]:
+    sets = sets_of(run.tags)
+    converged = run.tags.get(tags.CONVERGED)
     return {
-        "run_id": run.info.run_id,
-        "run_name": run.info.run_name,
-        "gradiend_run_id": run.data.tags.get(tags.RUN_ID),
-        "experiment": experiment.name,
-        "base_model": run.data.tags.get(tags.BASE_MODEL),
-        "target_classes": _classes_of(run.data.tags),
-        "seed": _int_or_none(run.data.tags.get(tags.SEED)),
+        "run_id": run.run_id,
+        "run_name": run.name,
+        "gradiend_run_id": run.tags.get(tags.RUN_ID),
+        "experiment": experiment,
+        "base_model": run.tags.get(tags.BASE_MODEL),
+        "target_classes": _classes_of(run.tags),
+        "seed": _int_or_none(run.tags.get(tags.SEED)),
         "converged": None if converged is None else converged == "true",
-        "correlation": run.data.metrics.get(tags.BEST_CORRELATION),
+        "correlation": run.metrics.get(tags.BEST_CORRELATION),
         "parts": tuple(sets),
         "k": min((entry["k"] for entry in sets.values()), default=0),
-        "start_time": datetime.fromtimestamp(run.info.start_time / 1000, tz=timezone.utc),
-        "status": "DELETED" if run.info.lifecycle_stage == "deleted" else run.info.status,
-        "experiment_id": experiment.experiment_id,
-        "artifact_uri": run.info.artifact_uri,
+        "start_time": datetime.fromtimestamp(run.start_time / 1000, tz=timezone.utc),
+        "status": run.status,
+        "experiment_id": run.experiment_id,
+        "artifact_uri": run.artifact_uri,
         "sets": sets,
-        "params": dict(run.data.params),
-        "tags": dict(run.data.tags),
+        "params": dict(run.params),
+        "tags": dict(run.tags),
     }
 
 

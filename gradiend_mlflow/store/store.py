@@ -1,45 +1,27 @@
-"""The one door to MLflow: explicit client, explicit run ids, errors that name the server.
-
-Nothing here touches MLflow's global state: no active run, no `set_tracking_uri`, no environment variable.
-"""
+"""Writing to MLflow by explicit run ids: no active run, tracking URI or environment variable is touched."""
 
 from __future__ import annotations
 
-import difflib
 import re
 import shutil
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-import mlflow
-from mlflow import MlflowClient
-from mlflow.entities import Experiment, LoggedModelOutput, Metric, Param, Run, RunStatus, RunTag
+from mlflow.entities import LoggedModelOutput, Metric, Param, RunStatus, RunTag
 from mlflow.exceptions import MlflowException
-from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-from mlflow.store.artifact.http_artifact_repo import HttpArtifactRepository
-from mlflow.tracking import fluent
 from mlflow.tracking.context.registry import resolve_tags
-from mlflow.utils.rest_utils import augmented_raise_for_status, http_request
 
-from gradiend_mlflow.errors import StoreError, UnavailableError
 from gradiend_mlflow.store import tags
-from gradiend_mlflow.store.current import is_current
 from gradiend_mlflow.store.limits import fitting_tags, shortened_param
-from gradiend_mlflow.store.mlflow_patches import shield_random
-from gradiend_mlflow.store.retries import Patience, deadline_of_reading, reason_of
-from gradiend_mlflow.store.uris import opening, without_password
+from gradiend_mlflow.store.reader import Reader
 
-DEFAULT_EXPERIMENT_ID = "0"
 _METRICS_PER_BATCH = 1000
 _PARAMS_PER_BATCH = 100
-_RUNS_PER_PAGE = 1000
 _OF_A_DELETED_RUN = "Current state is deleted"
 _NOT_IN_ARTIFACT_NAMES = re.compile(r"[^A-Za-z0-9._-]")
 _NOT_IN_MODEL_NAMES = re.compile(r"[/:.%\"']")
@@ -62,46 +44,8 @@ class MetricPoint:
     step: int
 
 
-class Store:
-    """A tracking server, or the database that stands for one.
-
-    Args:
-        tracking_uri: Where it is; default what `mlflow.get_tracking_uri()` says now.
-        once: Make each request once, for one who repeats it himself. Default is to repeat one that is not answered
-            for as many seconds as the environment's GRADIEND_MLFLOW_DEADLINE says (30).
-        timeout: How many seconds a request may take, 30 at most.
-
-    Raises:
-        StoreError: From every method, if MLflow refuses or cannot be reached; it names the server. It is an
-            `UnavailableError` if the same call may work later.
-    """
-
-    def __init__(self, tracking_uri: str | None = None, *, once: bool = False, timeout: float | None = None) -> None:
-        self.uri: str = tracking_uri or mlflow.get_tracking_uri()
-        self.patience = Patience(None if once else deadline_of_reading(), timeout)
-
-    @cached_property
-    def _client(self) -> MlflowClient:
-        with opening(self.uri):
-            client = MlflowClient(tracking_uri=self.uri)
-        shield_random()
-        return client
-
-    @property
-    def stalled(self) -> bool:
-        """Whether this is a server that does not answer, so that waiting for it seems vain."""
-        return self.patience.stalled
-
-    def is_answering(self) -> bool:
-        """Whether the server answers a request that asks for little."""
-        try:
-            with self._asking("ask for anything"):
-                self._client.search_experiments(max_results=1)
-        except StoreError:
-            return False
-        return True
-
-    # ------------------------------------------------------------------------------------------------ experiments
+class Store(Reader):
+    """A server or a database that is written to. Args and errors are those of `Connection`."""
 
     def experiment_id(self, name: str) -> str:
         """The id of an experiment; made as a model-training one if there is none of that name."""
@@ -119,59 +63,6 @@ class Store:
                 if found is None:
                     raise
                 return str(found.experiment_id)
-
-    def active_experiment_id(self) -> str:
-        """The experiment that MLflow's own calls would log to now, or the default one of another server."""
-        with self._asking("find the active experiment"):
-            if not is_current(self.uri):
-                return DEFAULT_EXPERIMENT_ID
-            return str(fluent._get_experiment_id())  # noqa: SLF001  # what MLflow's own flavors ask
-
-    def experiments(self) -> dict[str, Experiment]:
-        """Every active experiment by its id."""
-        found: dict[str, Experiment] = {}
-        token = None
-        with self._asking("list the experiments"):
-            while True:
-                page = self._client.search_experiments(max_results=_RUNS_PER_PAGE, page_token=token)
-                found.update((experiment.experiment_id, experiment) for experiment in page)
-                token = page.token
-                if not token:
-                    return found
-
-    def find_experiments(self, names: Sequence[str], ids: Sequence[str]) -> dict[str, Experiment]:
-        """The experiments of these names and ids, by id.
-
-        Raises:
-            StoreError: If one does not exist; it names the nearest that do.
-        """
-        chosen = [
-            *(self._experiment("name", name) for name in names),
-            *(self._experiment("id", experiment_id) for experiment_id in ids),
-        ]
-        return {experiment.experiment_id: experiment for experiment in chosen}
-
-    def _experiment(self, what: str, key: str) -> Experiment:
-        with self._asking(f"find the experiment of the {what} {key!r}"):
-            get = self._client.get_experiment_by_name if what == "name" else self._client.get_experiment
-            try:
-                found = get(key)
-            except MlflowException as error:
-                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                    raise
-                found = None
-        if found is not None:
-            return found
-        known = self.experiments().values()
-        existing = [experiment.name if what == "name" else experiment.experiment_id for experiment in known]
-        near = difflib.get_close_matches(key, existing, n=3, cutoff=0.5) or sorted(existing)[:10]
-        some = "" if len(near) == len(existing) else f", among {len(existing)}"
-        raise StoreError(
-            f"MLflow at {self.shown_uri} has no experiment of the {what} {key!r}. It has{some}: "
-            f"{', '.join(map(repr, near)) or 'none'}"
-        )
-
-    # ----------------------------------------------------------------------------------------------------- writing
 
     def create_run(
         self, experiment_id: str, *, name: str, run_tags: Mapping[str, str], start_time: int | None = None
@@ -298,77 +189,6 @@ class Store:
         with self._asking(f"end the run {run_id}"):
             tracking = self._client._tracking_client  # noqa: SLF001  # the public way to give an end time prints
             tracking.store.update_run_info(run_id, RunStatus.from_string(status), end_time, None)
-
-    # ----------------------------------------------------------------------------------------------------- reading
-
-    def run(self, run_id: str) -> Run:
-        """One run with its tags, params and latest metrics."""
-        with self._asking(f"find the run {run_id}"):
-            return self._client.get_run(run_id)
-
-    def metric_history(self, run_id: str, key: str) -> dict[int, float]:
-        """A metric's values by step; where a step has several, the last."""
-        with self._asking(f"read the metric {key!r} of the run {run_id}"):
-            return {point.step: point.value for point in self._client.get_metric_history(run_id, key)}
-
-    def search(
-        self,
-        experiment_ids: Sequence[str],
-        filter_string: str,
-        *,
-        order_by: Sequence[str] = (),
-        max_results: int | None = None,
-    ) -> list[Run]:
-        """All runs of these experiments that match, over as many pages as it takes."""
-        found: list[Run] = []
-        token = None
-        with self._asking(f"search for runs with the filter {filter_string!r}"):
-            while True:
-                wanted = _RUNS_PER_PAGE if max_results is None else min(_RUNS_PER_PAGE, max_results - len(found))
-                page = self._client.search_runs(
-                    list(experiment_ids), filter_string, max_results=wanted, order_by=list(order_by), page_token=token
-                )
-                found += page
-                token = page.token
-                if not token or (max_results is not None and len(found) >= max_results):
-                    return found
-
-    def fetch(self, artifact_uri: str, path: str) -> bytes:
-        """The content of one artifact file of a run, in one request where the server allows it."""
-        with self._asking(f"download {path} from {artifact_uri}"):
-            repository = get_artifact_repository(artifact_uri, tracking_uri=self.uri)
-            if isinstance(repository, HttpArtifactRepository):
-                # As MLflow does it, but in memory, and without asking what else the server could do.
-                response = http_request(repository._host_creds, f"/{path}", "GET")  # noqa: SLF001
-                augmented_raise_for_status(response)
-                return bytes(response.content)
-            with tempfile.TemporaryDirectory(prefix="gradiend-mlflow-") as folder:
-                file = Path(folder, "artifact")  # not named after anything that the server says
-                # The public download_artifacts first lists the folder: a second request for every file.
-                repository._download_file(path, str(file))  # noqa: SLF001
-                return file.read_bytes()
-
-    def run_of_key(self, experiment_id: str, key: str) -> str | None:
-        """The id of the run that was started under a key, if one was."""
-        found = self.search([experiment_id], f"tags.`{tags.KEY}` = '{key}'", max_results=1)
-        return str(found[0].info.run_id) if found else None
-
-    @property
-    def shown_uri(self) -> str:
-        """The URI without its password, for messages."""
-        return without_password(self.uri, "***")
-
-    @contextmanager
-    def _asking(self, what: str) -> Iterator[None]:
-        with self.patience.used():
-            try:
-                yield
-            except StoreError:
-                raise
-            except Exception as error:  # MLflow lets through requests', SQLAlchemy's and its plugins' exceptions
-                kind = UnavailableError if self.patience.may_pass(error) else StoreError
-                reason = f"{reason_of(error)}{self.patience.told}"
-                raise kind(f"could not {what} at MLflow on {self.shown_uri}: {reason}") from error
 
 
 def _is_refusal(error: MlflowException) -> bool:

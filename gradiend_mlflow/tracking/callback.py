@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from gradiend.trainer.core.callbacks import TrainingCallback
-from mlflow.utils.autologging_utils import ExceptionSafeAbstractClass, is_testing
 
 from gradiend_mlflow.delivery.run_writer import RunWriter
 from gradiend_mlflow.sets.parts import DEFAULT_TOPK, PARTS
 from gradiend_mlflow.store import tags
+from gradiend_mlflow.store.current import ExceptionSafe, is_testing
 from gradiend_mlflow.tracking.session import Session, is_first_rank, run_id_of
 from gradiend_mlflow.trainings.options import DEFAULT_DEADLINE, LogModels, LogOptions
 from gradiend_mlflow.trainings.terms import Outcome, is_multi_seed, params_of, seed_of, step_metrics
@@ -129,7 +129,7 @@ class _Configured(TrainingCallback):
         self._told: set[str] = set()
 
 
-class MLflowCallback(_Configured, metaclass=ExceptionSafeAbstractClass):
+class MLflowCallback(_Configured, metaclass=ExceptionSafe):
     """Logs a GRADIEND training: params, metrics by step and the top-k sets of its best checkpoint.
 
     Alone, as in ``trainer.train(callbacks=[MLflowCallback()])``, it makes one MLflow run per training loop - one per

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from mlflow.utils.autologging_utils import is_testing
+from gradiend_mlflow.store.current import is_testing
 
 logger = logging.getLogger("gradiend_mlflow")
 

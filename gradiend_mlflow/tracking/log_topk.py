@@ -64,7 +64,7 @@ def log_topk(
         raise InvalidInputError(
             "log_topk needs a run: pass run_id=..., or call it inside `with mlflow.start_run():`; no run is active"
         )
-    existing = store.run(run_id).data.tags
+    existing = store.run(run_id).tags
     if existing.get(tags.KIND) == tags.COMPARISON:
         raise InvalidInputError(f"the run {run_id} is a comparison; log top-k sets to a run of their own")
     with tempfile.TemporaryDirectory(prefix="gradiend-mlflow-") as folder:

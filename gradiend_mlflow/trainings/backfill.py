@@ -20,8 +20,7 @@ from gradiend_mlflow.trainings.options import LogOptions
 from gradiend_mlflow.trainings.terms import version_tags
 
 if TYPE_CHECKING:
-    from mlflow.entities import Run
-
+    from gradiend_mlflow.store.reader import LoggedRun
     from gradiend_mlflow.trainings.staging import StagedSets
 
 logger = logging.getLogger("gradiend_mlflow")
@@ -54,7 +53,7 @@ class Backfill:
         self._store = store
         self._options = options
         self._keep_open = keep_open
-        self._known: list[Run] | None = None
+        self._known: list[LoggedRun] | None = None
         self._suites: dict[Path, tuple[str, int]] = {}  # their run and latest end
         self._recorded: dict[str, str] = {}  # by fingerprint: copies of a directory are one training
         self._lock = Lock()
@@ -86,20 +85,20 @@ class Backfill:
     def _record(self, account: Account, parent: Callable[[], str] | None) -> Recorded:
         candidates = self._candidates(account)
         for run in candidates:
-            if run.data.tags.get(tags.FINGERPRINT) == account.fingerprint:
+            if run.tags.get(tags.FINGERPRINT) == account.fingerprint:
                 self._note_move(run, account)
-                return Recorded(str(run.info.run_id), "unchanged")
+                return Recorded(run.run_id, "unchanged")
         here = [run for run in candidates if _may_be_of(run, account, tags.TRAINING)]
         with tempfile.TemporaryDirectory(prefix="gradiend-mlflow-") as folder:
             staged = _stage(account, self._options, Path(folder))  # first: what cannot be read leaves no run behind
             for run in here:
                 if self._is_of(run, account):
                     self._write(account, staged, run)
-                    return Recorded(str(run.info.run_id), "updated")
+                    return Recorded(run.run_id, "updated")
             run_id = self._write(account, staged, None, parent=None if parent is None else parent())
         for run in here:
-            if tags.FINGERPRINT in run.data.tags:
-                self._store.set_tags(str(run.info.run_id), {tags.SUPERSEDED_BY: run_id})
+            if tags.FINGERPRINT in run.tags:
+                self._store.set_tags(run.run_id, {tags.SUPERSEDED_BY: run_id})
         return Recorded(run_id, "imported")
 
     def suite(self, directory: Path, account: Account) -> str:
@@ -114,21 +113,21 @@ class Backfill:
     def end_suites(self) -> None:
         """End the runs of suites that were imported when their last training ended."""
         for run_id, end in self._suites.values():
-            if tags.IMPORTED in self._store.run(run_id).data.tags:
+            if tags.IMPORTED in self._store.run(run_id).tags:
                 self._store.end_imported_run(run_id, "FINISHED", end)
 
     def _suite_run(self, directory: Path, account: Account) -> tuple[str, int]:
         where = str(directory)
         for run in self._known or ():
-            if run.data.tags.get(tags.KIND) == tags.SUITE and run.data.tags.get(tags.DIRECTORY) == where:
-                return str(run.info.run_id), run.info.end_time or 0
+            if run.tags.get(tags.KIND) == tags.SUITE and run.tags.get(tags.DIRECTORY) == where:
+                return run.run_id, run.end_time or 0
         about = {key: account.run_tags[key] for key in (tags.BASE_MODEL,) if key in account.run_tags}
         own = {tags.KIND: tags.SUITE, tags.RUN_ID: directory.name, tags.DIRECTORY: where, tags.IMPORTED: "true"}
         return self._create(directory.name or where, {**about, **own}, account.start_time, None), 0
 
     # ------------------------------------------------------------------------------------------------------ matching
 
-    def _candidates(self, account: Account) -> list[Run]:
+    def _candidates(self, account: Account) -> list[LoggedRun]:
         """The runs of this content or this directory, newest first."""
         if self._known is not None:
             return self._known
@@ -137,45 +136,43 @@ class Backfill:
         directory = f"tags.`{tags.DIRECTORY}` = {quote}{account.run_tags[tags.DIRECTORY]}{quote}"
         return same + self._store.search([self.experiment_id], directory)
 
-    def _note_move(self, run: Run, account: Account) -> None:
+    def _note_move(self, run: LoggedRun, account: Account) -> None:
         """A directory that was moved is known again; its next change must be, too."""
-        if not Path(run.data.tags.get(tags.DIRECTORY, "")).exists():
-            self._store.set_tags(str(run.info.run_id), {tags.DIRECTORY: account.run_tags[tags.DIRECTORY]})
+        if not Path(run.tags.get(tags.DIRECTORY, "")).exists():
+            self._store.set_tags(run.run_id, {tags.DIRECTORY: account.run_tags[tags.DIRECTORY]})
 
-    def _is_of(self, run: Run, account: Account) -> bool:
+    def _is_of(self, run: LoggedRun, account: Account) -> bool:
         """Whether a run can be of this very training: nothing that it holds is contradicted."""
-        if run.info.start_time > account.end_time or (not account.steps and tags.FINGERPRINT in run.data.tags):
+        if run.start_time > account.end_time or (not account.steps and tags.FINGERPRINT in run.tags):
             return False
         params = {key: shortened_param(value) for key, value in account.params.items() if key not in _OF_PLACE}
-        if any(run.data.params.get(key, value) != value for key, value in params.items()):
+        if any(run.params.get(key, value) != value for key, value in params.items()):
             return False
         logged = self._logged(run, account)
         steps = [((key, step), value) for step, values in account.steps for key, value in values.items()]
         return all(where not in logged or _is_same(logged[where], as_stored(value)) for where, value in steps)
 
-    def _logged(self, run: Run, account: Account) -> dict[tuple[str, int], float]:
+    def _logged(self, run: LoggedRun, account: Account) -> dict[tuple[str, int], float]:
         """What a run holds of the account's metrics, by key and step."""
-        keys = {point.key for point in _points(account)} & set(run.data.metrics)
+        keys = {point.key for point in _points(account)} & set(run.metrics)
         return {
-            (key, step): value
-            for key in keys
-            for step, value in self._store.metric_history(run.info.run_id, key).items()
+            (key, step): value for key in keys for step, value in self._store.metric_history(run.run_id, key).items()
         }
 
-    def _children(self, parent: Run) -> list[Run]:
-        below = f"tags.`{tags.MLFLOW_PARENT}` = '{parent.info.run_id}'"
+    def _children(self, parent: LoggedRun) -> list[LoggedRun]:
+        below = f"tags.`{tags.MLFLOW_PARENT}` = '{parent.run_id}'"
         return self._store.search([self.experiment_id], below)
 
     # ------------------------------------------------------------------------------------------------------- writing
 
     def _write(
-        self, account: Account, staged: Mapping[Path, StagedSets], run: Run | None, *, parent: str | None = None
+        self, account: Account, staged: Mapping[Path, StagedSets], run: LoggedRun | None, *, parent: str | None = None
     ) -> str:
         """Bring everything that an account says, and a run does not hold, to that run or to a new one."""
-        store, before = self._store, {} if run is None else run.data.tags
-        run_id = self._create_for(account, parent) if run is None else str(run.info.run_id)
+        store, before = self._store, {} if run is None else run.tags
+        run_id = self._create_for(account, parent) if run is None else run.run_id
         logged = {} if run is None else self._logged(run, account)
-        params = {} if run is None else run.data.params
+        params = {} if run is None else run.params
         refused = store.log_params(run_id, {key: value for key, value in account.params.items() if key not in params})
         new = [point for point in _points(account) if not _is_logged(point, logged)]
         refused_points = store.log_metrics(run_id, new)
@@ -230,13 +227,13 @@ class Backfill:
             self._store.link_model(run_id, self.experiment_id, account.name, account.directory, account.params)
 
 
-def _may_be_of(run: Run, account: Account, kind: str) -> bool:
+def _may_be_of(run: LoggedRun, account: Account, kind: str) -> bool:
     """Whether a run is of this directory and not known to be of an earlier training there, nor of one that failed."""
-    run_tags = run.data.tags
+    run_tags = run.tags
     return (
         run_tags.get(tags.KIND) == kind
         and run_tags.get(tags.DIRECTORY) == account.run_tags[tags.DIRECTORY]
-        and (tags.FINGERPRINT in run_tags or run.info.status in ("RUNNING", "FINISHED"))
+        and (tags.FINGERPRINT in run_tags or run.status in ("RUNNING", "FINISHED"))
         and tags.SUPERSEDED_BY not in run_tags
     )
 

@@ -7,12 +7,12 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import pandas as pd
 import pytest
 import requests
 from mlflow import MlflowClient
 
-import gradiend_mlflow
 from gradiend_mlflow import (
     PARTS,
     ArtifactError,
@@ -97,7 +97,7 @@ class TestSearchRuns:
 
     def test_more_runs_than_a_page(self, tracking: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:
         """Paging loses none."""
-        monkeypatch.setattr("gradiend_mlflow.store.store._RUNS_PER_PAGE", 3)
+        monkeypatch.setattr("gradiend_mlflow.store.reader._RUNS_PER_PAGE", 3)
         made = {tracking.create_run("0", tags={"gradiend.kind": "training"}).info.run_id for _ in range(8)}
         for run_id in made:
             tag_set(tracking, run_id)
@@ -244,4 +244,4 @@ def test_passwords_are_not_shown() -> None:
 
 def test_the_current_server_is_the_default(tracking: MlflowClient) -> None:
     """`mlflow.set_tracking_uri` decides, at the time of the call."""
-    assert Store().uri == gradiend_mlflow.store.mlflow.get_tracking_uri()
+    assert Store().uri == mlflow.get_tracking_uri()

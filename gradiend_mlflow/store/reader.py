@@ -1,0 +1,177 @@
+"""Reading from MLflow: experiments, runs, metrics, artifact files."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.store.artifact.http_artifact_repo import HttpArtifactRepository
+from mlflow.tracking import fluent
+from mlflow.utils.rest_utils import augmented_raise_for_status, http_request
+
+from gradiend_mlflow.errors import ArtifactError, StoreError
+from gradiend_mlflow.store import tags
+from gradiend_mlflow.store.connection import Connection
+from gradiend_mlflow.store.current import is_current
+
+DEFAULT_EXPERIMENT_ID = "0"
+_RUNS_PER_PAGE = 1000
+
+
+@dataclass(frozen=True)
+class LoggedRun:
+    """A run as MLflow holds it. Times in milliseconds since the epoch; `metrics` are the latest values."""
+
+    run_id: str
+    name: str
+    experiment_id: str
+    status: str  # MLflow's, or DELETED
+    start_time: int
+    end_time: int | None
+    artifact_uri: str
+    tags: Mapping[str, str]
+    params: Mapping[str, str]
+    metrics: Mapping[str, float]
+
+
+class Reader(Connection):
+    """What a server or a database knows. Args and errors are those of `Connection`."""
+
+    def active_experiment_id(self) -> str:
+        """The experiment that MLflow's own calls would log to now, or the default one of another server."""
+        with self._asking("find the active experiment"):
+            if not is_current(self.uri):
+                return DEFAULT_EXPERIMENT_ID
+            return str(fluent._get_experiment_id())  # noqa: SLF001  # what MLflow's own flavors ask
+
+    def experiments(self) -> dict[str, str]:
+        """The name of every active experiment, by its id."""
+        found: dict[str, str] = {}
+        token = None
+        with self._asking("list the experiments"):
+            while True:
+                page = self._client.search_experiments(max_results=_RUNS_PER_PAGE, page_token=token)
+                found.update((experiment.experiment_id, experiment.name) for experiment in page)
+                token = page.token
+                if not token:
+                    return found
+
+    def find_experiments(self, names: Sequence[str], ids: Sequence[str]) -> dict[str, str]:
+        """The names, by id, of the experiments of these names and ids.
+
+        Raises:
+            StoreError: If one does not exist; it names the nearest that do.
+        """
+        chosen = [
+            *(self._experiment("name", name) for name in names),
+            *(self._experiment("id", experiment_id) for experiment_id in ids),
+        ]
+        return dict(chosen)
+
+    def _experiment(self, what: str, key: str) -> tuple[str, str]:
+        with self._asking(f"find the experiment of the {what} {key!r}"):
+            get = self._client.get_experiment_by_name if what == "name" else self._client.get_experiment
+            try:
+                found = get(key)
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                    raise
+                found = None
+        if found is not None:
+            return found.experiment_id, found.name
+        known = self.experiments()
+        existing = list(known.values() if what == "name" else known)
+        near = difflib.get_close_matches(key, existing, n=3, cutoff=0.5) or sorted(existing)[:10]
+        some = "" if len(near) == len(existing) else f", among {len(existing)}"
+        raise StoreError(
+            f"MLflow at {self.shown_uri} has no experiment of the {what} {key!r}. It has{some}: "
+            f"{', '.join(map(repr, near)) or 'none'}"
+        )
+
+    def run(self, run_id: str) -> LoggedRun:
+        """One run with its tags, params and latest metrics."""
+        with self._asking(f"find the run {run_id}"):
+            return _logged(self._client.get_run(run_id))
+
+    def metric_history(self, run_id: str, key: str) -> dict[int, float]:
+        """A metric's values by step; where a step has several, the last."""
+        with self._asking(f"read the metric {key!r} of the run {run_id}"):
+            return {point.step: point.value for point in self._client.get_metric_history(run_id, key)}
+
+    def search(
+        self,
+        experiment_ids: Sequence[str],
+        filter_string: str,
+        *,
+        order_by: Sequence[str] = (),
+        max_results: int | None = None,
+    ) -> list[LoggedRun]:
+        """All runs of these experiments that match, over as many pages as it takes."""
+        found: list[LoggedRun] = []
+        token = None
+        with self._asking(f"search for runs with the filter {filter_string!r}"):
+            while True:
+                wanted = _RUNS_PER_PAGE if max_results is None else min(_RUNS_PER_PAGE, max_results - len(found))
+                page = self._client.search_runs(
+                    list(experiment_ids), filter_string, max_results=wanted, order_by=list(order_by), page_token=token
+                )
+                found += map(_logged, page)
+                token = page.token
+                if not token or (max_results is not None and len(found) >= max_results):
+                    return found
+
+    def fetch(self, artifact_uri: str, path: str, *, sha256: str) -> bytes:
+        """The content of one artifact file of a run, in one request where the server allows it.
+
+        Raises:
+            ArtifactError: If it does not have that digest.
+        """
+        content = self._download(artifact_uri, path)
+        digest = hashlib.sha256(content).hexdigest()
+        if digest != sha256:
+            raise ArtifactError(
+                f"{path} is not the file that was logged: its SHA-256 is {digest[:12]}…, and the run said "
+                f"{sha256[:12]}… when it was looked up. If it has been logged anew since, search again"
+            )
+        return content
+
+    def _download(self, artifact_uri: str, path: str) -> bytes:
+        with self._asking(f"download {path} from {artifact_uri}"):
+            repository = get_artifact_repository(artifact_uri, tracking_uri=self.uri)
+            if isinstance(repository, HttpArtifactRepository):
+                # As MLflow does it, but in memory, and without asking what else the server could do.
+                response = http_request(repository._host_creds, f"/{path}", "GET")  # noqa: SLF001
+                augmented_raise_for_status(response)
+                return bytes(response.content)
+            with tempfile.TemporaryDirectory(prefix="gradiend-mlflow-") as folder:
+                file = Path(folder, "artifact")  # not named after anything that the server says
+                # The public download_artifacts first lists the folder: a second request for every file.
+                repository._download_file(path, str(file))  # noqa: SLF001
+                return file.read_bytes()
+
+    def run_of_key(self, experiment_id: str, key: str) -> str | None:
+        """The id of the run that was started under a key, if one was."""
+        found = self.search([experiment_id], f"tags.`{tags.KEY}` = '{key}'", max_results=1)
+        return found[0].run_id if found else None
+
+
+def _logged(run: Run) -> LoggedRun:
+    return LoggedRun(
+        run_id=run.info.run_id,
+        name=run.info.run_name,
+        experiment_id=run.info.experiment_id,
+        status="DELETED" if run.info.lifecycle_stage == "deleted" else run.info.status,
+        start_time=run.info.start_time,
+        end_time=run.info.end_time,
+        artifact_uri=run.info.artifact_uri,
+        tags=run.data.tags,
+        params=run.data.params,
+        metrics=run.data.metrics,
+    )

@@ -1,0 +1,178 @@
+"""The laws of the house: which room may use which, what each may load, how large it may be."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "gradiend_mlflow"
+
+# Folder -> the folders that it may import; "" is the package's own folder below the face. Every folder may import
+# itself and "". Only downwards, and never from one wing (comparison, figures, overlap, runs) into the other (tracking,
+# delivery, trainings).
+MAY_IMPORT: dict[str, set[str]] = {
+    "": set(),
+    "sets": set(),
+    "store": {"sets"},
+    "overlap": {"sets"},
+    "runs": {"store", "sets"},
+    "figures": {"overlap", "sets"},
+    "comparison": {"figures", "overlap", "runs", "store", "sets"},
+    "trainings": {"store", "sets"},
+    "delivery": {"trainings", "store", "sets"},
+    "tracking": {"delivery", "trainings", "store", "sets"},
+}
+FACE = {"__init__", "__main__", "cli"}  # may import everything
+
+# Library -> where it may be imported: folders and single modules.
+MAY_LOAD: dict[str, set[str]] = {
+    "mlflow": {"store", "tracking.autolog"},
+    "torch": {"sets.weights", "sets.importance"},
+    "safetensors": {"sets.weights"},
+    "gradiend": {"tracking"},
+    "matplotlib": {"comparison", "figures", "sets.picture"},
+    "seaborn": {"figures"},
+}
+
+MOST_MODULES, MOST_LINES, FEWEST_LINES = 10, 300, 30
+
+
+@dataclass(frozen=True)
+class Module:
+    """A module of the package by its dotted name below the package."""
+
+    name: str
+    file: Path
+
+    @property
+    def room(self) -> str:
+        """The folder."""
+        return self.name.rpartition(".")[0]
+
+    @property
+    def tree(self) -> ast.Module:
+        """What is in it."""
+        return _parsed(self.file)
+
+
+@cache
+def _parsed(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
+def modules() -> list[Module]:
+    """All of them; a folder's own `__init__` has the folder's name."""
+    found = []
+    for file in sorted(PACKAGE.rglob("*.py")):
+        parts = file.relative_to(PACKAGE).with_suffix("").parts
+        name = ".".join(parts[:-1]) if parts[-1] == "__init__" and len(parts) > 1 else ".".join(parts)
+        found.append(Module(name, file))
+    return found
+
+
+MODULES = modules()
+BY_NAME = {module.name: module for module in MODULES}
+
+
+def imported(module: Module) -> Iterator[str]:
+    """Every module that is imported, wherever in the file: on top, in functions, for types only."""
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            own = [name for name in names if name.removeprefix("gradiend_mlflow.") in BY_NAME]
+            yield from own or [node.module]
+
+
+def own_imports(module: Module) -> set[str]:
+    """The modules of this package that it imports."""
+    return {name.removeprefix("gradiend_mlflow.") for name in imported(module) if name.startswith("gradiend_mlflow.")}
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if m.name not in FACE], ids=lambda module: module.name)
+def test_imports_point_down(module: Module) -> None:
+    """Never up, never across."""
+    room = module.room or (module.name if module.name in MAY_IMPORT else "")
+    allowed = MAY_IMPORT[room] | {room, ""}
+    for other in sorted(own_imports(module)):
+        assert BY_NAME[other].room in allowed, f"{module.name} imports {other}, which is not below it"
+        assert other not in FACE, f"{module.name} imports {other}, the face of the package"
+
+
+def test_no_circles() -> None:
+    """Also none hidden in a function or under TYPE_CHECKING."""
+    imports = {module.name: own_imports(module) - {module.name} for module in MODULES}
+    circles = {name: sorted(other for other in imports[name] if name in _reached(other, imports)) for name in imports}
+    found = [f"{name} -> {', '.join(others)}" for name, others in circles.items() if others]
+    assert not found, f"these import each other: {'; '.join(found)}"
+
+
+def _reached(start: str, imports: dict[str, set[str]]) -> set[str]:
+    """All that is imported by a module, and by what it imports."""
+    reached, waiting = {start}, [start]
+    while waiting:
+        new = imports[waiting.pop()] - reached
+        reached |= new
+        waiting += new
+    return reached
+
+
+@pytest.mark.parametrize("library", MAY_LOAD)
+def test_libraries_stay_in_their_rooms(library: str) -> None:
+    """The reading wing loads neither torch nor gradiend; numbers know no figures and no server."""
+    for module in MODULES:
+        if any(name.split(".")[0] == library for name in imported(module)):
+            assert {module.room, module.name} & MAY_LOAD[library], f"{module.name} imports {library}"
+
+
+def test_rooms_have_walls() -> None:
+    """No folder that the laws do not know."""
+    assert {module.room for module in MODULES} == set(MAY_IMPORT)
+
+
+@pytest.mark.parametrize("room", MAY_IMPORT)
+def test_rooms_are_small(room: str) -> None:
+    """So that a reader finds what is in them."""
+    inside = [module.name for module in MODULES if module.room == room and module.name not in MAY_IMPORT]
+    assert len(inside) <= MOST_MODULES, f"{room or 'the package'} has {len(inside)}: {', '.join(inside)}"
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.name)
+def test_modules_are_small(module: Module) -> None:
+    """And none is so small that its only user could hold it."""
+    lines = len(module.file.read_text(encoding="utf-8").splitlines())
+    assert lines <= MOST_LINES, f"{module.file} has {lines} lines"
+    users = [other.name for other in MODULES if module.name in own_imports(other)]
+    if lines < FEWEST_LINES and module.name not in FACE | set(MAY_IMPORT):
+        assert len(users) > 1, f"{module.name} has {lines} lines and one user, {', '.join(users)}"
+
+
+@pytest.mark.parametrize("room", [room for room in MAY_IMPORT if room])
+def test_rooms_say_what_they_are_for(room: str) -> None:
+    """In one sentence, and re-export nothing."""
+    (only,) = BY_NAME[room].tree.body
+    assert isinstance(only, ast.Expr)
+    said = ast.get_docstring(BY_NAME[room].tree) or ""
+    assert said.count("\n") == 0
+    assert said.endswith(".")
+
+
+def test_a_broken_law_would_be_noticed(tmp_path: Path) -> None:
+    """An import in a function, one for types, one of a folder's module, one of a library."""
+    file = tmp_path / "module.py"
+    file.write_text(
+        "from typing import TYPE_CHECKING\n"
+        "if TYPE_CHECKING:\n    from gradiend_mlflow.figures.venn import plot_venn\n"
+        "def f():\n    import mlflow.entities\n    from gradiend_mlflow.store import tags\n"
+    )
+    broken = Module("overlap.broken", file)
+    assert own_imports(broken) == {"figures.venn", "store.tags"}
+    assert "mlflow.entities" in set(imported(broken))
+    with pytest.raises(AssertionError, match=r"overlap.broken imports figures.venn"):
+        test_imports_point_down(broken)
