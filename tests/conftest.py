@@ -6,9 +6,11 @@ import gc
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+from tests.support.trainings import MakeTrainer, make_trainer_of
 
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
@@ -17,15 +19,13 @@ os.environ["GRADIEND_MLFLOW_CACHE"] = "off"  # where a test has no folder of its
 
 import mlflow
 import pytest
-from gradiend import TextPredictionTrainer, TrainingArguments
+from gradiend import TextPredictionTrainer
 from mlflow import MlflowClient
 
 import gradiend_mlflow
 from gradiend_mlflow.store import pending
-from quickstart import PRONOUNS, build_base_model, pronoun_sentences
+from quickstart import build_base_model
 from tests.support.server import mlflow_server
-
-MakeTrainer = Callable[..., TextPredictionTrainer]
 
 
 @pytest.fixture(scope="session")
@@ -34,39 +34,12 @@ def base_model(tmp_path_factory: pytest.TempPathFactory) -> str:
     return build_base_model(tmp_path_factory.mktemp("base") / "tiny", hidden_size=16, layers=1)
 
 
-def _trainer(base_model: str, experiment_dir: Path, pair: Sequence[str], **options: Any) -> TextPredictionTrainer:
-    arguments = {
-        "experiment_dir": str(experiment_dir),
-        "learning_rate": 1e-2,
-        "max_steps": 4,
-        "eval_steps": 2,
-        "train_batch_size": 4,
-        "encoder_eval_max_size": 4,
-        "max_seeds": 1,
-    }
-    return TextPredictionTrainer(
-        model=base_model,
-        run_id="_".join(pair),
-        data={name: pronoun_sentences(name) for name in PRONOUNS},
-        target_classes=list(pair),
-        random_state=0,  # else gradiend samples counterfactuals anew in every trainer
-        args=TrainingArguments(**(arguments | options)),
-    )
-
-
-def train(base_model: str, experiment_dir: Path, pair: Sequence[str], **options: Any) -> TextPredictionTrainer:
-    """A trained trainer, for fixtures that outlive a test."""
-    trainer = _trainer(base_model, experiment_dir, pair, **options)
-    trainer.train()
-    return trainer
-
-
 @pytest.fixture
 def make_trainer(base_model: str, tmp_path: Path) -> MakeTrainer:
     """Make a trainer for a pair of pronouns; options override its TrainingArguments."""
 
     def make(*pair: str, experiment_dir: Path | None = None, **options: Any) -> TextPredictionTrainer:
-        return _trainer(base_model, experiment_dir or tmp_path / "runs", pair or ("3SG", "3PL"), **options)
+        return make_trainer_of(base_model, experiment_dir or tmp_path / "runs", pair or ("3SG", "3PL"), **options)
 
     return make
 
@@ -163,7 +136,7 @@ def logged(server: str, base_model: str, tmp_path_factory: pytest.TempPathFactor
     try:
         models = {}
         for pair in (("3SG", "3PL"), ("1SG", "1PL"), ("1SG", "3SG")):
-            trainer = _trainer(base_model, folder, pair)
+            trainer = make_trainer_of(base_model, folder, pair)
             trainer.train()
             models[trainer.run_id] = Path(trainer.model_path)
         gradiend_mlflow.flush()

@@ -18,7 +18,15 @@ from gradiend_mlflow.comparison.selection import Search, Skipped, find_runs, pul
 from gradiend_mlflow.errors import InvalidInputError, SkippedRunsError
 from gradiend_mlflow.overlap.measures import RBO_P, Value, check_value
 from gradiend_mlflow.overlap.overlap import compute_overlap
-from gradiend_mlflow.overlap.seeds import Aggregate, Dispersion, Pairing, Policy, SeedOverlap, SeedPolicy, Seeds
+from gradiend_mlflow.overlap.seeds import (
+    Aggregate,
+    Dispersion,
+    Pairing,
+    SeedGroupPolicy,
+    SeedOverlap,
+    SeedPolicy,
+    Seeds,
+)
 from gradiend_mlflow.sets.parts import check_part, check_topk
 from gradiend_mlflow.store.store import Store
 from gradiend_mlflow.wording import counted, lines_of, some_of
@@ -43,7 +51,7 @@ def compare(
     seed_aggregate: Aggregate | None = None,
     dispersion: Dispersion = "none",
     seed_pairing_mode: Pairing = "matched",
-    seed_group_policy: Policy = "primary",
+    seed_group_policy: SeedGroupPolicy = "primary",
     strict: bool = False,
     log: bool = True,
     log_to: str | None = None,

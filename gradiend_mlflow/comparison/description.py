@@ -21,7 +21,7 @@ _LISTED_PAIRS = 10
 _LISTED_SKIPPED = 20
 _NAMED_RUNS = 3
 _NAME_LENGTH = 60
-_NOTE_LENGTH = 7900  # MLflow's tags hold 8000 characters
+_DESCRIPTION_LENGTH = 7900  # MLflow's tags hold 8000 characters
 _SHARES = ("intersection", "intersection_frac")  # what two runs share of their weights; the others say how they agree
 
 
@@ -62,7 +62,7 @@ def name_of_comparison(comparison: Comparison) -> str:
     return f"{who}{answer} ({', '.join(details)})"
 
 
-def note_of(comparison: Comparison) -> str:
+def description_of(comparison: Comparison) -> str:
     """The description: the answer in a sentence, the top pairs, what to know of them, links to all runs."""
     pairs = comparison.pairs
     lines = [*_answer(comparison), "", *_pair_lines(comparison, pairs.head(_LISTED_PAIRS))]
@@ -75,7 +75,7 @@ def note_of(comparison: Comparison) -> str:
     if comparison.notes:
         lines += ["", *(f"* {_escaped(textwrap.shorten(note, 600, placeholder=' …'))}" for note in comparison.notes)]
     lines += _skipped_lines(comparison)
-    return "\n".join(lines) + _run_links(comparison, _NOTE_LENGTH - sum(len(line) + 1 for line in lines))
+    return "\n".join(lines) + _run_links(comparison, _DESCRIPTION_LENGTH - sum(len(line) + 1 for line in lines))
 
 
 def _answer(comparison: Comparison) -> list[str]:

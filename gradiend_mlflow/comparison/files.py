@@ -32,7 +32,7 @@ from gradiend_mlflow.store import tags
 from gradiend_mlflow.store.reader import LoggedRun, Reader
 
 if TYPE_CHECKING:
-    from gradiend_mlflow.comparison.comparison import Comparison
+    pass
 
 FACTS = "comparison.json"
 SETS = "sets.zip"

@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gradiend_mlflow.comparison.description import name_of_comparison, note_of, summary_of
+from gradiend_mlflow.comparison.description import description_of, name_of_comparison, summary_of
 from gradiend_mlflow.comparison.files import FACTS, FORMAT, fetch_files, sha256_of, write_files
 from gradiend_mlflow.comparison.selection import FINISHED
 from gradiend_mlflow.environment import installed_version
@@ -82,7 +82,7 @@ def _log(comparison: Comparison, store: Store, experiment_id: str, question: str
             _log_images(store, run_id, folder)
             digest = sha256_of(folder / FACTS)
         # Last: only a complete comparison has the answer as its name and description, and is found by its question.
-        store.set_tags(run_id, {tags.MLFLOW_RUN_NAME: name, tags.MLFLOW_NOTE: note_of(comparison)})
+        store.set_tags(run_id, {tags.MLFLOW_RUN_NAME: name, tags.MLFLOW_DESCRIPTION: description_of(comparison)})
         store.set_tags(run_id, {tags.COMPARISON_SHA256: digest, tags.QUESTION: question})
     except BaseException:
         with contextlib.suppress(StoreError):  # the first error is the one to tell

@@ -87,7 +87,7 @@ class Journal:
 
 
 @dataclass
-class Found:
+class LeftJournal:
     """A journal that some process has left, in `folder`."""
 
     folder: Path
@@ -155,7 +155,7 @@ class Found:
         _remove(self.folder, self._lock)
 
 
-def find_journals(path: Path) -> list[Found]:
+def find_journals(path: Path) -> list[LeftJournal]:
     """The journals in and below a directory, oldest first."""
     if path.parent.name == JOURNALS:
         folders = [path]
@@ -166,7 +166,7 @@ def find_journals(path: Path) -> list[Found]:
             Path(here, name) for here, below, _ in os.walk(path) if Path(here).name == JOURNALS for name in below
         ]
     found = [folder for folder in folders if (folder / _FILE).is_file()]
-    return [Found(folder.absolute()) for folder in sorted(found, key=lambda folder: (_begun(folder), folder))]
+    return [LeftJournal(folder.absolute()) for folder in sorted(found, key=lambda folder: (_begun(folder), folder))]
 
 
 def _begun(folder: Path) -> int:

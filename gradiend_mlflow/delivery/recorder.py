@@ -1,4 +1,4 @@
-"""Delivery: what a training says is queued here and sent to MLflow by a thread of its own.
+"""Sender: what a training says is queued here and sent to MLflow by a thread of its own.
 
 The training's thread writes each record into the journal and puts it into a queue. Whatever MLflow does - refuse,
 hang, disappear - happens in the worker, which reports it once and tries again.
@@ -18,10 +18,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from gradiend_mlflow.delivery.outages import say_it_is_back, say_outage
-from gradiend_mlflow.delivery.records import Destination, EndRun, LogMetrics, Record, RecordAccount, StartRun
+from gradiend_mlflow.delivery.records import Destination, EndRun, ImportAccount, LogMetrics, Record, StartRun
 from gradiend_mlflow.delivery.run_writer import RunWriter
-from gradiend_mlflow.delivery.sender import Delivery
-from gradiend_mlflow.delivery.session_journal import Notebook
+from gradiend_mlflow.delivery.sender import Sender
+from gradiend_mlflow.delivery.session_journal import SessionJournal
 from gradiend_mlflow.errors import UnavailableError
 from gradiend_mlflow.store import pending
 from gradiend_mlflow.store.pending import Unsent
@@ -56,8 +56,8 @@ class Recorder:
         self.deadline = deadline
         self._store = store
         self._queue: queue.Queue[Record | None] = queue.Queue(_QUEUE_SIZE)
-        self._delivery = Delivery(store)
-        self._notebook = Notebook(experiment_dir, store, self._delivery)
+        self._sender = Sender(store)
+        self._journal = SessionJournal(experiment_dir, store, self._sender)
         self._open: set[str] = set()  # the keys of the runs that have not ended
         self._closing = threading.Event()
         self._awaited = threading.Event()  # somebody waits for what is queued
@@ -75,7 +75,7 @@ class Recorder:
         """A new, empty folder whose files live until all is delivered."""
         with self._lock:
             self._staging = True
-            return self._notebook.new_folder()
+            return self._journal.new_folder()
 
     def start(
         self,
@@ -93,7 +93,7 @@ class Recorder:
         self.put(StartRun(key, name, dict(run_tags), begun, destination, parent, deferred))
         return RunWriter(self, key)
 
-    def record(
+    def import_account(
         self,
         account: Account,
         options: LogOptions,
@@ -104,7 +104,7 @@ class Recorder:
         """Record a finished training, unless it is recorded already; the writer is of its run, new or old."""
         key = uuid.uuid4().hex
         below = None if parent is None else parent.key
-        self.put(RecordAccount(key, account, options, destination, below))
+        self.put(ImportAccount(key, account, options, destination, below))
         return RunWriter(self, key)
 
     def put(self, record: Record) -> None:
@@ -114,7 +114,7 @@ class Recorder:
                 self._open.add(record.key)
             elif isinstance(record, EndRun):
                 self._open.discard(record.key)
-            self._notebook.write(record)
+            self._journal.write(record)
             try:
                 self._queue.put_nowait(record)
             except queue.Full:
@@ -127,7 +127,7 @@ class Recorder:
         while True:
             self._awaited.set()
             left = until - time.monotonic()
-            found = self._delivery.wait_for(key, max(0.0, min(left, _LOOK_SECONDS)))
+            found = self._sender.wait_for(key, max(0.0, min(left, _LOOK_SECONDS)))
             if found is not None or left <= 0 or self._store.stalled:
                 return found
 
@@ -154,17 +154,17 @@ class Recorder:
         if deadline is None:
             self._end_when_empty()
         elif not self.wait(deadline):
-            self._notebook.check()
+            self._journal.check()
             self._say_unsent(deadline)
 
     def wait(self, deadline: float) -> bool:
         """Whether all is delivered within `deadline` seconds; gives up if waiting is vain and nothing is lost."""
         until = time.monotonic() + deadline
-        self._store.patience.forgive()
+        self._store.retries.forgive()
         self._hurry.set()
         while (worker := self._end_when_empty()) is not None:
             worker.join(min(_LOOK_SECONDS, max(0.0, until - time.monotonic())))
-            if time.monotonic() >= until or (self._notebook.keeps and self._store.stalled):
+            if time.monotonic() >= until or (self._journal.keeps and self._store.stalled):
                 break
         through = not self._is_working()
         if through:
@@ -173,8 +173,8 @@ class Recorder:
 
     def unsent(self) -> Unsent:
         """What is not delivered."""
-        self._notebook.check()
-        return self._notebook.unsent(self._waiting() + self._dropped + self._delivery.undelivered)
+        self._journal.check()
+        return self._journal.unsent(self._waiting() + self._dropped + self._sender.undelivered)
 
     def _end_when_empty(self) -> threading.Thread | None:
         """Let the worker end when it has delivered everything; None if it has."""
@@ -198,13 +198,13 @@ class Recorder:
     def _settle(self) -> None:
         """Nothing waits: the journal has done its work, unless more is to come."""
         if not (self._running or self._open or self._staging or self._dropped):
-            self._notebook.close()
+            self._journal.close()
 
     # --------------------------------------------------------------------------------------------------------- telling
 
     def _say_unsent(self, deadline: float) -> None:
-        if self._notebook.keeps and self._store.stalled:
-            say_outage(self.server, self._notebook.meanwhile, "It does not answer.")
+        if self._journal.keeps and self._store.stalled:
+            say_outage(self.server, self._journal.meanwhile, "It does not answer.")
             return
         logger.warning(
             "MLflow on %s has not taken everything within %s s; %d records still wait and are sent in the "
@@ -212,20 +212,20 @@ class Recorder:
             self.server,
             deadline,
             self._waiting(),
-            self._notebook.meanwhile,
+            self._journal.meanwhile,
         )
 
     def _say_failed(self) -> None:
         with self._telling:
-            refused, kept = self._delivery.refused, self._dropped + self._delivery.undelivered
-            if not self._notebook.keeps:
+            refused, kept = self._sender.refused, self._dropped + self._sender.undelivered
+            if not self._journal.keeps:
                 refused, kept = refused + kept, 0
             before, self._told = self._told, (refused, kept)
             if refused > before[0]:
                 logger.warning("%d values could not be logged to MLflow on %s", refused, self.server)
                 pending.leave(Unsent(refused, self.server, None))
             if kept > before[1]:
-                unsent = self._notebook.unsent(kept)
+                unsent = self._journal.unsent(kept)
                 pending.say_unsent([unsent])
                 pending.leave(unsent)
 
@@ -273,15 +273,15 @@ class Recorder:
         for attempt in itertools.count(1):
             self._hurry.clear()
             try:
-                if isinstance(record, RecordAccount):
+                if isinstance(record, ImportAccount):
                     pending.wait_for_earlier(self)
-                self._delivery.deliver(record)
+                self._sender.deliver(record)
             except UnavailableError as error:
                 if self._is_about_this_one(attempt):
-                    self._delivery.set_aside(record, error)
+                    self._sender.set_aside(record, error)
                     break
-                if attempt >= (_TRIES if self._store.patience.answered else 2):
-                    say_outage(self.server, self._notebook.meanwhile, error)
+                if attempt >= (_TRIES if self._store.retries.answered else 2):
+                    say_outage(self.server, self._journal.meanwhile, error)
             else:
                 break
             self._hurry.wait(pause)
@@ -290,7 +290,7 @@ class Recorder:
 
     def _is_about_this_one(self, attempt: int) -> bool:
         """Whether the server is well, and only answers this record with a fault."""
-        return attempt >= _TRIES and self._store.patience.answered and self._store.is_answering()
+        return attempt >= _TRIES and self._store.retries.answered and self._store.is_answering()
 
 
 def joined(records: Iterable[Record]) -> Iterator[Record]:

@@ -51,7 +51,7 @@ class KnownRun:
 
 
 @dataclass(frozen=True)
-class RecordAccount:
+class ImportAccount:
     """Record a finished training as the run `key`, unless its experiment holds it already."""
 
     key: str
@@ -122,16 +122,18 @@ class EndRun:
 
 
 Told = LogMetrics | LogParams | SetTags | Upload | DrawPicture | LinkModel | EndRun  # of a run that has started
-Record = KnownRun | StartRun | RecordAccount | Told
+Record = KnownRun | StartRun | ImportAccount | Told
 
 
+# By the name that stands in journals, which outlives a class's.
 _KINDS: Mapping[str, Any] = {
-    kind.__name__: kind
-    for kind in (
-        *(KnownRun, StartRun, RecordAccount, LogMetrics, LogParams, SetTags),
-        *(Upload, DrawPicture, LinkModel, EndRun),
-    )
+    "RecordAccount": ImportAccount,
+    **{
+        kind.__name__: kind
+        for kind in (KnownRun, StartRun, LogMetrics, LogParams, SetTags, Upload, DrawPicture, LinkModel, EndRun)
+    },
 }
+_NAMES = {kind: name for name, kind in _KINDS.items()}
 _PATHS = ("file", "directory")
 _ABOUT = (tags.RUN_ID, tags.BASE_MODEL, tags.TARGET_CLASSES)
 
@@ -146,10 +148,10 @@ class Line:
 
 def write_line(record: Record, said: int, folder: Path) -> bytes:
     """A record as one line, for a journal in `folder`."""
-    content: dict[str, Any] = {"said": said, "is": type(record).__name__}
+    content: dict[str, Any] = {"said": said, "is": _NAMES[type(record)]}
     if isinstance(record, LogMetrics):  # one a step: as short and quick as it gets
         content |= {"key": record.key, "points": [[p.key, p.value, p.timestamp, p.step] for p in record.points]}
-    elif isinstance(record, RecordAccount):
+    elif isinstance(record, ImportAccount):
         content |= _account_content(record, folder)
     else:
         content |= _content(record)
@@ -170,7 +172,7 @@ def read_line(line: bytes, folder: Path) -> Line:
         content |= {name: folder / content[name] for name in _PATHS if name in content}
         if kind is LogMetrics:
             content["points"] = tuple(MetricPoint(*point) for point in content["points"])
-        elif kind is RecordAccount:
+        elif kind is ImportAccount:
             content = _read_account(content, folder)
         if "destination" in content:
             content["destination"] = Destination(**content["destination"])
@@ -187,7 +189,7 @@ def _content(value: Any) -> dict[str, Any]:
     }
 
 
-def _account_content(record: RecordAccount, folder: Path) -> dict[str, Any]:
+def _account_content(record: ImportAccount, folder: Path) -> dict[str, Any]:
     """Not what a finished training says, but where it says it."""
     account = record.account
     return {

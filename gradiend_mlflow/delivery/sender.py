@@ -10,12 +10,12 @@ from pathlib import Path
 from gradiend_mlflow.delivery.records import (
     Destination,
     DrawPicture,
+    ImportAccount,
     KnownRun,
     LinkModel,
     LogMetrics,
     LogParams,
     Record,
-    RecordAccount,
     SetTags,
     StartRun,
     Told,
@@ -31,7 +31,7 @@ from gradiend_mlflow.store.store import Store
 logger = logging.getLogger("gradiend_mlflow")
 
 
-class Delivery:
+class Sender:
     """Carries records out, one after the other; knows MLflow's id of every run that it started.
 
     Args:
@@ -99,13 +99,13 @@ class Delivery:
 
     def _carry_out(self, record: Record) -> None:
         if isinstance(record, KnownRun):
-            self._note(record.key, record.run_id, record.experiment_id)
+            self._remember(record.key, record.run_id, record.experiment_id)
         elif isinstance(record, StartRun):
             if record.deferred:
                 self._deferred[record.key] = record
             else:
                 self._start(record)
-        elif isinstance(record, RecordAccount):
+        elif isinstance(record, ImportAccount):
             self._record(record)
         elif record.key not in self._deferred:
             self._write(record, self._run_id(record.key))
@@ -179,7 +179,7 @@ class Delivery:
             if active.tags.get(tags.KEY, record.key if tags.KIND not in active.tags else "") == record.key:
                 self._store.set_tags(adopt, {**record.run_tags, tags.KEY: record.key})
                 self._adopted.add(record.key)
-                self._note(record.key, adopt, active.experiment_id)
+                self._remember(record.key, adopt, active.experiment_id)
                 return
             # It already holds a training: a second one becomes its child instead of overwriting it.
             parent = adopt
@@ -193,7 +193,7 @@ class Delivery:
         run_id = self._started_before(experiment_id, record.key) or self._store.create_run(
             experiment_id, name=record.name, run_tags=run_tags, start_time=record.start_time
         )
-        self._note(record.key, run_id, experiment_id)
+        self._remember(record.key, run_id, experiment_id)
 
     def _started_before(self, experiment_id: str, key: str) -> str | None:
         """The run of that key, if it may be there: its start was said before, or the answer to it was lost."""
@@ -201,16 +201,16 @@ class Delivery:
             return None
         return self._store.run_of_key(experiment_id, key)
 
-    def _record(self, record: RecordAccount) -> None:
+    def _record(self, record: ImportAccount) -> None:
         from gradiend_mlflow.trainings.backfill import Backfill
 
         adopt = record.destination.adopt
         backfill = Backfill(self._store, self._experiment_of(record), record.options, keep_open=adopt)
         parent = record.parent
-        done = backfill.record(record.account, parent=None if parent is None else lambda: self._run_id(parent))
-        self._note(record.key, done.run_id, backfill.experiment_id)
+        done = backfill.add(record.account, parent=None if parent is None else lambda: self._run_id(parent))
+        self._remember(record.key, done.run_id, backfill.experiment_id)
 
-    def _experiment_of(self, record: RecordAccount) -> str:
+    def _experiment_of(self, record: ImportAccount) -> str:
         """Where to look for the training: where it would be recorded."""
         started = record.parent is not None and self._run_ids.get(record.parent)
         if started:
@@ -227,7 +227,7 @@ class Delivery:
         # What is active now is not what was active when it was said.
         return DEFAULT_EXPERIMENT_ID if self._again else self._store.active_experiment_id()
 
-    def _note(self, key: str, run_id: str, experiment_id: str) -> None:
+    def _remember(self, key: str, run_id: str, experiment_id: str) -> None:
         with self._known:
             self._run_ids[key] = run_id
             self._experiments[run_id] = experiment_id

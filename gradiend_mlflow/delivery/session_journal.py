@@ -10,20 +10,20 @@ from pathlib import Path
 
 from gradiend_mlflow.delivery.journal import Journal, find_journals
 from gradiend_mlflow.delivery.records import Record
-from gradiend_mlflow.delivery.sender import Delivery
+from gradiend_mlflow.delivery.sender import Sender
 from gradiend_mlflow.store.pending import Unsent
 from gradiend_mlflow.store.store import Store
 
 logger = logging.getLogger("gradiend_mlflow")
 
 
-class Notebook:
+class SessionJournal:
     """Where records are written down; without an `experiment_dir`, or a disk that takes them, nowhere."""
 
-    def __init__(self, experiment_dir: Path | None, store: Store, delivery: Delivery) -> None:
+    def __init__(self, experiment_dir: Path | None, store: Store, sender: Sender) -> None:
         self._experiment_dir = None if experiment_dir is None else experiment_dir.absolute()
         self._store = store
-        self._delivery = delivery
+        self._sender = sender
         self._journal: Journal | None = None
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._broken = experiment_dir is None
@@ -47,7 +47,7 @@ class Notebook:
         try:
             if self._journal is None:
                 self._journal = Journal(self._experiment_dir, self._store.uri)
-                for known in self._delivery.known_runs():  # their start is not in this journal
+                for known in self._sender.known_runs():  # their start is not in this journal
                     self._journal.append(known)
                 self._tell_of_others(self._journal)
             self._journal.append(record)
@@ -92,13 +92,13 @@ class Notebook:
         if self._temporary is not None:
             self._temporary.cleanup()
             self._temporary = None
-        if self._delivery.undelivered:
+        if self._sender.undelivered:
             self.check()
         journal, self._journal = self._journal, None
         if journal is None:
             return
         try:
-            if self._delivery.undelivered:
+            if self._sender.undelivered:
                 journal.close()
             else:
                 journal.remove()

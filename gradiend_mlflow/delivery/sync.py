@@ -10,10 +10,10 @@ from os import PathLike
 from typing import TYPE_CHECKING
 
 from gradiend_mlflow.checks import existing_directory
-from gradiend_mlflow.delivery.journal import Found, find_journals
+from gradiend_mlflow.delivery.journal import LeftJournal, find_journals
 from gradiend_mlflow.delivery.recorder import joined
 from gradiend_mlflow.delivery.records import EndRun, Line, Record, SetTags, StartRun
-from gradiend_mlflow.delivery.sender import Delivery
+from gradiend_mlflow.delivery.sender import Sender
 from gradiend_mlflow.errors import GradiendMLflowError, StoreError, UnavailableError
 from gradiend_mlflow.store import tags
 from gradiend_mlflow.store.pending import flush
@@ -87,31 +87,31 @@ def sync(
     return frame
 
 
-def _sync(journal: Found, tracking_uri: str | None, silent: dict[str, str]) -> Row:
+def _sync(journal: LeftJournal, tracking_uri: str | None, silent: dict[str, str]) -> Row:
     """Send one journal; `silent` are the servers that have not answered, by URI, with the reason."""
     directory = str(journal.experiment_dir)
     with journal.held() as free:
         if not free:
             return (directory, "busy", (), "a training or another sync is at it")
-        delivery = None
+        sender = None
         try:
             uri = tracking_uri or journal.tracking_uri()
             if uri in silent:  # nobody waits for it once for every journal
                 return (directory, "failed", (), silent[uri])
             deadline = deadline_of_reading()
             store = Store(uri, once=True, timeout=deadline)
-            delivery = Delivery(store, again=True)
-            note = _replay(journal, delivery, until=time.monotonic() + deadline)
+            sender = Sender(store, again=True)
+            note = _replay(journal, sender, until=time.monotonic() + deadline)
             journal.remove()
         except (GradiendMLflowError, ValueError, OSError) as error:
             logger.debug("%s", journal.folder, exc_info=True)
-            if isinstance(error, UnavailableError) and not store.patience.answered:
+            if isinstance(error, UnavailableError) and not store.retries.answered:
                 silent[uri] = str(error)
-            return (directory, "failed", _run_ids(delivery), str(error))
-        return (directory, "synced", _run_ids(delivery), note)
+            return (directory, "failed", _run_ids(sender), str(error))
+        return (directory, "synced", _run_ids(sender), note)
 
 
-def _replay(journal: Found, delivery: Delivery, *, until: float) -> str | None:
+def _replay(journal: LeftJournal, sender: Sender, *, until: float) -> str | None:
     """Deliver a journal; returns what is worth knowing. Nothing is tried again after `until`, a monotonic time.
 
     Raises:
@@ -121,34 +121,34 @@ def _replay(journal: Found, delivery: Delivery, *, until: float) -> str | None:
     lines = journal.lines()
     while some := list(islice(lines, _TOGETHER)):
         for record in joined(line.record for line in some):
-            _deliver(delivery, record, until)
-        unended.note(some)
+            _deliver(sender, record, until)
+        unended.follow(some)
     ends = unended.ends()
     for record in ends:
-        _deliver(delivery, record, until)
-    if delivery.undelivered or journal.unreadable:
-        raise StoreError("; ".join([*journal.unreadable, *([delivery.reason] if delivery.undelivered else [])]))
+        _deliver(sender, record, until)
+    if sender.undelivered or journal.unreadable:
+        raise StoreError("; ".join([*journal.unreadable, *([sender.reason] if sender.undelivered else [])]))
     notes = []
     if journal.torn:
         notes.append("its last line was broken off, and is left out")
-    if delivery.refused:
-        notes.append(f"MLflow refuses {delivery.refused} values: {delivery.reason}")
+    if sender.refused:
+        notes.append(f"MLflow refuses {sender.refused} values: {sender.reason}")
     if ends:
         notes.append(KILLED)
     return "; ".join(notes) or None
 
 
-def _deliver(delivery: Delivery, record: Record, until: float) -> None:
+def _deliver(sender: Sender, record: Record, until: float) -> None:
     for pause in _PAUSES:
         try:
-            delivery.deliver(record)
+            sender.deliver(record)
         except UnavailableError:
             if time.monotonic() > until:
                 raise
             time.sleep(pause)
         else:
             return
-    delivery.deliver(record)
+    sender.deliver(record)
 
 
 class _Unended:
@@ -158,7 +158,7 @@ class _Unended:
         self._begun: dict[str, None] = {}
         self._last = 0
 
-    def note(self, lines: Iterable[Line]) -> None:
+    def follow(self, lines: Iterable[Line]) -> None:
         for line in lines:
             self._last = max(line.said, self._last)
             if isinstance(line.record, StartRun):
@@ -175,5 +175,5 @@ class _Unended:
         ]
 
 
-def _run_ids(delivery: Delivery | None) -> tuple[str, ...]:
-    return () if delivery is None else tuple(known.run_id for known in delivery.known_runs())
+def _run_ids(sender: Sender | None) -> tuple[str, ...]:
+    return () if sender is None else tuple(known.run_id for known in sender.known_runs())

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from gradiend_mlflow.checks import check_choice
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.figures.canvas import VALUE_TITLES, axes_or_new, check_place, colors, shade
-from gradiend_mlflow.figures.layout import make_room, set_title, slot_size
+from gradiend_mlflow.figures.layout import lay_out, set_title, slot_size
 from gradiend_mlflow.figures.text import fitting, spell_out, wrapped
 from gradiend_mlflow.overlap.curve import OverlapCurve
 from gradiend_mlflow.overlap.overlap import Overlap
@@ -97,7 +97,7 @@ def plot_curve(
         set_title(axes, title)
     spell_out(axes)
     if ax is not None:
-        make_room(axes)
+        lay_out(axes)
     return axes
 
 

@@ -14,7 +14,7 @@ from gradiend_mlflow.checks import check_choice
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.figures.arrangement import Arrangement, Order, arranged
 from gradiend_mlflow.figures.canvas import VALUE_TITLES, check_overlap, check_place, colormap, new_figure
-from gradiend_mlflow.figures.layout import keep_title_inside, make_room, own_size, set_title, slot_size
+from gradiend_mlflow.figures.layout import keep_title_inside, lay_out, own_size, set_title, slot_size
 from gradiend_mlflow.figures.margins import EMPTY_COLOR, draw_brackets, draw_color_bar, draw_side_bar, draw_tree
 from gradiend_mlflow.figures.text import fitting, spell_out
 from gradiend_mlflow.overlap.measures import SIGNED, Value, check_value
@@ -133,7 +133,7 @@ def plot_heatmap(
     if title:
         set_title(axes, title, above=over + 6)
     spell_out(axes)
-    make_room(axes)
+    lay_out(axes)
     keep_title_inside(axes)
     return axes
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from gradiend_mlflow.figures.canvas import check_overlap, check_place, new_figure
-from gradiend_mlflow.figures.layout import make_room_in
+from gradiend_mlflow.figures.layout import lay_out_grid
 from gradiend_mlflow.figures.text import fitting, spell_out
 from gradiend_mlflow.overlap.overlap import Overlap
 from gradiend_mlflow.sets.naming import component_of, in_model_order, layer_of
@@ -94,7 +94,7 @@ def plot_layers(overlap: Overlap, fig: Figure | None = None, *, title: str | Non
     if title:
         fig.suptitle(title)
     spell_out(fig)
-    make_room_in(fig, grid)
+    lay_out_grid(fig, grid)
     return fig
 
 

@@ -17,7 +17,7 @@ _LEAST = 0.05  # of the figure: what is left of axes whose labels take everythin
 _POINTS_PER_LETTER = 0.6  # of the font's size
 
 
-def make_room(axes: Axes) -> None:
+def lay_out(axes: Axes) -> None:
     """Lay out the figure of axes now, so that nothing of them is cut or runs into a neighbor.
 
     A figure with a layout engine does so itself. In one without, axes that take more than their part shrink: a cell
@@ -42,7 +42,7 @@ def make_room(axes: Axes) -> None:
         axes.set_in_layout(True)  # which setting a position ends
 
 
-def make_room_in(figure: Any, grid: GridSpec) -> None:
+def lay_out_grid(figure: Any, grid: GridSpec) -> None:
     """The same for all axes of a grid that a figure, or a part of one, is filled with."""
     from matplotlib.transforms import Bbox
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.figures.canvas import axes_or_new, check_overlap, check_place, colors
-from gradiend_mlflow.figures.layout import make_room, own_size, set_title, slot_size
+from gradiend_mlflow.figures.layout import lay_out, own_size, set_title, slot_size
 from gradiend_mlflow.figures.text import fitting, spell_out, wrapped
 from gradiend_mlflow.overlap.overlap import Overlap
 
@@ -73,7 +73,7 @@ def plot_venn(overlap: Overlap, ax: Axes | None = None, *, title: str | None = N
         set_title(axes, title, above=6 + 11 * lines)
     spell_out(axes)
     if ax is not None:
-        make_room(axes)
+        lay_out(axes)
         _keep_legible(axes, n)
     return axes
 

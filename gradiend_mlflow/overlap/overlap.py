@@ -344,6 +344,8 @@ def grouped(overlap: Overlap, grouping: Grouping) -> GroupedOverlap:
         if inside.any():
             part = overlap.restricted([inside[columns] for columns in overlap.ranked.columns])
             found[str(group)] = part.among(members)
+    from gradiend_mlflow.overlap.grouping import GroupedOverlap
+
     return GroupedOverlap(found)
 
 
@@ -358,6 +360,8 @@ def curve_of(overlap: Overlap, ks: Sequence[int] | npt.NDArray[np.integer] | Non
     for place, k in enumerate(checked):  # of many sets, one at a time is all that the memory can take
         prefix = overlap.top(k)
         intersection[place], expected[place] = prefix.intersection, prefix.expected()
+    from gradiend_mlflow.overlap.curve import OverlapCurve
+
     return OverlapCurve(overlap.labels, overlap.sizes, np.array(checked, dtype=np.int64), intersection, expected)
 
 

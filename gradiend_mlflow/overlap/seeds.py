@@ -23,7 +23,7 @@ Seeds = Literal["best", "all_convergent", "all_tried"]
 Aggregate = Literal["mean", "median", "min", "max"]
 Dispersion = Literal["none", "std", "range", "minmax"]
 Pairing = Literal["matched", "all_pairs"]
-Policy = Literal["primary", "union", "intersection"]
+SeedGroupPolicy = Literal["primary", "union", "intersection"]
 
 _AGGREGATES: dict[str, Callable[[npt.NDArray[Any]], Any]] = {
     "mean": np.mean,
@@ -56,7 +56,7 @@ class SeedPolicy:
     seed_aggregate: Aggregate | None = None
     dispersion: Dispersion = "none"
     seed_pairing_mode: Pairing = "matched"
-    seed_group_policy: Policy = "primary"
+    seed_group_policy: SeedGroupPolicy = "primary"
 
     def __post_init__(self) -> None:
         check_choice("seeds", self.seeds, get_args(Seeds))
@@ -64,7 +64,7 @@ class SeedPolicy:
             check_choice("seed_aggregate", self.seed_aggregate, get_args(Aggregate))
         check_choice("dispersion", self.dispersion, get_args(Dispersion))
         check_choice("seed_pairing_mode", self.seed_pairing_mode, get_args(Pairing))
-        check_choice("seed_group_policy", self.seed_group_policy, get_args(Policy))
+        check_choice("seed_group_policy", self.seed_group_policy, get_args(SeedGroupPolicy))
         if self.seed_aggregate is not None and self.seeds == "best":
             raise InvalidInputError(
                 "seed_aggregate needs seeds to aggregate: pass seeds='all_convergent' or 'all_tried' too"

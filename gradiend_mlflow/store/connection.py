@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 
 from gradiend_mlflow.errors import StoreError, UnavailableError
 from gradiend_mlflow.store.mlflow_patches import shield_random
-from gradiend_mlflow.store.retries import Patience, deadline_of_reading, reason_of
+from gradiend_mlflow.store.retries import Retries, deadline_of_reading, reason_of
 from gradiend_mlflow.store.uris import opening, without_password
 
 
@@ -31,7 +31,7 @@ class Connection:
 
     def __init__(self, tracking_uri: str | None = None, *, once: bool = False, timeout: float | None = None) -> None:
         self.uri: str = tracking_uri or mlflow.get_tracking_uri()
-        self.patience = Patience(None if once else deadline_of_reading(), timeout)
+        self.retries = Retries(None if once else deadline_of_reading(), timeout)
 
     @cached_property
     def _client(self) -> MlflowClient:
@@ -43,7 +43,7 @@ class Connection:
     @property
     def stalled(self) -> bool:
         """Whether this is a server that does not answer, so that waiting for it seems vain."""
-        return self.patience.stalled
+        return self.retries.stalled
 
     def is_answering(self) -> bool:
         """Whether the server answers a request that asks for little."""
@@ -61,12 +61,12 @@ class Connection:
 
     @contextmanager
     def _asking(self, what: str) -> Iterator[None]:
-        with self.patience.used():
+        with self.retries.used():
             try:
                 yield
             except StoreError:
                 raise
             except Exception as error:  # MLflow lets through requests', SQLAlchemy's and its plugins' exceptions
-                kind = UnavailableError if self.patience.may_pass(error) else StoreError
-                reason = f"{reason_of(error)}{self.patience.told}"
+                kind = UnavailableError if self.retries.may_pass(error) else StoreError
+                reason = f"{reason_of(error)}{self.retries.told}"
                 raise kind(f"could not {what} at MLflow on {self.shown_uri}: {reason}") from error

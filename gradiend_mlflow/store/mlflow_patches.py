@@ -10,7 +10,7 @@ from typing import Any
 from mlflow.tracking.request_header import registry
 from mlflow.utils import request_utils
 
-from gradiend_mlflow.store.retries import Patience, _current
+from gradiend_mlflow.store.retries import Retries, _current
 
 # Where MLflow and urllib3 draw pauses and names at random; a training draws its batches from the same generator.
 _DRAWING = (
@@ -22,14 +22,14 @@ _DRAWING = (
 )
 
 
-class _Session:
+class _RetryingSession:
     """What MLflow takes for its session."""
 
-    def __init__(self, session: Any, patience: Patience) -> None:
-        self._session, self._patience = session, patience
+    def __init__(self, session: Any, retries: Retries) -> None:
+        self._session, self._retries = session, retries
 
     def request(self, *args: Any, **kwargs: Any) -> Any:
-        return self._patience.request(self._session.request, *args, **kwargs)
+        return self._retries.request(self._session.request, *args, **kwargs)
 
 
 def shield_random() -> None:
@@ -45,17 +45,17 @@ def _install() -> None:
     original: Callable[..., Any] = request_utils._get_request_session  # noqa: SLF001
 
     def session(max_retries: int, backoff_factor: float, backoff_jitter: float, *args: Any, **kwargs: Any) -> Any:
-        patience = _current.get()
-        if patience is None:
+        retries = _current.get()
+        if retries is None:
             return original(max_retries, backoff_factor, backoff_jitter, *args, **kwargs)
-        return _Session(original(0, 0, 0.0, (), *args[1:], **kwargs), patience)  # no code is retried
+        return _RetryingSession(original(0, 0, 0.0, (), *args[1:], **kwargs), retries)  # no code is retried
 
     request_utils._get_request_session = session  # noqa: SLF001
     resolve: Callable[..., dict[str, str]] = registry.resolve_request_headers
 
     def headers(request_headers: dict[str, str] | None = None) -> dict[str, str]:
-        patience = _current.get()
-        known = resolve() if patience is None else patience.headers(resolve)
+        retries = _current.get()
+        known = resolve() if retries is None else retries.headers(resolve)
         return known | (request_headers or {})
 
     registry.resolve_request_headers = headers

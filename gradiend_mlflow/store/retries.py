@@ -1,7 +1,7 @@
 """How long a request to MLflow may take, and what became of the last ones.
 
 MLflow reads its retries from the environment: 246 seconds of them, with pauses drawn from the global random generator.
-Requests that are made inside `Patience.used()` obey their own limits instead; all others are left as they are.
+Requests that are made inside `Retries.used()` obey their own limits instead; all others are left as they are.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ _FAULTY_SECONDS = 2.0
 _HEADERS_SECONDS = 1.0
 
 
-_current: ContextVar[Patience | None] = ContextVar("gradiend_mlflow_patience", default=None)
+_current: ContextVar[Retries | None] = ContextVar("gradiend_mlflow_retries", default=None)
 
 
-class Patience:
+class Retries:
     """The limits of one store's requests over HTTP; other stores' calls pass through it unlimited.
 
     Args:

@@ -51,7 +51,7 @@ MODEL_FOLDER = "model"
 
 MLFLOW_RUN_NAME = "mlflow.runName"
 MLFLOW_PARENT = "mlflow.parentRunId"
-MLFLOW_NOTE = "mlflow.note.content"
+MLFLOW_DESCRIPTION = "mlflow.note.content"
 MLFLOW_AUTOLOGGING = "mlflow.autologging"
 MLFLOW_EXPERIMENT_KIND = "mlflow.experimentKind"
 # Without it the UI opens an experiment as one about prompts and traces.

@@ -68,7 +68,7 @@ class _Loop:
         """Where gradiend puts the model."""
         return str(self.config.get("output_dir") or "")
 
-    def note(self, step: int, loss: float, training_stats: Mapping[str, Any]) -> None:
+    def follow(self, step: int, loss: float, training_stats: Mapping[str, Any]) -> None:
         """Follow which step gradiend takes for the best, by the rule of its `CheckpointCallback`."""
         self.last_step = max(step, self.last_step)
         by_loss = self.config.get("supervised_decoder")
@@ -215,7 +215,7 @@ class MLflowCallback(_Configured, metaclass=ExceptionSafe):
             return
         # Step 0 is the evaluation before training, and the last step may come twice; neither has a loss of its own.
         has_loss = step > self._loop.last_step
-        self._loop.note(step, loss, training_stats)
+        self._loop.follow(step, loss, training_stats)
         values = step_metrics(step, loss if has_loss else None, training_stats)
         self._loop.run.metrics(step, values)
         seed = seed_of(self._loop.config)

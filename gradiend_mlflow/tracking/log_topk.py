@@ -17,7 +17,7 @@ from gradiend_mlflow.store import tags
 from gradiend_mlflow.store.pending import flush
 from gradiend_mlflow.store.tags import _left_out_of
 from gradiend_mlflow.trainings.staging import stage_topk
-from gradiend_mlflow.trainings.terms import Outcome, outcome_of, read_record, trainer_tags, version_tags
+from gradiend_mlflow.trainings.terms import Outcome, outcome_of, read_training_file, trainer_tags, version_tags
 
 if TYPE_CHECKING:
     from gradiend_mlflow.sets.weights import GradiendWeights
@@ -100,7 +100,7 @@ def _look_into(source: Any) -> tuple[GradiendWeights, dict[str, str], dict[str, 
     else:
         directory = Path(source.model_path if is_trainer else source)
         weights = open_checkpoint(directory)
-    record = None if directory is None else read_record(directory)
+    record = None if directory is None else read_training_file(directory)
     outcome = Outcome() if record is None else outcome_of(record)
     run_tags = trainer_tags(source) if is_trainer else {}
     if weights.space.base_model is not None:

@@ -56,7 +56,7 @@ class Session:
         self.live_steps: dict[int, list[tuple[int, Mapping[str, float]]]] = {}  # the same of seeds, and their metrics
         self.live_outcomes: dict[int, Outcome] = {}
         self.directory: TrainingDirectory | None = None  # once it is known
-        self.recorded = False  # whether the run is one that is recorded from disk
+        self.was_imported = False  # whether the run is one that is imported from disk
         self.begun = now_ms()
         self.name = options.run_name or name
         self._about = dict(run_tags)
@@ -170,11 +170,11 @@ class Session:
                 logger.info("The sets of seed %s are those before pruning: its model was not kept", seed)
             self.end(run, "FINISHED")
 
-    def record(self, account: Account) -> None:
-        """Record a model that gradiend took from its cache, unless it is recorded already; this is then the run."""
+    def import_account(self, account: Account) -> None:
+        """Import a model that gradiend took from its cache, unless it has a run already; that is then the run."""
         parent = None if self._suite is None else self._suite.run
-        self._run = self._recorder.record(account, self.options, self._destination, parent=parent)
-        self.recorded, self.directory = True, account.training
+        self._run = self._recorder.import_account(account, self.options, self._destination, parent=parent)
+        self.was_imported, self.directory = True, account.training
 
     def log_sets(self, run: RunWriter, directory: Path, *, picture: bool = True) -> None:
         """Rank the weights of a checkpoint now, and queue its sets; the tag that lists them comes last.

@@ -183,13 +183,13 @@ def _log_cached(session: Session, trainer: Any) -> None:
     if _is_cached(trainer) and not session.started:
         account = _account_of(session, trainer)
         if account is not None:
-            session.record(account)
+            session.import_account(account)
 
 
 def _log_selected(session: Session, trainer: Any) -> None:
     """What is known once `train()` has returned: the selected model and, for several seeds, their report."""
     _log_cached(session, trainer)
-    if session.recorded:
+    if session.was_imported:
         return
     account = _account_of(session, trainer)
     if account is None:

@@ -14,7 +14,7 @@ from gradiend_mlflow.store import tags
 from gradiend_mlflow.trainings.directories import (
     CONFIG,
     LR_SEARCH,
-    RECORD,
+    TRAINING_FILE,
     TrainingDirectory,
     has_weights,
     modified,
@@ -27,7 +27,7 @@ from gradiend_mlflow.trainings.terms import (
     history,
     outcome_of,
     params_of,
-    read_record,
+    read_training_file,
     report_metrics,
     seed_metrics,
 )
@@ -161,14 +161,14 @@ def _usable_record(model: Path) -> Mapping[str, Any]:
     With save_only_best=False or delete_models=True gradiend writes no statistics into any; then the record is empty.
     """
     candidates = dict.fromkeys((model, model.with_name(model.name.removesuffix("_best"))))
-    records = [record for record in map(read_record, candidates) if record is not None]
+    records = [record for record in map(read_training_file, candidates) if record is not None]
     for record in records:
         if all(isinstance(record.get(key), Mapping) for key in ("training_args", "training_stats")):
             return record
     if records and has_weights(model):
         return _NO_RECORD
     what = "tells of no training: it lacks training_args or training_stats" if records else "does not exist"
-    raise CheckpointError(f"{model / RECORD} {what}")
+    raise CheckpointError(f"{model / TRAINING_FILE} {what}")
 
 
 def _run_id(training: TrainingDirectory, arguments: Mapping[str, Any]) -> str | None:
@@ -229,7 +229,7 @@ def _gap(model: Path, record: Mapping[str, Any]) -> str | None:
     gaps = []
     if record is _NO_RECORD:
         gaps.append(
-            f"{RECORD} holds no params and no metrics: gradiend writes none with save_only_best=False or "
+            f"{TRAINING_FILE} holds no params and no metrics: gradiend writes none with save_only_best=False or "
             "delete_models=True"
         )
     if not has_weights(model):
@@ -239,7 +239,7 @@ def _gap(model: Path, record: Mapping[str, Any]) -> str | None:
 
 def _end_time(directory: Path) -> int:
     """The record is written at the end."""
-    return int(modified(directory / RECORD) * 1000)
+    return int(modified(directory / TRAINING_FILE) * 1000)
 
 
 def _start_time(directory: Path, record: Mapping[str, Any]) -> int:

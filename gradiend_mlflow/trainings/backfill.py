@@ -31,7 +31,7 @@ _OF_PLACE = ("experiment_dir", "output_dir")  # params that change when a direct
 
 
 @dataclass(frozen=True)
-class Recorded:
+class Added:
     """What became of one training."""
 
     run_id: str
@@ -62,7 +62,7 @@ class Backfill:
         """Read what the experiment holds, once for many trainings."""
         self._known = self._store.search([self.experiment_id], f"tags.`{tags.DIRECTORY}` != ''")
 
-    def record(self, account: Account, *, parent: Callable[[], str] | None = None) -> Recorded:
+    def add(self, account: Account, *, parent: Callable[[], str] | None = None) -> Added:
         """Record one training with its seeds, or complete the run that it has.
 
         Args:
@@ -76,30 +76,30 @@ class Backfill:
         with self._lock:
             copy = self._recorded.get(account.fingerprint)
         if copy is not None:
-            return Recorded(copy, "unchanged")
-        done = self._record(account, parent)
+            return Added(copy, "unchanged")
+        done = self._add(account, parent)
         with self._lock:
             self._recorded[account.fingerprint] = done.run_id
         return done
 
-    def _record(self, account: Account, parent: Callable[[], str] | None) -> Recorded:
+    def _add(self, account: Account, parent: Callable[[], str] | None) -> Added:
         candidates = self._candidates(account)
         for run in candidates:
             if run.tags.get(tags.FINGERPRINT) == account.fingerprint:
                 self._note_move(run, account)
-                return Recorded(run.run_id, "unchanged")
+                return Added(run.run_id, "unchanged")
         here = [run for run in candidates if _may_be_of(run, account, tags.TRAINING)]
         with tempfile.TemporaryDirectory(prefix="gradiend-mlflow-") as folder:
             staged = _stage(account, self._options, Path(folder))  # first: what cannot be read leaves no run behind
             for run in here:
                 if self._is_of(run, account):
                     self._write(account, staged, run)
-                    return Recorded(run.run_id, "updated")
+                    return Added(run.run_id, "updated")
             run_id = self._write(account, staged, None, parent=None if parent is None else parent())
         for run in here:
             if tags.FINGERPRINT in run.tags:
                 self._store.set_tags(run.run_id, {tags.SUPERSEDED_BY: run_id})
-        return Recorded(run_id, "imported")
+        return Added(run_id, "imported")
 
     def suite(self, directory: Path, account: Account) -> str:
         """The id of the run of a suite, which is made if needed."""

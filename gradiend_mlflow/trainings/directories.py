@@ -24,7 +24,7 @@ from gradiend_mlflow.errors import CheckpointError
 from gradiend_mlflow.store import tags
 from gradiend_mlflow.store.pending import JOURNALS
 
-RECORD = "training.json"
+TRAINING_FILE = "training.json"
 CONFIG = "config.json"
 LR_SEARCH = "lr_search.json"
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
@@ -64,7 +64,7 @@ class TrainingDirectory:
         if around is None or not model.is_relative_to(around):
             around = model.parent if model.name in ("model", "model_best") else model
         seeds = [path for path in (around / _SEEDS).glob("seed_*") if _SEED.fullmatch(path.name)]
-        recorded = [best_of(seed) for seed in sorted(seeds, key=seed_number) if (seed / RECORD).is_file()]
+        recorded = [best_of(seed) for seed in sorted(seeds, key=seed_number) if (seed / TRAINING_FILE).is_file()]
         return TrainingDirectory(around, model, tuple(recorded))
 
     def report_file(self) -> Path:
@@ -82,7 +82,7 @@ class TrainingDirectory:
     def files(self) -> dict[str, tuple[Path, ...]]:
         """The files that a run holds, by artifact folder."""
         return {
-            tags.FILES_FOLDER: (*_existing(self.model / RECORD, self.model / CONFIG), *self.reports()),
+            tags.FILES_FOLDER: (*_existing(self.model / TRAINING_FILE, self.model / CONFIG), *self.reports()),
             tags.FIGURES_FOLDER: _existing(*sorted(self.experiment_dir.glob("training_convergence.*"))),
             tags.EVALUATION_FOLDER: self.evaluation_files(),
         }
@@ -95,7 +95,7 @@ class TrainingDirectory:
         own = self.experiment_dir.parts
         # gradiend puts some plots into a folder named after the run_id, which it has appended already.
         folders = [self.experiment_dir, *(self.experiment_dir.joinpath(*own[-n:]) for n in (1, 2, 3))]
-        trained = modified(self.model / RECORD)
+        trained = modified(self.model / TRAINING_FILE)
         found = [
             file
             for folder in folders
@@ -117,7 +117,7 @@ class TrainingDirectory:
                 digest.update(f"{folder}/{file.name}\0".encode())
                 digest.update(_digest(file))
         for directory in (self.model, *self.seeds):
-            record = _existing(directory / RECORD)
+            record = _existing(directory / TRAINING_FILE)
             stub = not record or record[0].stat().st_size < _STUB_BYTES
             for file in record:
                 digest.update(_digest(file))
@@ -128,7 +128,7 @@ class TrainingDirectory:
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundTrainings:
     """What lies below a directory: finished trainings, in the order of their ends, and what cannot be imported.
 
     `faults` are directories with the reason: trainings that were broken off, and directories that cannot be read.
@@ -138,7 +138,7 @@ class Found:
     faults: tuple[tuple[Path, str], ...]
 
 
-def find_trainings(path: Path) -> Found:
+def find_trainings(path: Path) -> FoundTrainings:
     """Look for trainings in and below a directory.
 
     What is no training of its own is passed by: the probes of a learning-rate search, caches, heads, and the models of
@@ -148,18 +148,18 @@ def find_trainings(path: Path) -> Found:
     trainings: list[TrainingDirectory] = []
     for here in _walk(path, faults):
         try:
-            if (here / RECORD).is_file() and _is_selected(here):
+            if (here / TRAINING_FILE).is_file() and _is_selected(here):
                 trainings.append(TrainingDirectory.of(here))
             elif _is_broken_off(here):
                 faults.append((here, "the training was broken off: it has no selected model"))
-            elif _base_of(here) is None and not (here / RECORD).is_file() and _is_gradiend(here):
+            elif _base_of(here) is None and not (here / TRAINING_FILE).is_file() and _is_gradiend(here):
                 faults.append(
-                    (here, f"it has a model, but no {RECORD}: the training was broken off, or copied in part")
+                    (here, f"it has a model, but no {TRAINING_FILE}: the training was broken off, or copied in part")
                 )
         except OSError as error:
             faults.append((here, f"it cannot be read: {error}"))
-    trainings.sort(key=lambda training: (modified(training.model / RECORD), training.model))
-    return Found(tuple(trainings), tuple(faults))
+    trainings.sort(key=lambda training: (modified(training.model / TRAINING_FILE), training.model))
+    return FoundTrainings(tuple(trainings), tuple(faults))
 
 
 def _walk(path: Path, faults: list[tuple[Path, str]]) -> Iterator[Path]:
@@ -176,7 +176,9 @@ def _walk(path: Path, faults: list[tuple[Path, str]]) -> Iterator[Path]:
             continue
         seen.add(real)
         # Beside these, such names are gradiend's own; elsewhere they may be anybody's.
-        is_experiment = {"model", "model_best", LR_SEARCH, RECORD} & {*below, *names} or _has_seeds(Path(folder))
+        is_experiment = {"model", "model_best", LR_SEARCH, TRAINING_FILE} & {*below, *names} or _has_seeds(
+            Path(folder)
+        )
         # What runs hold in MLflow's store are copies.
         skip = _NOT_TRAININGS if is_experiment else ("artifacts",) if _OF_MLFLOW.fullmatch(Path(folder).name) else ()
         below[:] = sorted(name for name in below if name not in (JOURNALS, *skip))
@@ -184,15 +186,15 @@ def _walk(path: Path, faults: list[tuple[Path, str]]) -> Iterator[Path]:
 
 
 def _has_seeds(experiment_dir: Path) -> bool:
-    return any((experiment_dir / _SEEDS).glob(f"seed_*/{RECORD}"))
+    return any((experiment_dir / _SEEDS).glob(f"seed_*/{TRAINING_FILE}"))
 
 
 def _is_broken_off(here: Path) -> bool:
     """Whether seeds lie here without a selected model, or earlier steps' models beside none."""
     if _has_seeds(here):
-        return not any((here / name / RECORD).is_file() for name in ("model", "model_best", "."))
+        return not any((here / name / TRAINING_FILE).is_file() for name in ("model", "model_best", "."))
     base = _base_of(here)
-    return base is not None and (here / CONFIG).is_file() and not (base / RECORD).is_file()
+    return base is not None and (here / CONFIG).is_file() and not (base / TRAINING_FILE).is_file()
 
 
 def _is_selected(model: Path) -> bool:
@@ -200,7 +202,7 @@ def _is_selected(model: Path) -> bool:
     if best_of(model) != model:
         return False
     base = _base_of(model)
-    return base is None or (model.name.endswith("_best") and (base / RECORD).is_file())
+    return base is None or (model.name.endswith("_best") and (base / TRAINING_FILE).is_file())
 
 
 def _is_gradiend(directory: Path) -> bool:

@@ -17,7 +17,7 @@ from gradiend_mlflow.store.pending import flush
 from gradiend_mlflow.store.store import Store
 from gradiend_mlflow.trainings.account import account_of
 from gradiend_mlflow.trainings.backfill import Backfill
-from gradiend_mlflow.trainings.directories import RECORD, TrainingDirectory, find_trainings
+from gradiend_mlflow.trainings.directories import TRAINING_FILE, TrainingDirectory, find_trainings
 from gradiend_mlflow.trainings.options import LogModels, LogOptions
 from gradiend_mlflow.wording import tell_failures
 
@@ -82,7 +82,7 @@ def import_runs(
     )
     found = find_trainings(root)
     if not found.trainings and not found.faults:
-        raise InvalidInputError(f"no GRADIEND training below {root}: no directory there has a {RECORD}")
+        raise InvalidInputError(f"no GRADIEND training below {root}: no directory there has a {TRAINING_FILE}")
     flush()  # what is being told of these directories is not told twice
     store = Store(tracking_uri)
     experiment_id = store.active_experiment_id() if experiment_name is None else store.experiment_id(experiment_name)
@@ -121,7 +121,7 @@ def _suites(found: Sequence[TrainingDirectory]) -> dict[TrainingDirectory, Path]
 def _attempt(backfill: Backfill, training: TrainingDirectory, suite: Path | None) -> tuple[Any, ...]:
     try:
         account = account_of(training)
-        done = backfill.record(account, parent=None if suite is None else lambda: backfill.suite(suite, account))
+        done = backfill.add(account, parent=None if suite is None else lambda: backfill.suite(suite, account))
     except GradiendMLflowError as error:
         return _failed(training.model, str(error))
     except Exception as error:  # one broken directory must not cost the others

@@ -128,7 +128,7 @@ def outcome_of(record: Mapping[str, Any]) -> Outcome:
     )
 
 
-def read_record(directory: Path) -> dict[str, Any] | None:
+def read_training_file(directory: Path) -> dict[str, Any] | None:
     """The training.json of a model directory, or None if it has none.
 
     Raises:

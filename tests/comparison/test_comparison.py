@@ -29,8 +29,8 @@ from gradiend_mlflow import (
     log_topk,
     search_runs,
 )
-from tests.runs.test_search import log_set, tag_set
 from tests.support.checkpoints import make_model
+from tests.support.sets import log_set, tag_set
 
 NAMES = ["3SG_3PL", "1SG_1PL", "1SG_3SG"]
 

@@ -18,7 +18,7 @@ from gradiend_mlflow import Comparison, InvalidInputError, TopKSet, WeightSpace,
 from gradiend_mlflow.comparison.tables import block_means
 from gradiend_mlflow.overlap.seeds import SeedOverlap, SeedPolicy
 from gradiend_mlflow.overlap.shared_weights import shared_weights
-from tests.overlap.test_measures import families
+from tests.support.sets import weighted_families
 
 
 def comparison_of(sets: dict[str, TopKSet], **options: Any) -> Comparison:
@@ -63,7 +63,7 @@ class TestTables:
         everything = comparison_of(sets).to_frame("groups")
         assert everything.to_numpy().tolist() == [["all", "all", 3, pytest.approx(1 / 3), 0.5]]
 
-    @given(families(at_least=2), st.data())
+    @given(weighted_families(at_least=2), st.data())
     @settings(max_examples=30)
     def test_blocks_partition_the_pairs(self, family: dict[str, TopKSet], data: st.DataObject) -> None:
         """Every pair is in one block; their means, weighted, are the mean of all."""
@@ -130,7 +130,7 @@ class TestTables:
 class TestSharedWeights:
     """`shared_weights`."""
 
-    @given(families(), st.data())
+    @given(weighted_families(), st.data())
     @settings(max_examples=50)
     def test_by_definition(self, family: dict[str, TopKSet], data: st.DataObject) -> None:
         """Who holds each weight, at which rank, with which sign."""

@@ -39,8 +39,8 @@ from gradiend_mlflow.store.pending import JOURNALS
 from gradiend_mlflow.store.store import Store
 from gradiend_mlflow.tracking.evaluations import session_of
 from gradiend_mlflow.trainings.terms import key_of, step_metrics
-from tests.conftest import MakeTrainer, train
 from tests.support.proxy import CUT, HOLE, LOST, Proxy, of_artifacts
+from tests.support.trainings import MakeTrainer, train
 
 ROOT = Path(__file__).parents[2]
 # What differs between two equal trainings: who and where they are, and when.
@@ -326,7 +326,7 @@ import os, signal, sys, time
 from pathlib import Path
 from gradiend.trainer.core.callbacks import TrainingCallback
 import gradiend_mlflow
-from tests.conftest import _trainer
+from tests.support.trainings import make_trainer_of
 
 class At(TrainingCallback):
     def on_step_end(self, step, *args, **kwargs):
@@ -335,7 +335,7 @@ class At(TrainingCallback):
 
 if {uri!r}:
     gradiend_mlflow.autolog(topk=50, experiment_name={experiment!r}, tracking_uri={uri!r}, deadline=20)
-trainer = _trainer({base_model!r}, Path({folder!r}), ("3SG", "3PL"))
+trainer = make_trainer_of({base_model!r}, Path({folder!r}), ("3SG", "3PL"))
 trainer.train(callbacks=[At()])
 print("trained", flush=True)
 """

@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from gradiend_mlflow.delivery.journal import Found, Journal, find_journals
+from gradiend_mlflow.delivery.journal import Journal, LeftJournal, find_journals
 from gradiend_mlflow.delivery.records import (
     Destination,
     EndRun,
+    ImportAccount,
     KnownRun,
     LinkModel,
     LogMetrics,
     LogParams,
     Record,
-    RecordAccount,
     SetTags,
     StartRun,
     Upload,
@@ -30,12 +30,12 @@ from gradiend_mlflow.store.store import MetricPoint
 from gradiend_mlflow.trainings.account import account_of
 from gradiend_mlflow.trainings.directories import TrainingDirectory, find_trainings
 from gradiend_mlflow.trainings.options import LogOptions
-from tests.conftest import MakeTrainer
+from tests.support.trainings import MakeTrainer
 
 ODD = 'a > b % # "quoted" \\ / ä 数\n\u2028 ' + "x" * 300
 
 
-def read(path: Path) -> tuple[Found, list[Record]]:
+def read(path: Path) -> tuple[LeftJournal, list[Record]]:
     """The one journal below a directory, and its records."""
     (found,) = find_journals(path)
     return found, [line.record for line in found.lines()]
@@ -93,7 +93,7 @@ def test_a_finished_training_is_read_again(journal: Journal, make_trainer: MakeT
     trainer.train()
     training = TrainingDirectory.of(Path(trainer.model_path), Path(trainer.experiment_dir))
     account = account_of(training, name="its name", about={"gradiend.run_id": "its id"})
-    journal.append(RecordAccount("a", account, LogOptions(topk=7), Destination("1"), "parent"))
+    journal.append(ImportAccount("a", account, LogOptions(topk=7), Destination("1"), "parent"))
     journal.close()
     (tmp_path / "run").rename(tmp_path / "moved")
     (record,) = said(tmp_path / "moved")

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from scipy.stats import false_discovery_control, hypergeom
 
 from gradiend_mlflow import InvalidInputError, TopKSet, WeightSpace, compute_overlap
-from tests.overlap.test_overlap import SIZE, families
+from tests.support.sets import SIZE, families
 
 
 @given(families(at_most=6))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 
 from gradiend_mlflow import InvalidInputError, TopKSet, compute_overlap
-from tests.overlap.test_overlap import families
+from tests.support.sets import families
 
 
 @given(families(at_most=5))

@@ -17,31 +17,14 @@ from scipy.stats import spearmanr
 from gradiend_mlflow import InvalidInputError, TopKSet, compute_overlap
 from gradiend_mlflow.overlap.measures import SIGNED, VALUES
 from tests.support.checkpoints import Kind, kinds, model_of
-
-SIZE = 30
-LABELS = [f"run {i}" for i in range(8)]
-
-
-@st.composite
-def families(draw: st.DrawFn, *, at_least: int = 1) -> dict[str, TopKSet]:
-    """Some sets over one space, of any sizes and overlaps, with importances and signed weights."""
-    latent_dim = draw(st.integers(1, 3))
-    lists = draw(st.lists(st.permutations(range(SIZE)), min_size=at_least, max_size=8))
-    random = np.random.default_rng(draw(st.integers(0, 2**16)))
-    family = {}
-    for label, order in zip(LABELS, lists, strict=False):
-        k = draw(st.integers(1, SIZE))
-        importance = np.sort(random.exponential(size=k))[::-1]
-        made = TopKSet.from_indices(order[:k], space=SIZE, importance=importance)
-        family[label] = replace(made, weights=random.normal(size=(k, latent_dim)), latent_dim=latent_dim)
-    return family
+from tests.support.sets import LABELS, SIZE, weighted_families
 
 
 @pytest.mark.parametrize("value", VALUES)
 class TestLaws:
     """What holds for every measure."""
 
-    @given(family=families())
+    @given(family=weighted_families())
     def test_symmetric_and_bounded(self, value: Any, family: dict[str, TopKSet]) -> None:
         """Between 0, or -1 with a sign, and 1; counts up to the smaller set."""
         matrix = compute_overlap(family).values(value)
@@ -50,7 +33,7 @@ class TestLaws:
         assert (matrix >= (-1 if value in SIGNED else 0)).all()
         assert (matrix <= (np.minimum.outer(sizes, sizes) if value == "intersection" else 1)).all()
 
-    @given(family=families())
+    @given(family=weighted_families())
     def test_a_set_agrees_with_itself(self, value: Any, family: dict[str, TopKSet]) -> None:
         """On the diagonal, and under a second name: 1, or its size."""
         twins = compute_overlap({**family, "twin": family["run 0"]}).values(value)
@@ -58,7 +41,7 @@ class TestLaws:
         np.testing.assert_allclose(np.diag(twins)[:-1], full)
         assert twins[0, -1] == pytest.approx(full[0])
 
-    @given(family=families())
+    @given(family=weighted_families())
     def test_disjoint_sets_do_not_agree(self, value: Any, family: dict[str, TopKSet]) -> None:
         """0 against a set of other weights; a rank correlation counts the zeros too, and so is only near it."""
         first = family["run 0"]
@@ -76,7 +59,7 @@ class TestLaws:
             expected = spearmanr(vectors[0].ravel(), vectors[1].ravel()).statistic
             assert matrix[0, 1] == pytest.approx(abs(expected) if value == "spearman" else expected)
 
-    @given(family=families(), random=st.randoms(use_true_random=False))
+    @given(family=weighted_families(), random=st.randoms(use_true_random=False))
     def test_order_labels_and_positions_do_not_matter(
         self, value: Any, family: dict[str, TopKSet], random: Any
     ) -> None:
@@ -89,7 +72,7 @@ class TestLaws:
             compute_overlap(renamed).to_frame(value), matrix.loc[order, order], rtol=1e-9, atol=1e-12
         )
 
-    @given(family=families(at_least=2))
+    @given(family=weighted_families(at_least=2))
     def test_a_pair_does_not_depend_on_the_others(self, value: Any, family: dict[str, TopKSet]) -> None:
         """Two sets alone have the number that they have among more."""
         pair = compute_overlap({label: family[label] for label in LABELS[:2]}).values(value)
@@ -109,7 +92,7 @@ def by_definition(a: list[int], b: list[int], p: float) -> float:
 class TestRankBiasedOverlap:
     """`rbo`."""
 
-    @given(families(at_least=2), st.floats(0.01, 0.9999))
+    @given(weighted_families(at_least=2), st.floats(0.01, 0.9999))
     def test_is_the_papers_formula(self, family: dict[str, TopKSet], p: float) -> None:
         """For lists of any two lengths and any p."""
         overlap = compute_overlap(family, rbo_p=p)

@@ -13,17 +13,7 @@ from hypothesis import strategies as st
 
 from gradiend_mlflow import InvalidInputError, SpaceConflictError, TopKSet, WeightSpace, compute_overlap
 from tests.support.checkpoints import Kind, kinds, model_of
-
-SIZE = 30
-LABELS = [f"run {i}" for i in range(12)]
-
-
-@st.composite
-def families(draw: st.DrawFn, *, at_most: int = 12) -> dict[str, TopKSet]:
-    """Some sets over one space, of any sizes and overlaps."""
-    members = st.lists(st.integers(0, SIZE - 1), min_size=1, max_size=SIZE, unique=True)
-    lists = draw(st.lists(members, min_size=1, max_size=at_most))
-    return {label: TopKSet.from_indices(indices, space=SIZE) for label, indices in zip(LABELS, lists, strict=False)}
+from tests.support.sets import SIZE, families
 
 
 def plain(family: dict[str, TopKSet]) -> dict[str, set[int]]:

@@ -16,8 +16,8 @@ from mlflow import MlflowClient
 import gradiend_mlflow
 from gradiend_mlflow import InvalidInputError, TopKSet, compare, compute_overlap
 from gradiend_mlflow.overlap.seeds import SeedOverlap, SeedPolicy
-from tests.conftest import MakeTrainer
 from tests.support.checkpoints import make_model
+from tests.support.trainings import MakeTrainer
 
 PARAMETERS = [("a.weight", (6, 4), "all"), ("b.weight", (8,), "mask")]
 MEASURES = ("topk_overlap", "mass_overlap", "cosine", "cosine_signed")

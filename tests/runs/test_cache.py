@@ -19,8 +19,8 @@ from mlflow import MlflowClient
 import gradiend_mlflow
 from gradiend_mlflow import InvalidInputError, TopKSet, compare, load_topk, search_runs
 from gradiend_mlflow.runs.cache import Cache, open_cache
-from gradiend_mlflow.store.store import Store
-from tests.runs.test_search import log_set, tag_set
+from gradiend_mlflow.store.reader import Reader
+from tests.support.sets import log_set, tag_set
 
 PLENTY = 1e9
 
@@ -47,13 +47,13 @@ def folder(tmp_path: Path) -> Path:
 def fetched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The paths that are fetched from the store, in any order."""
     paths: list[str] = []
-    fetch = Store.fetch
+    fetch = Reader.fetch
 
-    def noted(self: Store, artifact_uri: str, path: str) -> bytes:
+    def noted(self: Reader, artifact_uri: str, path: str, *, sha256: str) -> bytes:
         paths.append(path)
-        return fetch(self, artifact_uri, path)
+        return fetch(self, artifact_uri, path, sha256=sha256)
 
-    monkeypatch.setattr(Store, "fetch", noted)
+    monkeypatch.setattr(Reader, "fetch", noted)
     return paths
 
 
@@ -152,7 +152,7 @@ class TestWhere:
         monkeypatch.setenv("GRADIEND_MLFLOW_CACHE", "")
         monkeypatch.setenv("HOME", str(tmp_path))
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache home"))
-        uri = Store().uri
+        uri = Reader().uri
         run_python(f"import gradiend_mlflow as g; g.load_topk([{run_id!r}], topk=5, tracking_uri={uri!r})")
         assert len(names(tmp_path / "cache home" / "gradiend-mlflow")) == 1
 

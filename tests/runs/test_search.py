@@ -21,26 +21,11 @@ from gradiend_mlflow import (
     TopKSet,
     compare,
     load_topk,
-    save_topk,
     search_runs,
 )
 from gradiend_mlflow.runs.search import complete_frame
 from gradiend_mlflow.store.store import Store
-
-
-def log_set(client: MlflowClient, folder: Path, topk_set: TopKSet | None = None, **tags: str) -> str:
-    """A run with one set in it, made by hand as far as the test wants it otherwise; returns its id."""
-    run_id = client.create_run("0", tags={"gradiend.kind": "training"} | tags).info.run_id
-    save_topk(topk_set or TopKSet.from_indices(range(20), space=100), folder / "decoder-weight.parquet")
-    client.log_artifact(run_id, str(folder / "decoder-weight.parquet"), "gradiend/topk")
-    client.set_terminated(run_id)
-    return run_id
-
-
-def tag_set(client: MlflowClient, run_id: str, **changes: Any) -> None:
-    """The tag that lists a run's set, with what the test wants changed."""
-    entry = {"path": "gradiend/topk/decoder-weight.parquet", "sha256": "0" * 64, "k": 20} | changes
-    client.set_tag(run_id, "gradiend.topk", json.dumps({"decoder-weight": entry}))
+from tests.support.sets import log_set, tag_set
 
 
 class TestSearchRuns:

@@ -19,8 +19,7 @@ from mlflow import MlflowClient
 
 import gradiend_mlflow
 from gradiend_mlflow import InvalidInputError, MLflowCallback, TopKSet, load_topk, search_runs, start_run
-from tests.conftest import MakeTrainer
-from tests.tracking.test_callback import Failing, Scripted, history, only_run
+from tests.support.trainings import Failing, MakeTrainer, Scripted, history, only_run
 
 
 class TestStartRun:

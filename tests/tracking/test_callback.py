@@ -4,31 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from gradiend.trainer.core.callbacks import TrainingCallback
 from mlflow import MlflowClient
-from mlflow.entities import Run
 
 from gradiend_mlflow import PARTS, InvalidInputError, MLflowCallback, TopKSet, load_topk, search_runs
 from gradiend_mlflow.tracking.session import Session
-from tests.conftest import MakeTrainer
-
-
-def only_run(client: MlflowClient) -> Run:
-    """The one run of the default experiment."""
-    (run,) = client.search_runs(["0"])
-    return run
-
-
-def history(client: MlflowClient, run: Run, key: str) -> dict[int, float]:
-    """A metric's values by step; no step comes twice."""
-    points = client.get_metric_history(run.info.run_id, key)
-    assert len({point.step for point in points}) == len(points)
-    return {point.step: point.value for point in points}
+from tests.support.trainings import Failing, MakeTrainer, Scripted, history, only_run
 
 
 def test_a_training_becomes_a_run(make_trainer: MakeTrainer, tracking: MlflowClient) -> None:
@@ -60,17 +45,6 @@ def test_a_training_becomes_a_run(make_trainer: MakeTrainer, tracking: MlflowCli
     for part in PARTS:
         expected = TopKSet.from_checkpoint(trainer.model_path, part=part, topk=100)
         assert load_topk([run.info.run_id], part=part, topk=100) == {run.info.run_id: expected}
-
-
-class Scripted:
-    """An evaluation that finds the correlations that a test wants."""
-
-    def __init__(self, scores: Mapping[int, float]) -> None:
-        self.scores = scores
-
-    def __call__(self, config: Any, training_stats: Mapping[str, Any]) -> dict[str, Any]:
-        score = self.scores[training_stats["global_step"]]
-        return {"correlation": score, "mean_by_class": {-1.0: -score, 1.0: score}}
 
 
 class LastStep(TrainingCallback):
@@ -147,14 +121,6 @@ def test_every_seed_is_a_run(make_trainer: MakeTrainer, tracking: MlflowClient) 
     sets = load_topk(frame, topk=50)
     for run_id, seed in zip(frame["run_id"], (0, 1), strict=True):
         assert sets[run_id] == TopKSet.from_checkpoint(Path(trainer.experiment_dir) / f"seeds/seed_{seed}", topk=50)
-
-
-class Failing(TrainingCallback):
-    """Fails the training at a step."""
-
-    def on_step_end(self, step: int, *args: Any, **kwargs: Any) -> None:
-        if step == 2:
-            raise RuntimeError("out of luck")
 
 
 def test_a_failed_training_does_not_stay_running(make_trainer: MakeTrainer, tracking: MlflowClient) -> None:

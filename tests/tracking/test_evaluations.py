@@ -13,9 +13,7 @@ from mlflow import MlflowClient
 import gradiend_mlflow
 from gradiend_mlflow import search_runs, start_run
 from gradiend_mlflow.trainings.terms import decoder_metrics, encoder_metrics
-from tests.conftest import MakeTrainer
-from tests.tracking.test_callback import history, only_run
-from tests.tracking.test_start_run import children_of
+from tests.support.trainings import MakeTrainer, children_of, history, only_run
 
 PLOTTED = {"plot": True, "plot_kwargs": {"show": False}}
 GRID = {"lrs": [0.1], "feature_factors": [-1.0, 1.0], "max_size": 4}

@@ -20,8 +20,7 @@ from mlflow.utils.autologging_utils import disable_autologging
 
 import gradiend_mlflow
 from gradiend_mlflow import MLflowCallback, search_runs, start_run
-from tests.conftest import MakeTrainer
-from tests.tracking.test_callback import only_run
+from tests.support.trainings import MakeTrainer, only_run
 
 
 @pytest.fixture

@@ -22,8 +22,8 @@ from gradiend_mlflow import (
     log_topk,
     search_runs,
 )
-from tests.conftest import MakeTrainer
 from tests.support.checkpoints import make_model
+from tests.support.trainings import MakeTrainer
 
 
 @pytest.fixture

@@ -19,8 +19,7 @@ from mlflow.entities import Run
 
 import gradiend_mlflow
 from gradiend_mlflow import PARTS, MLflowCallback, TopKSet, load_topk, search_runs, start_run
-from tests.conftest import MakeTrainer
-from tests.tracking.test_callback import Scripted, history, only_run
+from tests.support.trainings import MakeTrainer, Scripted, children_of, history, only_run
 
 CONVERGED = {0: 0.1, 2: 0.9, 4: 0.8}
 
@@ -31,15 +30,6 @@ class Opposite(Scripted):
     def __call__(self, config: Any, training_stats: Any) -> dict[str, Any]:
         result = super().__call__(config, training_stats)
         return {**result, "mean_by_feature_class": {"3SG": 1.0, "3PL": -1.0}}
-
-
-def children_of(client: MlflowClient, run: Run) -> list[Run]:
-    """The runs below a run, oldest first."""
-    return client.search_runs(
-        [run.info.experiment_id],
-        f"tags.`mlflow.parentRunId` = '{run.info.run_id}'",
-        order_by=["attributes.start_time"],
-    )
 
 
 def training_run(client: MlflowClient) -> Run:

@@ -16,10 +16,7 @@ from mlflow import MlflowClient
 import gradiend_mlflow
 from gradiend_mlflow import MLflowCallback, TopKSet, load_topk, search_runs
 from quickstart import pronoun_sentences
-from tests.conftest import MakeTrainer
-from tests.tracking.test_callback import Failing
-from tests.tracking.test_start_run import children_of
-from tests.trainings.test_import_runs import make_suite
+from tests.support.trainings import Failing, MakeTrainer, children_of, make_suite
 
 
 def suite_runs(client: MlflowClient) -> list[Any]:

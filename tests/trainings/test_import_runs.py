@@ -12,10 +12,8 @@ import mlflow
 import pytest
 import torch
 from click.testing import CliRunner
-from gradiend import TextPredictionTrainer, TrainingArguments
 from gradiend.trainer import PrePruneConfig
 from gradiend.trainer.core.callbacks import TrainingCallback
-from gradiend.trainer.suite import SymmetricTrainerSuite
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
@@ -30,10 +28,7 @@ from gradiend_mlflow import (
     search_runs,
 )
 from gradiend_mlflow.cli import main
-from quickstart import pronoun_sentences
-from tests.conftest import MakeTrainer, train
-from tests.tracking.test_callback import Scripted, history
-from tests.tracking.test_start_run import children_of
+from tests.support.trainings import MakeTrainer, Scripted, children_of, history, make_suite, train
 
 
 @pytest.fixture(scope="session")
@@ -51,27 +46,6 @@ def untracked(base_model: str, tmp_path_factory: pytest.TempPathFactory) -> Path
     )
     make_suite(base_model, root / "suites").train()
     return root
-
-
-def make_suite(base_model: str, folder: Path, **options: Any) -> SymmetricTrainerSuite:
-    """Three pronoun classes, so three trainers."""
-    classes = ["1SG", "3SG", "3PL"]
-    arguments = {
-        "learning_rate": 1e-2,
-        "max_steps": 4,
-        "eval_steps": 2,
-        "train_batch_size": 4,
-        "encoder_eval_max_size": 4,
-    }
-    return SymmetricTrainerSuite(
-        TextPredictionTrainer,
-        model=base_model,
-        data={name: pronoun_sentences(name) for name in classes},
-        target_classes=classes,
-        args=TrainingArguments(experiment_dir=str(folder), **(arguments | {"max_seeds": 1} | options)),
-        run_id="pronouns",
-        random_state=0,
-    )
 
 
 @pytest.fixture

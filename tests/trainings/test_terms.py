@@ -18,7 +18,7 @@ from gradiend_mlflow.trainings.terms import (
     key_of,
     outcome_of,
     params_of,
-    read_record,
+    read_training_file,
     seed_of,
     step_metrics,
 )
@@ -107,10 +107,10 @@ def test_seed_is_the_loops_own(config: dict[str, object], seed: int | None) -> N
 
 def test_damaged_records_are_named(tmp_path: Path) -> None:
     """None is fine, broken is not."""
-    assert read_record(tmp_path) is None
+    assert read_training_file(tmp_path) is None
     (tmp_path / "training.json").write_text("[")
     with pytest.raises(CheckpointError, match=r"training\.json is not valid JSON"):
-        read_record(tmp_path)
+        read_training_file(tmp_path)
     (tmp_path / "training.json").write_text("[]")
     with pytest.raises(CheckpointError, match="should hold a JSON object; it holds a list"):
-        read_record(tmp_path)
+        read_training_file(tmp_path)
