@@ -32,3 +32,6 @@ def installed_version(distribution: str) -> str:
         return version(distribution)
     except PackageNotFoundError:
         return "unknown"
+
+
+__version__ = installed_version("gradiend-mlflow")

@@ -1,0 +1,67 @@
+from .comparison.compare import compare as compare
+from .comparison.comparison import Comparison as Comparison
+from .comparison.files import load_comparison as load_comparison
+from .comparison.selection import Skipped as Skipped
+from .delivery.sync import sync as sync
+from .environment import __version__ as __version__
+from .errors import (
+    ArtifactError as ArtifactError,
+)
+from .errors import (
+    CheckpointError as CheckpointError,
+)
+from .errors import (
+    GradiendMLflowError as GradiendMLflowError,
+)
+from .errors import (
+    InvalidInputError as InvalidInputError,
+)
+from .errors import (
+    MissingPartError as MissingPartError,
+)
+from .errors import (
+    SkippedRunsError as SkippedRunsError,
+)
+from .errors import (
+    SpaceConflictError as SpaceConflictError,
+)
+from .errors import (
+    StoreError as StoreError,
+)
+from .figures.curve import plot_curve as plot_curve
+from .figures.heatmap import plot_heatmap as plot_heatmap
+from .figures.layers import plot_layers as plot_layers
+from .figures.upset import plot_upset as plot_upset
+from .figures.venn import plot_venn as plot_venn
+from .overlap.chance import Chance as Chance
+from .overlap.curve import OverlapCurve as OverlapCurve
+from .overlap.grouping import GroupedOverlap as GroupedOverlap
+from .overlap.overlap import (
+    Overlap as Overlap,
+)
+from .overlap.overlap import (
+    compute_overlap as compute_overlap,
+)
+from .overlap.seeds import (
+    SeedOverlap as SeedOverlap,
+)
+from .overlap.seeds import (
+    SeedPolicy as SeedPolicy,
+)
+from .runs.pulling import load_topk as load_topk
+from .runs.search import search_runs as search_runs
+from .sets.artifact import (
+    load_topk_file as load_topk_file,
+)
+from .sets.artifact import (
+    save_topk as save_topk,
+)
+from .sets.parts import PARTS as PARTS
+from .sets.space import WeightSpace as WeightSpace
+from .sets.topk import TopKSet as TopKSet
+from .store.pending import flush as flush
+from .tracking.autolog import autolog as autolog
+from .tracking.callback import MLflowCallback as MLflowCallback
+from .tracking.log_topk import log_topk as log_topk
+from .tracking.start_run import start_run as start_run
+from .trainings.import_runs import import_runs as import_runs
