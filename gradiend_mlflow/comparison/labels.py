@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from gradiend_mlflow.errors import InvalidInputError
-from gradiend_mlflow.figures.arrangement import _by_run, complete_groups
+from gradiend_mlflow.figures.arrangement import complete_groups, group_by_label
 
 # The column of a comparison's runs that names each row's training: the run whose seed it is, or its own.
 TRAINING_RUN = "training_run_id"
@@ -115,5 +115,5 @@ def groups_of(groups: Groups, runs: pd.DataFrame) -> dict[str, str]:
     for column in ("run_id", TRAINING_RUN):  # a training's group is that of its seeds
         for run_id, label in zip(runs.get(column, []), labels, strict=False):
             by_id.setdefault(run_id, []).append(label)
-    by_run = _by_run(groups).items()
+    by_run = group_by_label(groups).items()
     return complete_groups({label: group for key, group in by_run for label in by_id.get(key, [key])}, labels)

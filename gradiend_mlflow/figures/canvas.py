@@ -1,4 +1,4 @@
-"""What every figure needs: axes or a figure of its own, names that fit, a file."""
+"""What every figure needs: checked arguments, axes or a figure of its own, colors, files."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from gradiend_mlflow.errors import InvalidInputError
+from gradiend_mlflow.figures.text import warn_of_missing_letters
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,68 +29,61 @@ VALUE_TITLES = {
 
 
 def new_figure(size: tuple[float, float], layout: Literal["constrained", "none"] = "constrained") -> Figure:
-    """A figure of so many inches that pyplot does not know, so that nothing has to be closed."""
+    """A figure of `size` (width and height in inches) that pyplot does not know, so that nobody has to close it."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=size, layout=layout)  # type: ignore[arg-type]  # its stubs do not know "none"
-    FigureCanvasAgg(figure)  # what measures texts; without it a figure has no renderer until it is saved
+    FigureCanvasAgg(figure)  # it measures text; without it a figure has no renderer until it is saved
     return figure
 
 
 def axes_or_new(ax: Axes | None, size: tuple[float, float]) -> Axes:
-    """The axes, or those of a new figure."""
-    if ax is not None:
-        return ax
-    axes: Axes = new_figure(size).subplots()
-    return axes
+    """`ax`, or the axes of a new figure of `size` in inches."""
+    return new_figure(size).add_subplot() if ax is None else ax
 
 
 def save(drawn: Axes | Figure, path: Path) -> list[Path]:
-    """Write a figure, or that of axes, as PNG and PDF beside each other; `path` has no suffix."""
-    figure: Any = drawn.figure  # of a figure itself too
+    """Write a figure, or the figure of axes, as PNG and PDF; `path` has no suffix."""
+    figure: Any = drawn.figure  # a figure's own `figure` is itself
     files = [path.with_suffix(".png"), path.with_suffix(".pdf")]
     figure.savefig(files[0], dpi=PNG_DPI)
-    figure.set_layout_engine("none")  # everything has its place now; finding it takes longer than drawing
-    # Without the time of its making the same comparison gives the same file.
+    figure.set_layout_engine("none")  # the layout is done; repeating it takes longer than drawing
+    # Without a creation date the same comparison gives the same file.
     figure.savefig(files[1], metadata={"CreationDate": None})
     return files
 
 
-def check_overlap(overlap: object, kinds: tuple[type, ...]) -> None:
-    """Refuse what a figure cannot be drawn of.
+def check_arguments(
+    overlap: Any, kinds: tuple[Any, ...], title: object, *, ax: object = None, fig: object = None
+) -> None:
+    """Check what all figures take, and warn of letters in labels and title that the current fonts do not have.
 
     Raises:
-        InvalidInputError: If `overlap` is none of the kinds.
-    """
-    if not isinstance(overlap, kinds):
-        raise InvalidInputError(
-            f"expected an Overlap (of compute_overlap(), or comparison.overlap); got {type(overlap).__name__}"
-        )
-
-
-def check_place(title: object, *, ax: object = None, fig: object = None) -> None:
-    """Refuse what nothing can be drawn into, and what is no title.
-
-    Raises:
-        InvalidInputError: If `ax` are no axes, `fig` is no figure or part of one, or `title` is no string.
+        InvalidInputError: If `overlap` is none of the kinds, `ax` is not Axes, `fig` is neither a figure nor part of
+            one, or `title` is not a string.
     """
     from matplotlib.axes import Axes
     from matplotlib.figure import FigureBase
 
-    for name, given, kind in (("ax", ax, Axes), ("fig", fig, FigureBase)):
+    if not isinstance(overlap, kinds):
+        expected = " or ".join(kind.__name__ for kind in kinds)
+        raise InvalidInputError(
+            f"expected {expected} (from compute_overlap() or a comparison); got {type(overlap).__name__}"
+        )
+    for name, given, kind, what in (("ax", ax, Axes, "axes"), ("fig", fig, FigureBase, "a figure")):
         if given is not None and not isinstance(given, kind):
-            what = "axes of matplotlib" if name == "ax" else "a figure of matplotlib"
-            raise InvalidInputError(f"{name} must be {what}; got {type(given).__name__}")
+            raise InvalidInputError(f"{name} must be {what} of matplotlib; got {type(given).__name__}")
     if title is not None and not isinstance(title, str):
         raise InvalidInputError(f"title must be a string; got {type(title).__name__}")
+    warn_of_missing_letters([*overlap.labels, title or ""], stacklevel=3)
 
 
 def colormap(name: object) -> Any:
-    """The colormap of a name, or itself.
+    """The colormap of this name; a colormap is returned as it is.
 
     Raises:
-        InvalidInputError: If there is none.
+        InvalidInputError: If matplotlib has none of this name.
     """
     import matplotlib as mpl
 
@@ -103,20 +97,19 @@ def colormap(name: object) -> Any:
 
 
 def shade(figure: Any, share: float) -> str:
-    """The color of text, mixed with so much of the figure's background that this share is left: in any style."""
+    """The color of text mixed with the figure's background, `share` (in [0, 1]) of it text: for any style."""
     import matplotlib as mpl
     from matplotlib.colors import to_hex, to_rgba
 
     ground = to_rgba(figure.get_facecolor())
-    if not ground[3]:  # a part of a figure has none
+    if not ground[3]:  # a part of a figure is transparent
         ground = to_rgba(mpl.rcParams["axes.facecolor"])
-    ink = to_rgba(mpl.rcParams["text.color"])
-    mixed: Any = tuple(share * a + (1 - share) * b for a, b in zip(ink[:3], ground[:3], strict=True))
-    return to_hex(mixed)
+    text, background = np.array(to_rgba(mpl.rcParams["text.color"])[:3]), np.array(ground[:3])
+    return to_hex(tuple(share * text + (1 - share) * background))
 
 
 def colors(n: int) -> list[Any]:
-    """So many colors that can be told apart, up to ten."""
+    """`n` colors, which differ up to ten."""
     import matplotlib as mpl
 
     return list(mpl.colormaps["tab10"](np.arange(n) % 10))

@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from gradiend_mlflow.checks import check_choice
 from gradiend_mlflow.errors import InvalidInputError
-from gradiend_mlflow.figures.canvas import VALUE_TITLES, axes_or_new, check_place, colors, shade
-from gradiend_mlflow.figures.layout import lay_out, set_title, slot_size
-from gradiend_mlflow.figures.text import fitting, spell_out, wrapped
+from gradiend_mlflow.figures.canvas import VALUE_TITLES, axes_or_new, check_arguments, colors, shade
+from gradiend_mlflow.figures.layout import cell_size, lay_out, set_title
+from gradiend_mlflow.figures.text import single_line, wrapped
 from gradiend_mlflow.overlap.curve import OverlapCurve
 from gradiend_mlflow.overlap.overlap import Overlap
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 CurveValue = Literal["intersection", "intersection_frac", "jaccard"]
 
-_NAMED_UP_TO = 10
+_NAMED_UP_TO = 5  # runs, which are ten pairs
 _DRAWN_UP_TO = 400
 _LONGEST_NAME = 24
-_SHARE_OF_NAMES = 0.45  # of the width, at most
+_SHARE_OF_LEGEND = 0.45  # of the width, at most
 _LETTER = 0.065  # inches
 _DASH = 4
 
@@ -38,19 +38,19 @@ def plot_curve(
     """Draw how the overlap of every pair grows with k, beside what chance would give.
 
     Args:
-        curve: Of `overlap_curve`, or an overlap whose curve is taken.
-        ax: Where to draw; default the axes of a new figure, which pyplot does not know.
+        curve: The result of `overlap_curve`, or an overlap, whose curve is drawn.
+        ax: Where to draw; default the axes of a new figure, which is unknown to pyplot.
         value: "intersection_frac", "intersection" (a count) or "jaccard".
         title: A title above the axes.
 
     Returns:
-        The axes, with k on a logarithmic scale. Up to 10 pairs are named, and those with the same curve take turns
-        along it; of more, the median and the range that 80 % of them lie in are drawn, over thin lines of 400 pairs
-        at most. The thin dashed line is the mean over pairs of what chance would give. Where sets are of different
-        sizes the label below says at which the curve ends.
+        The axes, with k on a logarithmic scale. Up to 10 pairs are named, and pairs with the same curve take turns
+        along it. Of more pairs, the median and the range of 80 % are drawn, over thin lines of at most 400. The thin
+        dashed line is what chance would give, averaged over pairs. If the sets differ in size, the label below says
+        at which of them the curve ends.
 
     Raises:
-        InvalidInputError: If `curve` is none or has less than two runs, or `value` is not acceptable.
+        InvalidInputError: If `curve` is not a curve or has fewer than two runs, or `value` is not acceptable.
 
     Example:
         >>> from gradiend_mlflow import TopKSet, compute_overlap
@@ -59,51 +59,43 @@ def plot_curve(
         >>> axes.lines[0].get_ydata().round(1).tolist(), axes.get_ylabel()
         ([100.0, 66.7], 'shared weights / smaller set (%)')
     """
-    check_place(title, ax=ax)
+    check_arguments(curve, (OverlapCurve, Overlap), title, ax=ax)
+    check_choice("value", value, get_args(CurveValue))
     if isinstance(curve, Overlap):
         curve = curve.overlap_curve()
-    if not isinstance(curve, OverlapCurve):
-        raise InvalidInputError(f"expected an OverlapCurve or an Overlap; got {type(curve).__name__}")
-    if len(curve.labels) < 2:  # noqa: PLR2004
-        raise InvalidInputError("a curve is one of pairs: it needs at least two runs")
-    check_choice("value", value, get_args(CurveValue))
-    rows, columns = np.triu_indices(len(curve.labels), k=1)
-    pairs = _numbers(curve.intersection[:, rows, columns], curve.ks, value)  # one column per pair
-    expected = _numbers(curve.expected[:, rows, columns], curve.ks, value).mean(axis=1)
-    room = (7.0 if ax is None else slot_size(ax)[0]) * _SHARE_OF_NAMES
-    names = _names(curve, max(int(room / _LETTER - 3) // 2, 6)) if pairs.shape[1] <= _NAMED_UP_TO else []
-    beside = _LETTER * max(map(len, [*names, "median of 1,000 pairs"])) + 0.5
-    axes = axes_or_new(ax, (4.9 + beside, 4.2))
-    handles = _draw_pairs(axes, curve.ks, pairs, names) if names else _draw_many(axes, curve.ks, pairs)
-    handles += axes.plot(
-        curve.ks, expected, color=shade(axes.figure, 0.7), linestyle="--", linewidth=1, label="by chance"
-    )
-    axes.set(xscale="log", xlabel="k, the number of weights per run", ylim=(0, None))
-    if end := _end(curve):
-        axes.set_xlabel(f"{axes.get_xlabel()}\n{wrapped(end, max(int(slot_size(axes)[0] / _LETTER * 0.5), 20))}")
+    ks, n = curve.ks, len(curve.labels)
+    if n < 2:  # noqa: PLR2004
+        raise InvalidInputError("a curve needs at least two runs, because it shows how far pairs agree")
+    rows, columns = np.triu_indices(n, k=1)
+    pairs = _numbers(curve.intersection[:, rows, columns], ks, value)  # shape (K, number of pairs)
+    expected = _numbers(curve.expected[:, rows, columns], ks, value).mean(axis=1)
+    legend = (7.0 if ax is None else cell_size(ax)[0]) * _SHARE_OF_LEGEND
+    longest = min(max(int(legend / _LETTER - 3) // 2, 6), _LONGEST_NAME)
+    short = single_line(curve.labels, longest)
+    names = [f"{short[a]} & {short[b]}" for a, b in zip(rows, columns, strict=True)] if n <= _NAMED_UP_TO else []
+    width = 4.9 + _LETTER * max(map(len, [*names, "median of 1,000 pairs"])) + 0.5
+
+    axes = axes_or_new(ax, (width, 4.2))
+    handles = _draw_pairs(axes, ks, pairs, names) if names else _draw_many(axes, ks, pairs)
+    handles += axes.plot(ks, expected, color=shade(axes.figure, 0.7), linestyle="--", linewidth=1, label="by chance")
+    footnote = wrapped(_end(curve), max(int(cell_size(axes)[0] / _LETTER * 0.5), 20))
+    axes.set(xscale="log", xlabel=f"k, the number of weights per run\n{footnote}".rstrip())
     axes.set_ylabel(VALUE_TITLES[value] + ("" if value == "intersection" else " (%)"))
     axes.margins(x=0.02)
-    if len(curve.ks) == 1:
-        axes.set_xlim(curve.ks[0] / 2, curve.ks[0] * 2)
-        axes.set_xticks(curve.ks, [f"{curve.ks[0]:,}"])
+    # If no pair agrees, the axis does not end at what chance would give, which is next to nothing.
+    axes.set_ylim(0, None if pairs.any() else max(1.0, 1.05 * float(expected.max())))
+    if len(ks) == 1:
+        axes.set_xlim(ks[0] / 2, ks[0] * 2)
+        axes.set_xticks(ks, [f"{ks[0]:,}"])
         axes.set_xticks([], minor=True)
-    if not pairs.any():  # else what chance would give, however little, is all that is seen
-        axes.set_ylim(0, max(1.0, 1.05 * float(expected.max())))
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color=shade(axes.figure, 0.08))
     axes.set_axisbelow(True)
     axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=8)
-    if title:
-        set_title(axes, title)
-    spell_out(axes)
+    set_title(axes, title)
     if ax is not None:
         lay_out(axes)
     return axes
-
-
-def _names(curve: OverlapCurve, longest: int) -> list[str]:
-    labels = fitting(curve.labels, min(longest, _LONGEST_NAME))
-    return [f"{labels[a]} & {labels[b]}" for a, b in zip(*np.triu_indices(len(labels), k=1), strict=True)]
 
 
 def _end(curve: OverlapCurve) -> str:
@@ -111,28 +103,28 @@ def _end(curve: OverlapCurve) -> str:
     least, most = int(curve.sizes.min()), int(curve.sizes.max())
     if curve.ks[-1] < least or least == most:
         return ""
-    smallest = fitting(curve.labels, 30)[int(np.argmin(curve.sizes))]
+    smallest = single_line(curve.labels, 30)[int(np.argmin(curve.sizes))]
     return f"(up to the {least:,} of the smallest set, {smallest}; the largest has {most:,})"
 
 
 def _numbers(shared: npt.NDArray[Any], ks: npt.NDArray[np.int64], value: CurveValue) -> npt.NDArray[np.float64]:
-    numbers = shared.astype(np.float64)
+    """What is drawn for so many shared weights; shape (K, number of pairs), in percent apart from counts."""
     size = ks[:, None]
     if value == "intersection":
-        return numbers
-    return 100 * (numbers / size if value == "intersection_frac" else numbers / (2 * size - numbers))
+        return shared.astype(np.float64)
+    return 100 * shared / (size if value == "intersection_frac" else 2 * size - shared)
 
 
 def _draw_pairs(axes: Axes, ks: npt.NDArray[np.int64], pairs: npt.NDArray[np.float64], names: list[str]) -> list[Any]:
-    """A line per pair; lines that are the same share their way, in turns of dashes and markers."""
+    """Draw a line per pair; equal lines take turns, in dashes and in markers. Returns what the legend shows."""
     from matplotlib.lines import Line2D
 
-    _, same = np.unique(pairs, axis=1, return_inverse=True)
+    _, line_of = np.unique(pairs, axis=1, return_inverse=True)
     handles = []
     for index, (name, color) in enumerate(zip(names, colors(len(names)), strict=True)):
-        peers = np.flatnonzero(same.ravel() == same.ravel()[index])
-        turn, turns = int(np.searchsorted(peers, index)), len(peers)
-        rings = len(ks) < turns  # so few markers that no turns can be taken: one around the other
+        equal = np.flatnonzero(line_of.ravel() == line_of.ravel()[index]).tolist()
+        turn, turns = equal.index(index), len(equal)
+        rings = len(ks) < turns  # too few markers to take turns: they become rings around each other
         axes.plot(
             ks,
             pairs[:, index],
@@ -151,10 +143,10 @@ def _draw_pairs(axes: Axes, ks: npt.NDArray[np.int64], pairs: npt.NDArray[np.flo
 
 
 def _draw_many(axes: Axes, ks: npt.NDArray[np.int64], pairs: npt.NDArray[np.float64]) -> list[Any]:
-    """The median and the range of most pairs, over thin lines of evenly chosen ones."""
+    """Draw the median and the range of most pairs over thin lines of some. Returns what the legend shows."""
     from matplotlib.collections import LineCollection
 
-    # In the order of their last value: the lowest and the highest are among them.
+    # Evenly chosen by their last values: the lowest and the highest are among them.
     by_end = np.argsort(pairs[-1], kind="stable")
     chosen = by_end[np.linspace(0, len(by_end) - 1, min(len(by_end), _DRAWN_UP_TO)).astype(int)]
     lines = [np.column_stack([ks, pairs[:, index]]) for index in chosen]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -13,10 +13,17 @@ import numpy.typing as npt
 from gradiend_mlflow.checks import check_choice
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.figures.arrangement import Arrangement, Order, arranged
-from gradiend_mlflow.figures.canvas import VALUE_TITLES, check_overlap, check_place, colormap, new_figure
-from gradiend_mlflow.figures.layout import keep_title_inside, lay_out, own_size, set_title, slot_size
-from gradiend_mlflow.figures.margins import EMPTY_COLOR, draw_brackets, draw_color_bar, draw_side_bar, draw_tree
-from gradiend_mlflow.figures.text import fitting, spell_out
+from gradiend_mlflow.figures.canvas import VALUE_TITLES, check_arguments, colormap, new_figure
+from gradiend_mlflow.figures.layout import cell_size, lay_out, own_size, set_title
+from gradiend_mlflow.figures.margins import (
+    EMPTY_COLOR,
+    LONGEST_GROUP,
+    draw_brackets,
+    draw_color_bar,
+    draw_side_bar,
+    draw_tree,
+)
+from gradiend_mlflow.figures.text import single_line
 from gradiend_mlflow.overlap.measures import SIGNED, Value, check_value
 from gradiend_mlflow.overlap.overlap import Overlap
 from gradiend_mlflow.overlap.seeds import SeedOverlap
@@ -25,12 +32,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Scale = Literal["linear", "log", "sqrt", "power"]
+Writer = Callable[[float], str]
 
 ANNOTATED_UP_TO = 25
 LABELLED_UP_TO = 80
 NOT_CONVERGED = "†"  # gradiend's marker
 _LEGIBLE = 4.5  # points
-_SMALL = 1.5  # inches
+_SMALL = 1.5  # inches: cells that are narrower together leave no space for the groups' names beside them
 
 
 def plot_heatmap(
@@ -54,7 +62,7 @@ def plot_heatmap(
 
     Args:
         overlap: The overlap, of sets or of trainings with their seeds aggregated.
-        ax: Where to draw; default the axes of a new figure of a fitting size, which pyplot does not know: a notebook
+        ax: Where to draw; default the axes of a new figure that is large enough and unknown to pyplot: a notebook
             shows `axes.figure`, and `axes.figure.savefig(path)` writes it.
         value: "intersection" (a count) or another measure.
         order: "input", "name", "cluster" (average linkage, agreeing runs side by side), or all labels in their order.
@@ -86,188 +94,172 @@ def plot_heatmap(
         >>> [cell.get_text() for cell in plot_heatmap(compute_overlap(sets)).texts]
         ['100', '67', '67', '100']
     """
-    check_overlap(overlap, (Overlap, SeedOverlap))
-    check_place(title, ax=ax)
+    check_arguments(overlap, (Overlap, SeedOverlap), title, ax=ax)
     check_value(value)
     if not isinstance(annot, bool):
         check_choice("annot", annot, ("auto",))
-    for name, by_label in (("correlation", correlation), ("converged", converged)):
-        _check_labels(name, by_label, overlap.labels)
-    _check_numbers("correlation", correlation or {})
-    labels, matrix = overlap.labels, np.asarray(overlap.values(value), dtype=float)
-    arrangement = arranged(labels, matrix, order, groups, cluster=cluster)
-    n, rows = len(labels), arrangement.rows
-    counts = value == "intersection"
-    shown = matrix[np.ix_(rows, rows)] * (100 if percentages and not counts else 1)
-    names, fmt = _marked(labels, converged), _format(shown, whole=percentages or counts)
-    names = [names[row] for row in rows]
-    around = _Around.of(names, arrangement, correlation)
-    axes = ax
-    if axes is None:
-        size = (_cell(n) * n + around.width, _cell(n) * n + around.height)
-        axes = new_figure(size, layout="none").add_axes((0, 0, 1, 1))
-    elif around.side_within(slot_size(axes)) < _SMALL:
-        around = around.without_names_beside()
-    cell = 72 * (_cell(n) if ax is None else min(around.side_within(slot_size(axes)), *own_size(axes)) / n)
-    sizes = _Sizes.of(cell, n, max(len(format(number, fmt)) for number in (shown.min(), shown.max())), annot)
-    norm = _norm(shown, value, scale, scale_gamma, top=None if counts else 100 if percentages else 1)
-    _draw_cells(axes, shown, sizes, norm=norm, cmap=cmap, fmt=fmt)
-    _name_runs(axes, names, sizes)
-    beside, side = 0.0, None
+    _check_marks(overlap.labels, correlation, converged)
+    matrix = np.asarray(overlap.values(value), dtype=float)
+    arrangement = arranged(overlap.labels, matrix, order, groups, cluster=cluster)
+    rows, percent = arrangement.rows, percentages and value != "intersection"
+    shown = matrix[np.ix_(rows, rows)] * (100 if percent else 1)
+    written = _writer(shown, whole=percent or value == "intersection")
+    norm = _norm(shown, value, scale, scale_gamma, top=100 if percent else None if value == "intersection" else 1)
+    labels, short = [overlap.labels[row] for row in rows], single_line(overlap.labels)
+    marks = [NOT_CONVERGED * ((converged or {}).get(label) is False) for label in labels]
+    names = [short[row] + mark for row, mark in zip(rows, marks, strict=True)]
+    number = max(len(written(shown.min())), len(written(shown.max())))
+    sizes = _Sizes.of(names, number, arrangement, ax, annot=annot, side_bar=correlation is not None)
+    axes = new_figure(sizes.figure, layout="none").add_axes((0, 0, 1, 1)) if ax is None else ax
+    _draw_cells(axes, shown, written, sizes.numbers, norm=norm, cmap=colormap(cmap).with_extremes(bad=EMPTY_COLOR))
+    _name_runs(axes, names, sum(map(bool, marks)), sizes.names)
+    side, beside, over = None, 0.0, 0.0
     if correlation is not None:
-        numbers = [correlation.get(labels[row], np.nan) for row in rows]
+        numbers = [correlation.get(label, np.nan) for label in labels]
         side, beside = draw_side_bar(axes, numbers, "correlation", fontsize=sizes.numbers)
-    over = 0.0
     if arrangement.brackets is not None:
-        over, beside = draw_brackets(axes, arrangement.brackets, beside, cell, named=around.names_beside > 0)
+        over, beside = draw_brackets(axes, arrangement.brackets, beside, sizes.cell, named=sizes.groups_named_beside)
     elif arrangement.tree is not None:
         over = draw_tree(axes, arrangement.tree)
     draw_color_bar(
         axes,
-        VALUE_TITLES[value] + (" (%)" if percentages and not counts else ""),
+        VALUE_TITLES[value] + " (%)" * percent,
         beside,
-        height=cell * n,
+        height=sizes.cell * len(labels),
         empty=scale == "log" and bool((shown == 0).any()),
         side=None if sizes.numbers else side,
     )
-    if title:
-        set_title(axes, title, above=over + 6)
-    spell_out(axes)
+    set_title(axes, title, above=over + 6)
     lay_out(axes)
-    keep_title_inside(axes)
     return axes
 
 
 @dataclass(frozen=True)
-class _Around:
-    """How many inches are needed beside and above the cells; part of the width for the names of groups."""
-
-    width: float
-    height: float
-    names_beside: float = 0.0
-
-    @classmethod
-    def of(cls, names: Sequence[str], arrangement: Arrangement, correlation: object) -> _Around:
-        width, height = 1.4, 0.7  # what the colors mean, and a title
-        if len(names) <= LABELLED_UP_TO:
-            longest = max(map(len, names))
-            width, height = width + 0.075 * longest, height + 0.06 * longest
-        if correlation is not None:
-            width += 0.5
-        if arrangement.tree is not None:
-            height += 0.7
-        if arrangement.brackets is None:
-            return cls(width, height)
-        longest = min(max(map(len, arrangement.brackets)), 30)
-        beside = 0.08 * longest
-        return cls(width + 0.2 + beside, height + 0.2 + 0.06 * longest, beside)
-
-    def without_names_beside(self) -> _Around:
-        """Where room is scarce the names above the cells have to do."""
-        return _Around(self.width - self.names_beside, self.height)
-
-    def side_within(self, size: tuple[float, float]) -> float:
-        """How wide the cells are together in so much room."""
-        return max(min(size[0] - self.width, size[1] - self.height), 0.1)
-
-
-def _cell(n: int) -> float:
-    """The width of a cell in inches at which a heatmap of so many sets is readable."""
-    return max(2.2 / n, 0.62 if n <= ANNOTATED_UP_TO else 0.22) if n <= LABELLED_UP_TO else 6.5 / n
-
-
-@dataclass(frozen=True)
 class _Sizes:
-    """The sizes of what is written, for cells of so many points; None for what is left out."""
+    """How large everything is.
 
+    Attributes:
+        figure: Width and height in inches of a figure that has space for all.
+        cell: The width of a cell in points.
+        names: The font size of the runs' names; None to leave them out.
+        numbers: The font size of the numbers in the cells; None to leave them out.
+        groups_named_beside: Whether there is space for the groups' names beside the cells too.
+    """
+
+    figure: tuple[float, float]
+    cell: float
     names: float | None
     numbers: float | None
+    groups_named_beside: bool
 
     @classmethod
-    def of(cls, cell: float, n: int, longest_number: int, annot: bool | str) -> _Sizes:
-        names, numbers = min(10.0, cell / 2), min(9.0, 1.25 * cell / longest_number)
-        annotated = n <= ANNOTATED_UP_TO and numbers >= _LEGIBLE if annot == "auto" else annot
-        return cls(names if names >= _LEGIBLE else None, max(numbers, 1.0) if annotated else None)
+    def of(
+        cls,
+        names: Sequence[str],
+        number: int,
+        arrangement: Arrangement,
+        ax: Axes | None,
+        *,
+        annot: bool | str,
+        side_bar: bool,
+    ) -> _Sizes:
+        n, longest = len(names), max(map(len, names)) if len(names) <= LABELLED_UP_TO else 0
+        group = min(max(map(len, arrangement.brackets or [""])), LONGEST_GROUP)
+        brackets = 0.2 if arrangement.brackets else 0.0
+        # Beside the cells: what the colors mean; above: the title.
+        width = 1.4 + 0.075 * longest + 0.5 * side_bar + brackets
+        height = 0.7 + 0.06 * longest + 0.7 * (arrangement.tree is not None) + brackets + 0.06 * group
+        beside = 0.08 * group
+        readable = max(2.2 / n, 0.62 if n <= ANNOTATED_UP_TO else 0.22) if n <= LABELLED_UP_TO else 6.5 / n
+        cells = readable * n
+        figure = cells + width + beside, cells + height
+        if ax is not None:
+            available = cell_size(ax)
+            if min(available[0] - width - beside, available[1] - height) < _SMALL:
+                beside = 0.0
+            cells = min(max(min(available[0] - width - beside, available[1] - height), 0.1), *own_size(ax))
+        cell = 72 * cells / n
+        names_size, numbers_size = min(10.0, cell / 2), min(9.0, 1.25 * cell / number)
+        annotated = n <= ANNOTATED_UP_TO and numbers_size >= _LEGIBLE if annot == "auto" else annot
+        return cls(
+            figure,
+            cell,
+            names_size if names_size >= _LEGIBLE else None,
+            max(numbers_size, 1.0) if annotated else None,
+            groups_named_beside=beside > 0,
+        )
 
 
-def _draw_cells(axes: Axes, shown: npt.NDArray[np.float64], sizes: _Sizes, *, norm: Any, cmap: str, fmt: str) -> None:
+def _draw_cells(
+    axes: Axes, shown: npt.NDArray[np.float64], written: Writer, fontsize: float | None, **colors: Any
+) -> None:
     import seaborn as sns
 
-    n = len(shown)
     sns.heatmap(
         shown,
         ax=axes,
-        annot=None if sizes.numbers is None else np.vectorize(lambda number: _written(number, fmt))(shown),
+        annot=np.vectorize(written)(shown) if fontsize else None,
         fmt="",
-        annot_kws={"fontsize": sizes.numbers},
-        cmap=colormap(cmap).with_extremes(bad=EMPTY_COLOR),
-        norm=norm,
+        annot_kws={"fontsize": fontsize},
         square=True,
-        linewidths=0.5 if n <= ANNOTATED_UP_TO else 0,
+        linewidths=0.5 if len(shown) <= ANNOTATED_UP_TO else 0,
         cbar=False,
         xticklabels=False,
         yticklabels=False,
+        **colors,
     )
-    axes.collections[0].set_rasterized(n > LABELLED_UP_TO)  # else a PDF of 200 runs draws 40,000 squares
+    axes.collections[0].set_rasterized(len(shown) > LABELLED_UP_TO)  # else a PDF of 200 runs draws 40,000 squares
 
 
-def _written(number: float, fmt: str) -> str:
-    """A cell's number; little is told from nothing."""
-    if fmt == ".0f" and 0 < abs(number) < 0.5:  # noqa: PLR2004  # what rounds to 0
-        return "<1" if number > 0 else ">-1"
-    return format(number, fmt)
-
-
-def _name_runs(axes: Axes, names: Sequence[str], sizes: _Sizes) -> None:
-    axes.tick_params(axis="both", length=0, labelsize=sizes.names)
-    if sizes.names is None:
+def _name_runs(axes: Axes, names: Sequence[str], failed: int, fontsize: float | None) -> None:
+    """Names on both axes, or only their number; below it what daggers mean, or how many there would be."""
+    axes.tick_params(axis="both", length=0, labelsize=fontsize)
+    if fontsize is None:
         axes.set(xlabel=f"{len(names)} runs", ylabel=f"{len(names)} runs")
-        if failed := sum(name.endswith(NOT_CONVERGED) for name in names):
+        if failed:
             axes.set_xlabel(f"{len(names)} runs\n{failed} not converged", loc="left", fontsize=7)
         return
     middles = np.arange(len(names)) + 0.5
     axes.set_xticks(middles, names, rotation=45, ha="right", rotation_mode="anchor")
     axes.set_yticks(middles, names, rotation=0)
-    if any(name.endswith(NOT_CONVERGED) for name in names):
+    if failed:
         axes.set_xlabel(f"{NOT_CONVERGED} did not converge", loc="right", fontsize=8)
 
 
-def _check_labels(name: str, by_label: Mapping[str, object] | None, labels: Sequence[str]) -> None:
-    if by_label is None:
-        return
-    if not isinstance(by_label, Mapping):
-        raise InvalidInputError(f"{name} must be a mapping from label; got {type(by_label).__name__}")
-    unknown = [label for label in by_label if label not in labels]
-    if unknown:
-        raise InvalidInputError(f"{name} names {', '.join(map(repr, unknown))}; the labels are {', '.join(labels)}")
-
-
-def _check_numbers(name: str, by_label: Mapping[str, object]) -> None:
-    for label, number in by_label.items():
+def _check_marks(
+    labels: Sequence[str], correlation: Mapping[str, float] | None, converged: Mapping[str, bool | None] | None
+) -> None:
+    for name, marks in (("correlation", correlation), ("converged", converged)):
+        if marks is not None and not isinstance(marks, Mapping):
+            raise InvalidInputError(f"{name} must be a mapping from label; got {type(marks).__name__}")
+        if unknown := [repr(label) for label in marks or () if label not in labels]:
+            raise InvalidInputError(f"{name} names {', '.join(unknown)}; the labels are {', '.join(labels)}")
+    for label, number in (correlation or {}).items():
         if not _is_number(number):
-            raise InvalidInputError(f"{name} must be numbers; got {number!r} for {label!r}")
+            raise InvalidInputError(f"correlation must be numbers; got {number!r} for {label!r}")
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, (Real, np.number)) and not isinstance(value, (bool, np.bool_))
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
-def _marked(labels: Sequence[str], converged: Mapping[str, bool | None] | None) -> list[str]:
-    """What the runs are called in the figure, those that did not converge with a dagger."""
-    failed = {label for label, value in (converged or {}).items() if value is False}
-    return [name + NOT_CONVERGED * (label in failed) for label, name in zip(labels, fitting(labels), strict=True)]
-
-
-def _format(shown: npt.NDArray[np.float64], *, whole: bool) -> str:
-    if not whole:
-        return ".2f"
+def _writer(shown: npt.NDArray[np.float64], *, whole: bool) -> Writer:
+    """Write numbers as whole ones, or with two digits after the point."""
     # Below ten a whole number says little; aggregated counts may lie between two.
     apart = shown[~np.eye(len(shown), dtype=bool)]
     small = len(apart) > 0 and 0 < np.abs(apart).max() < 10 and (apart % 1 != 0).any()  # noqa: PLR2004
-    return ".1f" if small else ".0f"
+    digits = 2 if not whole else 1 if small else 0
+
+    def written(number: float) -> str:
+        if digits == 0 and 0 < abs(number) < 0.5:  # noqa: PLR2004  # little is not nothing
+            return "<1" if number > 0 else ">-1"
+        return f"{number:.{digits}f}"
+
+    return written
 
 
 def _norm(shown: npt.NDArray[np.float64], value: Value, scale: Scale, gamma: float, top: float | None) -> Any:
+    """How values become colors, up to `top`, or to the largest of them."""
     from matplotlib.colors import LogNorm, Normalize, PowerNorm
 
     check_choice("scale", scale, get_args(Scale))
@@ -276,10 +268,10 @@ def _norm(shown: npt.NDArray[np.float64], value: Value, scale: Scale, gamma: flo
     if scale == "linear":
         return Normalize(low, high)
     if low < 0:
-        raise InvalidInputError(f"the scale {scale!r} knows no negative values, which {value} has: take 'linear'")
+        raise InvalidInputError(f"scale={scale!r} has no negative values, but {value} does: use scale='linear'")
     if scale == "log":
         positive = shown[shown > 0]
-        return LogNorm(min(float(positive.min(initial=high)), high / 10), high)  # 0 has no place on it
+        return LogNorm(min(float(positive.min(initial=high)), high / 10), high)  # it has no place for 0
     if scale == "power" and not (_is_number(gamma) and gamma > 0):
         raise InvalidInputError(f"scale_gamma must be a number greater than 0; got {gamma!r}")
     return PowerNorm(0.5 if scale == "sqrt" else gamma, low, high)

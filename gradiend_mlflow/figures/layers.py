@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from gradiend_mlflow.figures.canvas import check_overlap, check_place, new_figure
+from gradiend_mlflow.figures.canvas import check_arguments, new_figure
 from gradiend_mlflow.figures.layout import lay_out_grid
-from gradiend_mlflow.figures.text import fitting, spell_out
+from gradiend_mlflow.figures.text import single_line
 from gradiend_mlflow.overlap.overlap import Overlap
 from gradiend_mlflow.sets.naming import component_of, in_model_order, layer_of
-from gradiend_mlflow.sets.picture import write_share
+from gradiend_mlflow.sets.picture import SHARE_TITLE, label_cells, write_share
+from gradiend_mlflow.wording import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,21 +35,18 @@ def layer_shares(overlap: Overlap, by: str = "layer") -> pd.DataFrame:
         by: "layer" or "component".
 
     Returns:
-        One row per layer or component in which any set has weights, in the model's order; one column per set, and
-        two more: the weights that at least two sets hold, and those that all do. A column sums to 1, or is NaN
-        where no weight is shared.
+        One row per layer or component in which any set has weights, in the model's order. One column per set, and
+        one each for the weights that at least two sets hold and those that all hold. A column sums to 1, or is NaN
+        if no weight is shared.
     """
-    name_of = {"layer": layer_of, "component": component_of}[by]
-    groups = [name_of(param) for param in overlap.space.names]
-    names = in_model_order(list(dict.fromkeys(groups)))
-    place = np.array([names.index(group) for group in groups], dtype=np.int32)[overlap.params]
-    presence, n = overlap.presence, len(overlap.labels)
-    held = itertools.chain(overlap.ranked.columns, (presence > 1, presence == n))
-    counts = np.column_stack([np.bincount(place[own], minlength=len(names)) for own in held])
-    totals = counts.sum(axis=0)
-    shares = np.divide(counts, totals, out=np.full(counts.shape, np.nan), where=totals > 0)
-    frame = pd.DataFrame(shares, index=names, columns=[*overlap.labels, SHARED_BY_TWO, SHARED_BY_ALL])
-    return frame.iloc[np.flatnonzero(counts.any(axis=1))]
+    places = [layer_of(param) if by == "layer" else component_of(param) for param in overlap.space.names]
+    names = in_model_order(list(dict.fromkeys(places)))
+    place = np.array([names.index(name) for name in places], dtype=np.int32)[overlap.params]
+    shared = (overlap.presence > 1, overlap.presence == len(overlap.labels))
+    counts = [np.bincount(place[held], minlength=len(names)) for held in (*overlap.ranked.columns, *shared)]
+    columns = [*overlap.labels, SHARED_BY_TWO, SHARED_BY_ALL]
+    frame = pd.DataFrame(np.column_stack(counts), index=names, columns=columns)
+    return frame[frame.any(axis=1)] / frame.sum().replace(0, np.nan)
 
 
 def plot_layers(overlap: Overlap, fig: Figure | None = None, *, title: str | None = None) -> Figure:
@@ -56,14 +54,15 @@ def plot_layers(overlap: Overlap, fig: Figure | None = None, *, title: str | Non
 
     Args:
         overlap: The overlap of any number of sets.
-        fig: A figure or part of one (SubFigure) to draw into; default a new one of a fitting size, which pyplot does
-            not know.
+        fig: A figure or part of one (SubFigure) to draw into; default a new one that is large enough and unknown to
+            pyplot.
         title: A title above the figure.
 
     Returns:
-        The figure, with layers above and components below: a column per set, in percent of its weights, then those of
-        at least two sets, and of all, with their number. A row stands for gradiend's name of it; "other" is what
-        is in no layer, or of no known kind. Beyond 80 sets columns have no labels.
+        The figure, with layers above and components below. There is a column per set, in percent of its weights; then
+        one each for the weights in at least two sets and in all, with their number. Layers and components have
+        gradiend's names; "other" is what is in no layer, or of no known kind. Columns of more than 80 sets have no
+        labels.
 
     Example:
         >>> from gradiend_mlflow import TopKSet, WeightSpace, compute_overlap
@@ -72,58 +71,61 @@ def plot_layers(overlap: Overlap, fig: Figure | None = None, *, title: str | Non
         >>> [cell.get_text() for cell in plot_layers(compute_overlap(sets)).axes[0].texts]
         ['50', '0', '0', '0', '50', '100', '100', '100']
     """
-    check_overlap(overlap, (Overlap,))
-    check_place(title, fig=fig)
-    frames = [layer_shares(overlap, "layer"), layer_shares(overlap, "component")]
-    n, heights = len(overlap.labels), [max(len(frame), 3) for frame in frames]
+    check_arguments(overlap, (Overlap,), title, fig=fig)
+    frames = {kind: 100 * layer_shares(overlap, kind) for kind in ("layer", "component")}
+    high = max(float(np.nanmax(frame.to_numpy())) for frame in frames.values())
+    columns = _Columns.of(overlap)
+    n, heights = len(overlap.labels), [max(len(frame), 3) for frame in frames.values()]
     cell = 0.42 if n <= _ANNOTATED_UP_TO else max(6.5 / n, 0.12) if n <= _LABELLED_UP_TO else 6.5 / n
-    below = 0.055 * max(map(len, [*fitting(overlap.labels[:_LABELLED_UP_TO]), f"{SHARED_BY_TWO}: 10,000 weights"]))
+    below = 0.055 * max(map(len, [*columns.names, f"{SHARED_BY_TWO}: 10,000 weights"]))
     if fig is None:
         fig = new_figure((max(cell * (n + 2.3) + 2.8, 5.0), min(0.24 * sum(heights), 16) + below + 1.2))
+
     grid = fig.add_gridspec(2, 2, height_ratios=heights, width_ratios=(30, 1))
     upper, lower, beside = (fig.add_subplot(grid[place]) for place in ((0, 0), (1, 0), (slice(None), 1)))
-    high = max(100 * float(np.nanmax(frame.to_numpy())) for frame in frames)
-    shared = [int((overlap.presence > 1).sum()), int((overlap.presence == n).sum())]
-    for axes, frame, kind in zip((upper, lower), frames, ("layer", "component"), strict=True):
-        _draw_shares(axes, frame, high, shared)
+    for axes, (kind, frame) in zip((upper, lower), frames.items(), strict=True):
+        _draw_shares(axes, frame, high, columns)
         axes.set_title(f"by {kind}", fontsize=10)
     upper.set_xticks([])
-    upper.set_xlabel("")
-    bar = fig.colorbar(upper.collections[0], cax=beside)
-    bar.set_label("of the set's weights (%)")
+    if n > _LABELLED_UP_TO:
+        lower.set_xlabel(f"{n} runs", loc="center")
+    fig.colorbar(upper.collections[0], cax=beside, label=SHARE_TITLE)
     if title:
         fig.suptitle(title)
-    spell_out(fig)
-    lay_out_grid(fig, grid)
+    lay_out_grid(grid, (upper, lower, beside))
     return fig
 
 
-def _draw_shares(axes: Axes, frame: pd.DataFrame, high: float, shared: Sequence[int]) -> None:
-    """Cells in percent; `shared` are the numbers of weights that the last two columns are percents of."""
-    n, rows = frame.shape[1] - 2, len(frame)
-    # What is shared stands apart, and stays visible beside 200 sets.
-    wide = max(1.0, 0.04 * n)
-    starts = np.concatenate([np.arange(n), n + wide * np.array([0.3, 1.3])])
-    widths = np.array([1.0] * n + [wide] * 2)
-    shares = 100 * frame.to_numpy()
-    for columns in (slice(0, n), slice(n, None)):
-        edges = np.append(starts[columns], starts[columns][-1] + widths[columns][-1])
-        mesh = axes.pcolormesh(edges, np.arange(rows + 1), shares[:, columns], vmin=0, vmax=high, cmap="viridis")
-        mesh.set_rasterized(n > _LABELLED_UP_TO)
-    middles = starts + widths / 2
-    if n <= _ANNOTATED_UP_TO:
+@dataclass(frozen=True, eq=False)
+class _Columns:
+    """The columns of cells: the sets, and then what they share, wider and apart, to be visible beside 200 sets."""
+
+    starts: npt.NDArray[np.float64]
+    widths: npt.NDArray[np.float64]
+    names: list[str]
+
+    @classmethod
+    def of(cls, overlap: Overlap) -> _Columns:
+        n = len(overlap.labels)
+        wide = max(1.0, 0.04 * n)
+        names = single_line(overlap.labels) if n <= _LABELLED_UP_TO else [""] * n
+        for name, least in ((SHARED_BY_TWO, 2), (SHARED_BY_ALL, n)):
+            names.append(f"{name}: {counted(int((overlap.presence >= least).sum()), 'weight')}")
+        return cls(np.array([*range(n), n + 0.3 * wide, n + 1.3 * wide]), np.array([1.0] * n + [wide] * 2), names)
+
+
+def _draw_shares(axes: Axes, frame: pd.DataFrame, high: float, columns: _Columns) -> None:
+    (rows, n), shares = frame.shape, frame.to_numpy()
+    for part in (slice(0, -2), slice(-2, None)):
+        starts, last = columns.starts[part], columns.widths[part][-1]
+        edges = np.append(starts, starts[-1] + last)
+        mesh = axes.pcolormesh(edges, np.arange(rows + 1), shares[:, part], vmin=0, vmax=high, cmap="viridis")
+        mesh.set_rasterized(n - 2 > _LABELLED_UP_TO)
+    middles = columns.starts + columns.widths / 2
+    if n - 2 <= _ANNOTATED_UP_TO:
         for (row, column), share in np.ndenumerate(shares):
             write_share(axes, float(middles[column]), row + 0.5, share, high)
-    named = range(n + 2) if n <= _LABELLED_UP_TO else range(n, n + 2)
-    counts = [f"{count:,} weight" + "s" * (count != 1) for count in shared]
-    together = [f"{name}: {count}" for name, count in zip(frame.columns[n:], counts, strict=True)]
-    names = [*fitting(frame.columns[:n]), *together]
-    axes.set_xticks(
-        middles[list(named)], [names[column] for column in named], rotation=45, ha="right", rotation_mode="anchor"
-    )
-    axes.set_yticks(np.arange(rows) + 0.5, list(frame.index) if rows <= _ROWS_LABELLED_UP_TO else [""] * rows)
-    axes.tick_params(length=0, labelsize=8)
+    named = [column for column, name in enumerate(columns.names) if name]
+    names = list(frame.index) if rows <= _ROWS_LABELLED_UP_TO else [""] * rows
+    label_cells(axes, middles[named], [columns.names[column] for column in named], np.arange(rows) + 0.5, names)
     axes.invert_yaxis()
-    axes.spines[:].set_visible(False)
-    if n > _LABELLED_UP_TO:
-        axes.set_xlabel(f"{n} runs", loc="center")

@@ -1,103 +1,91 @@
 """What stands around a heatmap's cells: brackets of groups, a dendrogram, a side bar, the meaning of the colors.
 
-All of it is placed in points from the cells' edges, so that it does not grow or shrink into each other with them.
+All of it is placed in points from the cells' edges, so that nothing overlaps when the cells have another size.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from gradiend_mlflow.figures.canvas import shade
-from gradiend_mlflow.figures.text import fitting, wrapped
+from gradiend_mlflow.figures.text import single_line, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_GAP = 6.0  # points, as every size here
+_GAP = 6.0  # points, like every size here
 _TREE_HEIGHT = 48.0
 _BAR_WIDTH = 12.0
-_LETTER = 6.0  # how wide one is
+_LETTER = 6.0  # the width of a letter
 _SECOND = 0.28  # of the height, for the colors of the side bar
+LONGEST_GROUP = 30
 EMPTY_COLOR = "0.8"
 
 
-def right_of(axes: Axes, *, data: bool = False) -> Any:
-    """Coordinates of points right of the axes, and along them of shares of their height, or of their data."""
+def _outside(axes: Axes, edge: Literal["right", "top"], *, data: bool = False) -> Any:
+    """Coordinates in points from an edge of the axes; along the edge shares of its length, or data coordinates."""
     from matplotlib.transforms import Affine2D, ScaledTranslation, blended_transform_factory
 
     figure: Any = axes.figure
     corner: Any = axes.transAxes
-    across = Affine2D().scale(1 / 72) + figure.dpi_scale_trans + ScaledTranslation(1, 0, corner)
-    return blended_transform_factory(across, axes.transData if data else axes.transAxes)
-
-
-def above(axes: Axes, *, data: bool = False) -> Any:
-    """The same above: along the axes shares of their width, or their data, and points upwards."""
-    from matplotlib.transforms import Affine2D, ScaledTranslation, blended_transform_factory
-
-    figure: Any = axes.figure
-    corner: Any = axes.transAxes
-    upwards = Affine2D().scale(1 / 72) + figure.dpi_scale_trans + ScaledTranslation(0, 1, corner)
-    return blended_transform_factory(axes.transData if data else axes.transAxes, upwards)
+    points = Affine2D().scale(1 / 72) + figure.dpi_scale_trans
+    points += ScaledTranslation(float(edge == "right"), float(edge == "top"), corner)
+    along = axes.transData if data else axes.transAxes
+    return blended_transform_factory(*((points, along) if edge == "right" else (along, points)))
 
 
 def draw_brackets(
-    axes: Axes, brackets: Mapping[str, int], beside: float, cell: float, *, named: bool
+    axes: Axes, brackets: Mapping[str, int], start: float, cell: float, *, named: bool
 ) -> tuple[float, float]:
-    """A line with the group's name above and right of its runs, and gaps between the groups.
+    """Draw a line with the group's name above and right of its runs, and gaps between the groups.
 
     Args:
         axes: The heatmap.
-        brackets: The number of runs of each group, in their order.
-        beside: How far what stands right of the cells already reaches.
-        cell: The width of a cell.
-        named: Whether the names are written at the right too.
+        brackets: The number of runs of each group, in the order of the runs.
+        start: Where the space right of the cells begins, in points.
+        cell: The width of a cell in points.
+        named: Whether to write the names on the right too.
 
     Returns:
-        How far all reaches now, upwards and to the right.
+        Where the free space begins now, above and on the right, in points.
     """
-    names = fitting(brackets, 30)
-    # A name that is wider than its runs would run into the next.
-    slanted = any(len(name) * _LETTER > cell * n for name, n in zip(names, brackets.values(), strict=True))
+    names, sizes = single_line(brackets, LONGEST_GROUP), np.array(list(brackets.values()))
+    # A name that is wider than its runs would overlap the next.
+    slanted = any(len(name) * _LETTER > cell * size for name, size in zip(names, sizes, strict=True))
     placed: dict[str, Any] = {"rotation": 45, "ha": "left", "rotation_mode": "anchor"} if slanted else {"ha": "center"}
-    ends = np.cumsum(list(brackets.values()))
-    outside: dict[str, Any] = {"color": "gray", "linewidth": 2.5, "clip_on": False, "solid_capstyle": "butt"}
-    right, names_above, names_beside = beside + _GAP, [], []
-    for name, start, end in zip(names, [0, *ends[:-1]], ends, strict=True):
-        span, middle = [start + 0.1, end - 0.1], (start + end) / 2
-        axes.plot(span, [_GAP] * 2, transform=above(axes, data=True), **outside)
-        axes.plot([right] * 2, span, transform=right_of(axes, data=True), **outside)
-        upright = axes.text(middle, _GAP + 4, name, transform=above(axes, data=True), va="bottom", **placed)
-        names_above.append(upright)
-        if named:
-            names_beside.append(axes.text(right + 4, middle, name, transform=right_of(axes, data=True), va="center"))
+    placed["fontsize"] = fontsize = 10 if cell > 2 * _LETTER else 8
+    line: dict[str, Any] = {"color": "gray", "linewidth": 2.5, "clip_on": False, "solid_capstyle": "butt"}
+    over, beside = _outside(axes, "top", data=True), _outside(axes, "right", data=True)
+    right, ends, above_names, beside_names = start + _GAP, np.cumsum(sizes), [], []
+    for name, end, size in zip(names, ends, sizes, strict=True):
+        span, middle = [end - size + 0.1, end - 0.1], end - size / 2
+        axes.plot(span, [_GAP] * 2, transform=over, **line)
+        axes.plot([right] * 2, span, transform=beside, **line)
+        above_names.append(axes.text(middle, _GAP + 4, name, transform=over, va="bottom", **placed))
+        written = axes.text(right + 4, middle, name * named, transform=beside, va="center", fontsize=fontsize)
+        beside_names.append(written)
     for end in ends[:-1]:
         axes.axvline(end, color="white", linewidth=2.5)
         axes.axhline(end, color="white", linewidth=2.5)
-    for written in [*names_above, *names_beside]:
-        written.set_fontsize(10 if cell > 2 * _LETTER else 8)
-    high, wide = (
-        max((getattr(name.get_window_extent(), size) for name in texts), default=0) * 72 / axes.figure.dpi
-        for texts, size in ((names_above, "height"), (names_beside, "width"))
-    )
+    per_pixel = 72 / axes.figure.dpi
+    high = max(name.get_window_extent().height for name in above_names) * per_pixel
+    wide = max(name.get_window_extent().width for name in beside_names) * per_pixel
     return _GAP + 4 + high, right + 4 + wide
 
 
 def draw_tree(axes: Axes, tree: npt.NDArray[np.float64]) -> float:
-    """The dendrogram above the columns that it has ordered; returns how far it reaches upwards."""
+    """Draw a dendrogram above the columns that it has ordered; returns where the free space above it begins."""
     from matplotlib.collections import LineCollection
     from scipy.cluster.hierarchy import dendrogram
 
     drawn = dendrogram(tree, no_plot=True)
-    over = axes.inset_axes((0.0, _GAP / 2, 1.0, _TREE_HEIGHT), transform=above(axes))
+    over = axes.inset_axes((0.0, _GAP / 2, 1.0, _TREE_HEIGHT), transform=_outside(axes, "top"))
     # scipy puts leaves at 5, 15, 25, ...; the heatmap's columns lie at 0.5, 1.5, ...
-    segments = [
-        list(zip(np.array(xs) / 10, ys, strict=True)) for xs, ys in zip(drawn["icoord"], drawn["dcoord"], strict=True)
-    ]
+    segments = [*np.dstack([np.array(drawn["icoord"]) / 10, np.array(drawn["dcoord"])])]
     over.add_collection(LineCollection(segments, colors=shade(axes.figure, 0.65), linewidths=0.9))
     over.set(xlim=(0, len(tree) + 1), ylim=(0, max(float(tree[:, 2].max()), 1e-9) * 1.05))
     over.set_axis_off()
@@ -105,71 +93,71 @@ def draw_tree(axes: Axes, tree: npt.NDArray[np.float64]) -> float:
 
 
 def draw_side_bar(axes: Axes, numbers: Sequence[float], title: str, *, fontsize: float | None) -> tuple[Any, float]:
-    """A column of one number per run, right of the cells, written with `fontsize` if there is one.
+    """Draw a column of one number per run right of the cells; without a font size only its colors.
 
     Returns:
-        Its image, and how far it reaches to the right.
+        Its image, and where the free space right of it begins, in points.
     """
     width = 3.2 * fontsize if fontsize else _BAR_WIDTH
-    beside = axes.inset_axes((_GAP, 0.0, width, 1.0), transform=right_of(axes))
-    column = np.array(numbers, dtype=float)[:, None]
+    bar = axes.inset_axes((_GAP, 0.0, width, 1.0), transform=_outside(axes, "right"))
+    column = np.array(numbers, dtype=float)
     low = min(0.0, float(np.nanmin(column, initial=0.0)))
-    image = beside.imshow(column, aspect="auto", cmap="magma", extent=(0, 1, len(numbers), 0), vmin=low, vmax=1)
-    for row, number in enumerate(column[:, 0]):
-        if fontsize:
-            text = "-" if np.isnan(number) else f"{number:.2f}"
-            light = bool(np.isnan(number) or (number - low) / (1 - low) > 0.6)  # noqa: PLR2004
-            color = "black" if light else "white"
-            beside.text(0.5, row + 0.5, text, color=color, ha="center", va="center", fontsize=fontsize)
-    # Upright, so that it does not lie over the names of the columns and what is said below them.
-    beside.set_xticks([0.5], [title], rotation=90, fontsize=8)
-    beside.tick_params(length=0)
-    beside.set_yticks([])
-    beside.spines[:].set_visible(False)
+    image = bar.imshow(column[:, None], aspect="auto", cmap="magma", extent=(0, 1, len(numbers), 0), vmin=low, vmax=1)
+    for row, number in enumerate(column if fontsize else ()):
+        text = "-" if np.isnan(number) else f"{number:.2f}"
+        dark = (number - low) / (1 - low) <= 0.6  # noqa: PLR2004
+        color = "white" if dark else "black"
+        bar.text(0.5, row + 0.5, text, color=color, ha="center", va="center", fontsize=fontsize)
+    # Upright, so that it does not overlap the columns' names and the text below them.
+    bar.set_xticks([0.5], [title], rotation=90, fontsize=8)
+    bar.set_yticks([])
+    bar.tick_params(length=0)
     return image, _GAP + width
 
 
-def draw_color_bar(axes: Axes, title: str, beside: float, *, height: float, empty: bool, side: Any = None) -> None:
-    """The meaning of the colors, right of everything else.
+def draw_color_bar(axes: Axes, title: str, start: float, *, height: float, empty: bool, side: Any = None) -> None:
+    """Draw the meaning of the colors, right of everything else.
 
     Args:
         axes: The heatmap.
         title: What its cells show.
-        beside: How far what stands right of the cells already reaches.
-        height: The cells' height.
-        empty: Whether to say that cells of `EMPTY_COLOR` are 0, which the scale of the others does not have.
+        start: Where the space right of the cells begins, in points.
+        height: The cells' height in points.
+        empty: Whether to say that cells in `EMPTY_COLOR` are 0, which a logarithmic scale does not have.
         side: The image of a side bar whose colors have to be explained too.
     """
-    figure: Any = axes.figure
-    explained = side is not None and _SECOND * height > _LETTER * 8
-    x, low = beside + 2 * _GAP, _SECOND + 0.1 if explained else 0.0
-    start = low + 0.1 if empty else low
-    bar = axes.inset_axes((x, start, _BAR_WIDTH, 1 - start), transform=right_of(axes))
-    figure.colorbar(axes.collections[0], cax=bar)
-    _name(bar, title, height * (1 - start))
-    if empty:
-        from matplotlib.patches import Rectangle
+    from matplotlib.patches import Rectangle
 
-        where: dict[str, Any] = {"transform": right_of(axes), "clip_on": False}
-        bar.add_patch(Rectangle((x, low), _BAR_WIDTH, 0.05, facecolor=EMPTY_COLOR, **where))
-        bar.text(x + _BAR_WIDTH + 7, low + 0.025, "0", va="center", transform=right_of(axes))
+    figure: Any = axes.figure
+    outside = _outside(axes, "right")
+    explained = side is not None and _SECOND * height > _LETTER * 8
+    x, low = start + 2 * _GAP, _SECOND + 0.1 if explained else 0.0
+    bottom = low + 0.1 * empty
+
+    def draw(image: Any, bottom: float, top: float, title: str) -> Axes:
+        bar = axes.inset_axes((x, bottom, _BAR_WIDTH, top - bottom), transform=outside)
+        figure.colorbar(image, cax=bar)
+        _set_bar_title(bar, title, height * (top - bottom))
+        return bar
+
+    bar = draw(axes.collections[0], bottom, 1.0, title)
+    if empty:
+        bar.add_patch(Rectangle((x, low), _BAR_WIDTH, 0.05, facecolor=EMPTY_COLOR, transform=outside, clip_on=False))
+        bar.text(x + _BAR_WIDTH + 7, low + 0.025, "0", va="center", transform=outside)
     if explained:
-        second = axes.inset_axes((x, 0.0, _BAR_WIDTH, _SECOND), transform=right_of(axes))
-        figure.colorbar(side, cax=second)
-        second.set_yticks(side.get_clim())
-        _name(second, "correlation", height * _SECOND)
-    elif side is not None:  # no room but beside its name
+        draw(side, 0.0, _SECOND, "correlation").set_yticks(side.get_clim())
+    elif side is not None:  # no space for it
         side.axes.set_xticklabels(["correlation\n{:.2g} to {:.2g}".format(*side.get_clim())])
     for drawn in axes.child_axes:
         for spine in drawn.spines.values():
             spine.set_visible(False)
 
 
-def _name(bar: Axes, title: str, height: float) -> None:
-    """The bar's title, in at most two lines that are no longer than the bar, as large as that goes."""
+def _set_bar_title(bar: Axes, title: str, height: float) -> None:
+    """Set the bar's title, in at most two lines that are no longer than the bar, as large as that goes."""
     for size in (10, 8, 7):
-        lines = wrapped(title, max(int(height / (0.6 * size)), 16))
-        if lines.count("\n") < 2 and max(map(len, lines.split("\n"))) * 0.6 * size <= height:  # noqa: PLR2004
+        lines = wrapped(title, max(int(height / (0.6 * size)), 16)).split("\n")
+        if len(lines) <= 2 and max(map(len, lines)) * 0.6 * size <= height:  # noqa: PLR2004
             break
-    bar.set_ylabel(lines, fontsize=size)
+    bar.set_ylabel("\n".join(lines), fontsize=size)
     bar.tick_params(labelsize=size)

@@ -1,0 +1,129 @@
+"""`plot_heatmap`: its cells, their numbers and names."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+
+from gradiend_mlflow import (
+    InvalidInputError,
+    TopKSet,
+    compute_overlap,
+    plot_heatmap,
+)
+from tests.figures.examples import EXTREMES, family, overlap_of, texts, ticks
+
+
+@pytest.mark.parametrize("n", [2, 3, 12, 25])
+def test_cells_say_the_percentages(n: int, ax: Axes) -> None:
+    """In the order of the labels, which are on both axes."""
+    overlap = overlap_of(n)
+    assert plot_heatmap(overlap, ax=ax) is ax
+    assert texts(ax) == [f"{100 * value:.0f}" for value in overlap.intersection_frac.ravel()]
+    assert ticks(ax) == (list(overlap.labels), list(overlap.labels))
+    np.testing.assert_allclose(ax.collections[0].get_array().ravel(), 100 * overlap.intersection_frac.ravel())
+    assert ax.collections[0].get_clim() == (0, 100)
+
+
+def test_counts(ax: Axes) -> None:
+    """Numbers of weights, on a scale from 0."""
+    overlap = overlap_of(3)
+    plot_heatmap(overlap, value="intersection", ax=ax)
+    assert texts(ax) == [str(value) for value in overlap.intersection.ravel()]
+    assert ax.collections[0].get_clim() == (0, 20)
+
+
+@pytest.mark.parametrize(("n", "annotated", "labelled"), [(26, False, True), (80, False, True), (200, False, False)])
+def test_many_sets_stay_readable(n: int, annotated: bool, labelled: bool) -> None:
+    """Without numbers past 25, without labels past 80."""
+    ax = plot_heatmap(overlap_of(n))
+    assert bool(texts(ax)) is annotated
+    assert (len(ticks(ax)[0]) == n) is labelled
+    assert ax.get_xlabel() == ("" if labelled else "200 runs")
+
+
+def test_annotations_can_be_forced(ax: Axes) -> None:
+    """Either way."""
+    plot_heatmap(overlap_of(2), annot=False, ax=ax)
+    assert texts(ax) == []
+    plot_heatmap(overlap_of(30), annot=True, ax=ax)
+    assert len(texts(ax)) == 900
+
+
+def test_title_and_unknown_value(ax: Axes) -> None:
+    """A title is drawn; a value that is none is refused."""
+    assert plot_heatmap(overlap_of(2), ax=ax, title="Pronouns").get_title() == "Pronouns"
+    with pytest.raises(InvalidInputError, match="value must be one of"):
+        plot_heatmap(overlap_of(2), ax=ax, value="dice")
+
+
+def test_signed_cosines_go_both_ways(ax: Axes) -> None:
+    """From -100 to 100 %."""
+    sets = {
+        name: replace(TopKSet.from_indices([1, 2], space=5), weights=np.full((2, 1), sign))
+        for name, sign in (("up", 1.0), ("down", -1.0))
+    }
+    plot_heatmap(compute_overlap(sets), value="cosine_signed", ax=ax)
+    assert texts(ax) == ["100", "-100", "-100", "100"]
+    assert ax.collections[0].get_clim() == (-100, 100)
+
+
+@pytest.mark.parametrize(("scale", "half"), [("linear", 0.5), ("sqrt", 0.25), ("power", 0.125), ("log", 0.1)])
+def test_scales(scale: Any, half: float, ax: Axes) -> None:
+    """The value in the middle of the colors, and zero at their beginning; a logarithm has no place for it."""
+    overlap = family(([*range(10)], [0, *range(11, 20)], [*range(30, 40)]))
+    if scale == "log":
+        half = float(np.sqrt(0.1 * 1))  # from the smallest positive share, 1 of 10, to all
+    plot_heatmap(overlap, ax, scale=scale, scale_gamma=1 / 3)
+    norm = ax.collections[0].norm
+    assert norm(100 * half) == pytest.approx(0.5)
+    assert np.ma.is_masked(norm(0.0)) if scale == "log" else norm(0.0) == 0.0
+
+
+def test_negative_values_have_no_other_scale(ax: Axes) -> None:
+    """A root of a negative cosine is none."""
+    one = replace(TopKSet.from_indices([1], space=5), weights=np.ones((1, 1)))
+    with pytest.raises(InvalidInputError, match="no negative values"):
+        plot_heatmap(compute_overlap({"a": one, "b": one}), ax, value="cosine_signed", scale="log")
+
+
+def test_shares_instead_of_percentages(ax: Axes) -> None:
+    """Numbers up to 1, with two digits."""
+    plot_heatmap(family(([1, 2], [2, 3])), ax, percentages=False)
+    assert texts(ax) == ["1.00", "0.50", "0.50", "1.00"]
+    assert ax.collections[0].get_clim() == (0, 1)
+
+
+def test_small_shares_have_a_digit_more(ax: Axes) -> None:
+    """0.5 % is neither 0 nor 1."""
+    plot_heatmap(compute_overlap({n: TopKSet.from_indices([0, *range(s, s + 199)], space=999)
+                                  for n, s in (("a", 1), ("b", 500))}), ax)  # fmt: skip
+    assert texts(ax) == ["100.0", "0.5", "0.5", "100.0"]
+
+
+def test_little_is_not_nothing(ax: Axes) -> None:
+    """Beside larger shares 0.4 % is "<1"; 0 is 0."""
+    sets = {"a": [*range(250)], "b": [0, *range(300, 549)], "c": [*range(200), *range(600, 650)]}
+    plot_heatmap(compute_overlap({n: TopKSet.from_indices(x, space=999) for n, x in sets.items()}), ax)
+    assert texts(ax) == ["100", "<1", "80", "<1", "100", "<1", "80", "<1", "100"]
+    ax = plot_heatmap(family(([0, 1], [1, 2], [3, 4])))
+    assert texts(ax) == ["100", "50", "0", "50", "100", "0", "0", "0", "100"]
+
+
+def test_runs_without_names_that_did_not_converge() -> None:
+    """Are counted."""
+    ax = plot_heatmap(overlap_of(90), converged={"run 1": False, "run 7": False, "run 8": True})
+    assert ax.get_xlabel() == "90 runs\n2 not converged"
+
+
+@pytest.mark.parametrize("option", ["correlation", "converged"])
+def test_a_mark_for_a_run_that_is_not_there(option: str) -> None:
+    """Is a typing mistake, which would leave a figure without it."""
+    with pytest.raises(InvalidInputError, match=rf"{option} names 'x'; the labels are"):
+        plot_heatmap(family(EXTREMES["contained"]), **{option: {"x": False}})
+    with pytest.raises(InvalidInputError, match=f"{option} must be a mapping from label; got list"):
+        plot_heatmap(family(EXTREMES["contained"]), **{option: [1, 2]})

@@ -1,0 +1,182 @@
+"""Labels that fit, and can still be told apart."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import warnings
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import pytest
+from fontTools.fontBuilder import FontBuilder
+from fontTools.pens.ttGlyphPen import TTGlyphPen
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib import font_manager
+from matplotlib.axes import Axes
+from matplotlib.text import Text
+
+from gradiend_mlflow import (
+    TopKSet,
+    compute_overlap,
+    plot_heatmap,
+)
+from gradiend_mlflow.figures.text import shortened, wrapped
+from tests.figures.examples import PLOTS, figure_of, ticks
+
+LONG = "bert-base-cased, 3SG_3PL, learning rate 1e-5, seed {}, decoder weights only after pruning to 1 percent"
+
+
+def test_what_fits_stays() -> None:
+    """Letter by letter, whatever happens to the others."""
+    labels = ["a", "b" * 40, LONG.format(1), LONG.format(2)]
+    assert shortened(labels)[:2] == labels[:2]
+    assert shortened(()) == []
+
+
+def test_beginning_and_end_stay() -> None:
+    """Where they are enough to tell labels apart."""
+    assert shortened(["begin " + "x" * 50 + f" end {n}" for n in (7, 8)], 21) == [
+        "begin xxxx…xxxx end 7",
+        "begin xxxx…xxxx end 8",
+    ]
+
+
+@pytest.mark.parametrize("longest", [40, 24, 16])
+def test_what_differs_stays_where_they_are_not(longest: int) -> None:
+    """As whole words, with the word before, and what there is room for of the beginning."""
+    for n, label in zip((3, 12, 13), shortened([LONG.format(n) for n in (3, 12, 13)], longest), strict=True):
+        assert label.endswith(f"seed {n}…")
+        assert label.startswith("bert")
+        assert len(label) <= longest
+
+
+def test_labels_that_clash_keep_what_tells_them_from_the_rest() -> None:
+    """Two models with two seeds are four labels."""
+    labels = [f"{model}-{LONG.format(n)}" for model in ("one", "other") for n in (1, 2)]
+    short = shortened(labels)
+    assert [label.split("-")[0] for label in short] == ["one", "one", "other", "other"]
+    assert ["seed 1…" in label for label in short] == [True, False, True, False]
+
+
+def test_numbers_where_nothing_else_helps() -> None:
+    """If there is no room for what differs, or a label is there twice."""
+    ways = itertools.product("aA", "bB", "cC")
+    labels = ["x" * 40 + ("-" * 30).join(way) + "x" * 40 for way in ways]  # beginning, middle and end differ
+    assert [label.split(": ")[0] for label in shortened(labels, 20)] == list("12345678")
+    assert shortened(["same", "same", "other"]) == ["1: same", "2: same", "other"]
+
+
+LETTERS = st.text("ab1: …", max_size=14)
+
+
+@given(st.lists(st.builds("{}{}{}".format, LETTERS, LETTERS, LETTERS), max_size=12), st.integers(6, 20))
+def test_never_two_alike_never_too_long(labels: list[str], longest: int) -> None:
+    """However similar they are."""
+    short = shortened(labels, longest)
+    assert len(short) == len(set(short)) == len(labels)
+    assert all(len(label) <= longest for label in short)
+    if len(set(labels)) == len(labels) and max(map(len, labels), default=0) <= longest:
+        assert short == labels
+
+
+@given(st.lists(LETTERS, max_size=12, unique=True), LETTERS, LETTERS)
+def test_nor_where_they_differ_in_the_middle_only(middles: list[str], first: str, last: str) -> None:
+    """With much in common at both ends."""
+    short = shortened([first * 4 + middle + last * 4 for middle in middles], 12)
+    assert len(short) == len(set(short)) == len(middles)
+    assert all(len(label) <= 12 for label in short)
+
+
+def test_lines_break_between_words() -> None:
+    """And after signs that join words, but not within numbers."""
+    assert wrapped("learning-rate_0.001, of 1,000 steps", 12).split("\n") == [
+        "learning-",
+        "rate_0.001,",
+        "of 1,000",
+        "steps",
+    ]
+    assert wrapped("", 5) == ""
+
+
+def test_long_names_lose_their_middle(ax: Axes) -> None:
+    """Beginning and end tell runs apart."""
+    plot_heatmap(compute_overlap({"begin " + "x" * 50 + " end 7": TopKSet.from_indices([1], space=2)}), ax)
+    (name,) = ticks(ax)[0]
+    assert len(name) == 40
+    assert name.startswith("begin xx")
+    assert name.endswith("xx end 7")
+
+
+@pytest.mark.parametrize("plot", PLOTS)
+def test_long_names_can_be_told_apart(plot: Any) -> None:
+    """Where beginning and end are the same it is what lies between that is kept."""
+    names = [f"bert-base-cased, 3SG_3PL, learning rate 1e-5, seed {n}, decoder weights only" for n in range(4)]
+    made = plot(compute_overlap({name: TopKSet.from_indices([1, 2 + n], space=9) for n, name in enumerate(names)}))
+    figure = figure_of(made)
+    figure.draw_without_rendering()
+    written = " ".join(" ".join(text.get_text().split()) for text in figure.findobj(Text))
+    assert all(f"seed {n}…" in written for n in range(4))
+
+
+@pytest.mark.parametrize("plot", PLOTS)
+def test_labels_are_taken_literally(plot: Any) -> None:
+    """Dollar signs make no formula, right or wrong, and a new line no second one."""
+    names = ["cost $5 $6", "$\\frac{$\nx"]
+    sets = {name: TopKSet.from_indices([1, 2, 3 + index], space=9) for index, name in enumerate(names)}
+    made = plot(compute_overlap(sets))
+    figure = figure_of(made)
+    figure.savefig(io.BytesIO())
+    written = " ".join(text.get_text() for text in figure.findobj(Text))
+    assert r"cost \$5 \$6" in written
+
+
+@pytest.fixture
+def asian_font(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The family of an installed font that has the two letters."""
+    file = tmp_path / "asian.ttf"
+    pen = TTGlyphPen(None)
+    for number, point in enumerate([(0, 0), (0, 700), (700, 700), (700, 0)]):
+        (pen.lineTo if number else pen.moveTo)(point)
+    pen.closePath()
+    square = pen.glyph()
+    names = [".notdef", "sun", "root"]
+    builder = FontBuilder(1000, isTTF=True)
+    builder.setupGlyphOrder(names)
+    builder.setupCharacterMap({ord("日"): "sun", ord("本"): "root"})
+    builder.setupGlyf(dict.fromkeys(names, square))
+    builder.setupHorizontalMetrics(dict.fromkeys(names, (800, 0)))
+    builder.setupHorizontalHeader(ascent=800, descent=-200)
+    builder.setupNameTable({"familyName": "Square Asian", "styleName": "Regular"})
+    builder.setupOS2()
+    builder.setupPost()
+    builder.save(file)
+    monkeypatch.setattr(font_manager.fontManager, "ttflist", [*font_manager.fontManager.ttflist])
+    font_manager.fontManager.addfont(file)
+    return "Square Asian"
+
+
+@pytest.mark.parametrize("plot", PLOTS)
+def test_letters_that_no_font_has_are_named_once(plot: Any) -> None:
+    """With a remedy, at the line that draws the figure; matplotlib itself warns of each letter by its number."""
+    sets = {name: TopKSet.from_indices([1, 2 + n], space=9) for n, name in enumerate(("日本", "plain", "a 日"))}
+    overlap = compute_overlap(sets)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        made = plot(overlap, title="本 † ≥ … é ж א")
+    (own,) = (warning for warning in said if not str(warning.message).startswith("Glyph"))
+    assert "the font sans-serif does not have 日, 本," in str(own.message)
+    assert "matplotlib.rcParams['font.family'] = ['DejaVu Sans', 'Noto Sans CJK JP']" in str(own.message)
+    assert own.filename == __file__
+    assert "日本" in " ".join(text.get_text() for text in figure_of(made).findobj(Text))
+
+
+@pytest.mark.parametrize("plot", PLOTS)
+def test_a_list_of_fonts_is_all_that_other_letters_need(plot: Any, asian_font: str) -> None:
+    """Then nothing is warned of, neither here nor by matplotlib."""
+    sets = {name: TopKSet.from_indices([1, 2 + n], space=9) for n, name in enumerate(("日本", "plain", "a 日"))}
+    with mpl.rc_context({"font.family": ["DejaVu Sans", asian_font]}), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure_of(plot(compute_overlap(sets))).savefig(io.BytesIO())
