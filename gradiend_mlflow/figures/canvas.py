@@ -38,11 +38,6 @@ def new_figure(size: tuple[float, float], layout: Literal["constrained", "none"]
     return figure
 
 
-def axes_or_new(ax: Axes | None, size: tuple[float, float]) -> Axes:
-    """`ax`, or the axes of a new figure of `size` in inches."""
-    return new_figure(size).add_subplot() if ax is None else ax
-
-
 def save(drawn: Axes | Figure, path: Path) -> list[Path]:
     """Write a figure, or the figure of axes, as PNG and PDF; `path` has no suffix."""
     figure: Any = drawn.figure  # a figure's own `figure` is itself
@@ -55,7 +50,7 @@ def save(drawn: Axes | Figure, path: Path) -> list[Path]:
 
 
 def check_arguments(
-    overlap: Any, kinds: tuple[Any, ...], title: object, *, ax: object = None, fig: object = None
+    overlap: Any, kinds: tuple[Any, ...], title: Any, *, ax: object = None, fig: object = None
 ) -> None:
     """Check what all figures take, and warn of letters in labels and title that the current fonts do not have.
 
@@ -71,11 +66,13 @@ def check_arguments(
         raise InvalidInputError(
             f"expected {expected} (from compute_overlap() or a comparison); got {type(overlap).__name__}"
         )
-    for name, given, kind, what in (("ax", ax, Axes, "axes"), ("fig", fig, FigureBase, "a figure")):
+    for name, given, kind, what in (
+        ("ax", ax, Axes, "axes of matplotlib"),
+        ("fig", fig, FigureBase, "a figure of matplotlib"),
+        ("title", title, str, "a string"),
+    ):
         if given is not None and not isinstance(given, kind):
-            raise InvalidInputError(f"{name} must be {what} of matplotlib; got {type(given).__name__}")
-    if title is not None and not isinstance(title, str):
-        raise InvalidInputError(f"title must be a string; got {type(title).__name__}")
+            raise InvalidInputError(f"{name} must be {what}; got {type(given).__name__}")
     warn_of_missing_letters([*overlap.labels, title or ""], stacklevel=3)
 
 

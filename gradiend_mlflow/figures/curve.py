@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from gradiend_mlflow.checks import check_choice
 from gradiend_mlflow.errors import InvalidInputError
-from gradiend_mlflow.figures.canvas import VALUE_TITLES, axes_or_new, check_arguments, colors, shade
+from gradiend_mlflow.figures.canvas import VALUE_TITLES, check_arguments, colors, new_figure, shade
 from gradiend_mlflow.figures.layout import cell_size, lay_out, set_title
 from gradiend_mlflow.figures.text import single_line, wrapped
 from gradiend_mlflow.overlap.curve import OverlapCurve
@@ -75,22 +75,21 @@ def plot_curve(
     names = [f"{short[a]} & {short[b]}" for a, b in zip(rows, columns, strict=True)] if n <= _NAMED_UP_TO else []
     width = 4.9 + _LETTER * max(map(len, [*names, "median of 1,000 pairs"])) + 0.5
 
-    axes = axes_or_new(ax, (width, 4.2))
+    axes = new_figure((width, 4.2)).add_subplot() if ax is None else ax
     handles = _draw_pairs(axes, ks, pairs, names) if names else _draw_many(axes, ks, pairs)
     handles += axes.plot(ks, expected, color=shade(axes.figure, 0.7), linestyle="--", linewidth=1, label="by chance")
     footnote = wrapped(_end(curve), max(int(cell_size(axes)[0] / _LETTER * 0.5), 20))
-    axes.set(xscale="log", xlabel=f"k, the number of weights per run\n{footnote}".rstrip())
-    axes.set_ylabel(VALUE_TITLES[value] + ("" if value == "intersection" else " (%)"))
+    axes.set(
+        xscale="log",
+        xlabel=f"k, the number of weights per run\n{footnote}".rstrip(),
+        ylabel=VALUE_TITLES[value] + ("" if value == "intersection" else " (%)"),
+        axisbelow=True,
+    )
     axes.margins(x=0.02)
     # If no pair agrees, the axis does not end at what chance would give, which is next to nothing.
     axes.set_ylim(0, None if pairs.any() else max(1.0, 1.05 * float(expected.max())))
-    if len(ks) == 1:
-        axes.set_xlim(ks[0] / 2, ks[0] * 2)
-        axes.set_xticks(ks, [f"{ks[0]:,}"])
-        axes.set_xticks([], minor=True)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color=shade(axes.figure, 0.08))
-    axes.set_axisbelow(True)
     axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=8)
     set_title(axes, title)
     if ax is not None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from gradiend_mlflow.figures.canvas import check_arguments, new_figure
-from gradiend_mlflow.figures.layout import lay_out_grid
+from gradiend_mlflow.figures.layout import lay_out_whole
 from gradiend_mlflow.figures.text import single_line
 from gradiend_mlflow.overlap.overlap import Overlap
 from gradiend_mlflow.sets.naming import component_of, in_model_order, layer_of
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
 
 _ANNOTATED_UP_TO = 25
 _LABELLED_UP_TO = 80
-_ROWS_LABELLED_UP_TO = 100
 SHARED_BY_TWO, SHARED_BY_ALL = "in ≥ 2 runs", "in all runs"
 
 
@@ -62,7 +59,8 @@ def plot_layers(overlap: Overlap, fig: Figure | None = None, *, title: str | Non
         The figure, with layers above and components below. There is a column per set, in percent of its weights; then
         one each for the weights in at least two sets and in all, with their number. Layers and components have
         gradiend's names; "other" is what is in no layer, or of no known kind. Columns of more than 80 sets have no
-        labels.
+        labels. A figure without a layout engine is laid out once as a constrained one; parts of a figure (SubFigures)
+        need one, because a tight layout leaves them out.
 
     Example:
         >>> from gradiend_mlflow import TopKSet, WeightSpace, compute_overlap
@@ -74,17 +72,17 @@ def plot_layers(overlap: Overlap, fig: Figure | None = None, *, title: str | Non
     check_arguments(overlap, (Overlap,), title, fig=fig)
     frames = {kind: 100 * layer_shares(overlap, kind) for kind in ("layer", "component")}
     high = max(float(np.nanmax(frame.to_numpy())) for frame in frames.values())
-    columns = _Columns.of(overlap)
+    names = _column_names(overlap)
     n, heights = len(overlap.labels), [max(len(frame), 3) for frame in frames.values()]
     cell = 0.42 if n <= _ANNOTATED_UP_TO else max(6.5 / n, 0.12) if n <= _LABELLED_UP_TO else 6.5 / n
-    below = 0.055 * max(map(len, [*columns.names, f"{SHARED_BY_TWO}: 10,000 weights"]))
+    below = 0.055 * max(map(len, [*names, f"{SHARED_BY_TWO}: 10,000 weights"]))
     if fig is None:
         fig = new_figure((max(cell * (n + 2.3) + 2.8, 5.0), min(0.24 * sum(heights), 16) + below + 1.2))
 
     grid = fig.add_gridspec(2, 2, height_ratios=heights, width_ratios=(30, 1))
     upper, lower, beside = (fig.add_subplot(grid[place]) for place in ((0, 0), (1, 0), (slice(None), 1)))
     for axes, (kind, frame) in zip((upper, lower), frames.items(), strict=True):
-        _draw_shares(axes, frame, high, columns)
+        _draw_shares(axes, frame, high, names)
         axes.set_title(f"by {kind}", fontsize=10)
     upper.set_xticks([])
     if n > _LABELLED_UP_TO:
@@ -92,40 +90,37 @@ def plot_layers(overlap: Overlap, fig: Figure | None = None, *, title: str | Non
     fig.colorbar(upper.collections[0], cax=beside, label=SHARE_TITLE)
     if title:
         fig.suptitle(title)
-    lay_out_grid(grid, (upper, lower, beside))
+    lay_out_whole(fig)
     return fig
 
 
-@dataclass(frozen=True, eq=False)
-class _Columns:
-    """The columns of cells: the sets, and then what they share, wider and apart, to be visible beside 200 sets."""
-
-    starts: npt.NDArray[np.float64]
-    widths: npt.NDArray[np.float64]
-    names: list[str]
-
-    @classmethod
-    def of(cls, overlap: Overlap) -> _Columns:
-        n = len(overlap.labels)
-        wide = max(1.0, 0.04 * n)
-        names = single_line(overlap.labels) if n <= _LABELLED_UP_TO else [""] * n
-        for name, least in ((SHARED_BY_TWO, 2), (SHARED_BY_ALL, n)):
-            names.append(f"{name}: {counted(int((overlap.presence >= least).sum()), 'weight')}")
-        return cls(np.array([*range(n), n + 0.3 * wide, n + 1.3 * wide]), np.array([1.0] * n + [wide] * 2), names)
+def _column_names(overlap: Overlap) -> list[str]:
+    """The sets, empty if they are too many, and what they share, with the number of its weights."""
+    n = len(overlap.labels)
+    names = single_line(overlap.labels) if n <= _LABELLED_UP_TO else [""] * n
+    shared = ((SHARED_BY_TWO, overlap.presence > 1), (SHARED_BY_ALL, overlap.presence == n))
+    return [*names, *(f"{name}: {counted(int(held.sum()), 'weight')}" for name, held in shared)]
 
 
-def _draw_shares(axes: Axes, frame: pd.DataFrame, high: float, columns: _Columns) -> None:
-    (rows, n), shares = frame.shape, frame.to_numpy()
-    for part in (slice(0, -2), slice(-2, None)):
-        starts, last = columns.starts[part], columns.widths[part][-1]
-        edges = np.append(starts, starts[-1] + last)
-        mesh = axes.pcolormesh(edges, np.arange(rows + 1), shares[:, part], vmin=0, vmax=high, cmap="viridis")
-        mesh.set_rasterized(n - 2 > _LABELLED_UP_TO)
-    middles = columns.starts + columns.widths / 2
-    if n - 2 <= _ANNOTATED_UP_TO:
+def _draw_shares(axes: Axes, frame: pd.DataFrame, high: float, names: list[str]) -> None:
+    rows, n, shares = len(frame), len(names) - 2, frame.to_numpy()
+    # What is shared stands apart, after an empty column, and stays visible beside 200 sets.
+    wide = max(1.0, 0.04 * n)
+    edges = np.array([*range(n + 1), n + 0.3 * wide, n + 1.3 * wide, n + 2.3 * wide])
+    cells = np.insert(shares, n, np.nan, axis=1)
+    axes.pcolormesh(
+        edges,
+        np.arange(rows + 1),
+        cells,
+        vmin=0,
+        vmax=high,
+        cmap="viridis",
+        rasterized=n > _LABELLED_UP_TO,
+    )
+    middles = np.delete((edges[:-1] + edges[1:]) / 2, n)
+    if n <= _ANNOTATED_UP_TO:
         for (row, column), share in np.ndenumerate(shares):
             write_share(axes, float(middles[column]), row + 0.5, share, high)
-    named = [column for column, name in enumerate(columns.names) if name]
-    names = list(frame.index) if rows <= _ROWS_LABELLED_UP_TO else [""] * rows
-    label_cells(axes, middles[named], [columns.names[column] for column in named], np.arange(rows) + 0.5, names)
+    named = [column for column, name in enumerate(names) if name]
+    label_cells(axes, middles[named], [names[column] for column in named], np.arange(rows) + 0.5, list(frame.index))
     axes.invert_yaxis()

@@ -149,8 +149,7 @@ def draw_color_bar(axes: Axes, title: str, start: float, *, height: float, empty
     elif side is not None:  # no space for it
         side.axes.set_xticklabels(["correlation\n{:.2g} to {:.2g}".format(*side.get_clim())])
     for drawn in axes.child_axes:
-        for spine in drawn.spines.values():
-            spine.set_visible(False)
+        drawn.spines[:].set_visible(False)
 
 
 def _set_bar_title(bar: Axes, title: str, height: float) -> None:

@@ -144,7 +144,7 @@ def _resizable(fig: Figure) -> Figure:
 def _selected(overlap: Overlap, max_regions: int, min_sets: int | None) -> _Shown:
     regions = [(members, size) for members, size in overlap.regions.items() if len(members) >= (min_sets or 1)]
     shared = [(members, size) for members, size in regions if len(members) > 1]
-    footnotes, alone = [], 0
+    alone = 0
     if min_sets is None and shared and len(regions) > max_regions + 1:
         alone = sum(size for members, size in regions if len(members) == 1)
         regions = shared
@@ -160,17 +160,16 @@ def _selected(overlap: Overlap, max_regions: int, min_sets: int | None) -> _Show
     sizes = [size for label, size in zip(overlap.labels, overlap.sizes.tolist(), strict=True) if label in in_own]
     matrix = np.array([[label in members for members, _ in own] + [False] * bool(rest) for label in labels])
     counts = [size for _, size in own] + [sum(size for _, size in rest)] * bool(rest)
-    if len(labels) > _LABELLED_UP_TO:
-        footnotes.append(
-            f"{len(labels)} sets, a row each in their order, are too many to be named: overlap.regions names them"
-        )
-    if rest:
-        footnotes.append(f"last bar: {len(rest):,} other combinations")
-    if alone:
-        footnotes.append(f"weights of one set alone, not shown: {alone:,}")
-    if left_out := len(overlap.labels) - len(labels):
-        footnotes.append(f"sets in none of these combinations: {left_out}")
-    return _Shown(labels, sizes, matrix, counts, bool(rest), footnotes)
+    left_out, many = len(overlap.labels) - len(labels), len(labels) > _LABELLED_UP_TO
+    footnotes = {
+        f"{len(labels)} sets, a row each in their order, are too many to be named: overlap.regions names them": many,
+        f"last bar: {len(rest):,} other combinations": rest,
+        f"weights of one set alone, not shown: {alone:,}": alone,
+        f"sets in none of these combinations: {left_out}": left_out,
+    }
+    return _Shown(
+        labels, sizes, matrix, counts, bool(rest), [footnote for footnote, applies in footnotes.items() if applies]
+    )
 
 
 def _finish(board: Any, shown: _Shown, row: float) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradiend_mlflow.errors import InvalidInputError
-from gradiend_mlflow.figures.canvas import axes_or_new, check_arguments, colors
+from gradiend_mlflow.figures.canvas import check_arguments, colors, new_figure
 from gradiend_mlflow.figures.layout import cell_size, lay_out, own_size, set_title
 from gradiend_mlflow.figures.text import single_line, wrapped
 from gradiend_mlflow.overlap.overlap import Overlap
@@ -63,7 +63,7 @@ def plot_venn(overlap: Overlap, ax: Axes | None = None, *, title: str | None = N
         "".join("01"[label in members] for label in overlap.labels): size for members, size in overlap.regions.items()
     }
     names, above = single_line(overlap.labels), 6
-    axes = axes_or_new(ax, VENN_SIZES[n])
+    axes = new_figure(VENN_SIZES[n]).add_subplot() if ax is None else ax
     if n <= _CIRCLES_UP_TO:
         labels = [wrapped(name, _LETTERS_PER_LINE) for name in names]
         _draw_circles(axes, regions, [f"{x}\n({size:,})" for x, size in zip(labels, overlap.sizes, strict=True)])

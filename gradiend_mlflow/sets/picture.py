@@ -37,14 +37,12 @@ def topk_figure(sets: Mapping[Any, TopKSet]) -> Figure:
 
     It needs no library but matplotlib, because trainings draw it, and changes no state outside the figure.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     grids = {part: _grid(topk_set) for part, topk_set in sets.items()}
     rows, columns = (max(grid.shape[axis] for grid in grids.values()) for axis in (0, 1))
     size = (len(grids) * (0.42 * columns + 0.5) + 1.6, min(0.26 * rows, 16) + 1.9)
     figure = Figure(figsize=size, layout="constrained")
-    FigureCanvasAgg(figure)
     high = max(float(np.nanmax(grid.to_numpy())) for grid in grids.values())
     for axes, (part, grid) in zip(figure.subplots(1, len(grids), squeeze=False)[0], grids.items(), strict=True):
         axes.imshow(grid, cmap="viridis", vmin=0, vmax=high, aspect="auto")
