@@ -107,7 +107,7 @@ def _end(curve: OverlapCurve) -> str:
 
 
 def _numbers(shared: npt.NDArray[Any], ks: npt.NDArray[np.int64], value: CurveValue) -> npt.NDArray[np.float64]:
-    """What is drawn for so many shared weights; shape (K, number of pairs), in percent apart from counts."""
+    """The values of `shared` weights; shape (K, number of pairs), in percent apart from counts."""
     size = ks[:, None]
     if value == "intersection":
         return shared.astype(np.float64)

@@ -121,7 +121,7 @@ def test_neighbors_are_left_alone(parts: str) -> None:
 
 
 def test_what_would_be_illegible_is_left_out() -> None:
-    """Numbers first, then names, of which the number is told instead."""
+    """Numbers first, then names, whose number is shown instead."""
     overlap = overlap_of(20)
     sizes = {}
     for inches in (3, 4.7, 14):

@@ -1,4 +1,4 @@
-"""Labels that fit, and can still be told apart."""
+"""Labels that fit and still differ, in letters that the fonts have."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_beginning_and_end_stay() -> None:
 
 @pytest.mark.parametrize("longest", [40, 24, 16])
 def test_what_differs_stays_where_they_are_not(longest: int) -> None:
-    """As whole words, with the word before, and what there is room for of the beginning."""
+    """As whole words, with the word before, and as much of the beginning as fits."""
     for n, label in zip((3, 12, 13), shortened([LONG.format(n) for n in (3, 12, 13)], longest), strict=True):
         assert label.endswith(f"seed {n}…")
         assert label.startswith("bert")
@@ -62,7 +62,7 @@ def test_labels_that_clash_keep_what_tells_them_from_the_rest() -> None:
 
 
 def test_numbers_where_nothing_else_helps() -> None:
-    """If there is no room for what differs, or a label is there twice."""
+    """If what differs does not fit, or two labels are equal."""
     ways = itertools.product("aA", "bB", "cC")
     labels = ["x" * 40 + ("-" * 30).join(way) + "x" * 40 for way in ways]  # beginning, middle and end differ
     assert [label.split(": ")[0] for label in shortened(labels, 20)] == list("12345678")
