@@ -106,7 +106,7 @@ def _trainings(uri: str, folder: Path, steps: int, rounds: int) -> tuple[dict[st
                     samples[name].append(seconds)
                     after += [time.perf_counter() - begun] if name == "with" else []
             _are_equal(digests)
-    pending._pending.clear()  # noqa: SLF001  # what waits for the black hole goes with its folder
+    pending._active.clear()  # noqa: SLF001  # what waits for the black hole goes with its folder
     return samples, after
 
 

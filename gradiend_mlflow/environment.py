@@ -1,4 +1,4 @@
-"""Settings that belong to the place where one works: environment variables, checked."""
+"""Checked environment variables, and the versions of installed packages."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from gradiend_mlflow.errors import InvalidInputError
 
 
 def positive_number(variable: str, *, default: float, unit: str) -> float:
-    """What an environment variable says, or the default where it is unset or empty.
+    """The number in an environment variable, or the default if it is unset or empty.
 
     Raises:
-        InvalidInputError: If it is no number above 0, or not finite; names the variable.
+        InvalidInputError: If the value is not a finite number above 0; the message names the variable.
     """
     text = os.environ.get(variable, "")
     try:

@@ -93,8 +93,8 @@ def tracking(empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     yield Reader(tracking_uri=uri)
     gradiend_mlflow.autolog(disable=True)
     gradiend_mlflow.flush()
-    pending._left.clear()
-    pending._pending.clear()  # what a test that failed has left must not fail the next
+    pending._undelivered.clear()
+    pending._active.clear()  # what a test that failed has left must not fail the next
     while mlflow.active_run():
         mlflow.end_run()
     _forget_mlflow_state()

@@ -1,4 +1,4 @@
-"""Servers that are not there: told once each, however many trainings log to them."""
+"""Outages: each is logged once per server, however many trainings log to it."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ _away: set[str] = set()
 _lock = threading.Lock()
 
 
-def say_outage(server: str, meanwhile: str, reason: object) -> None:
-    """Warn that a server is not there, unless that has been said and it has not been back since.
+def report_outage(server: str, whereabouts: str, reason: object) -> None:
+    """Warn that a server does not answer, unless that has been said since it last answered.
 
     Args:
         server: The server, without a password.
-        meanwhile: Where what it should be told is kept.
-        reason: Why it seems so.
+        whereabouts: Where its records are kept until then, as a part of a sentence.
+        reason: Why it seems to be away.
     """
     with _lock:
         if server in _away:
             return
         _away.add(server)
     logger.warning(
-        "MLflow on %s is not there; the training goes on, and what it says is sent when MLflow answers; %s. %s",
+        "MLflow on %s does not answer; the training goes on, and its records are sent when MLflow answers; %s. %s",
         server,
-        meanwhile,
+        whereabouts,
         reason,
     )
 
 
-def say_it_is_back(server: str) -> None:
-    """Say so, if it was told that it is not there."""
+def report_recovery(server: str) -> None:
+    """Log that a server answers again, if its outage was reported."""
     with _lock:
         if server not in _away:
             return
         _away.discard(server)
-    logger.info("MLflow on %s answers again; what waited is being sent", server)
+    logger.info("MLflow on %s answers again; the waiting records are being sent", server)

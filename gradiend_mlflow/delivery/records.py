@@ -1,13 +1,14 @@
-"""What can be said of a run: plain values, so that they can wait, be sent later or be written down."""
+"""Records: what a training logs, as plain values that can wait in a queue or be written into a journal."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import groupby, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from gradiend_mlflow.store import tags
 from gradiend_mlflow.store.store import MetricPoint
@@ -18,7 +19,7 @@ from gradiend_mlflow.trainings.options import LogOptions
 
 @dataclass(frozen=True)
 class Destination:
-    """Where a run goes. `adopt` is the user's own active run, to log into instead of starting one."""
+    """The experiment of a new run; or, as `adopt`, the id of the user's active run, which is logged into instead."""
 
     experiment_id: str | None = None
     experiment_name: str | None = None
@@ -26,13 +27,19 @@ class Destination:
 
 
 @dataclass(frozen=True)
-class StartRun:
-    """Start the run `key`: below the run `parent` if there is one, else at `destination`.
-
-    A `deferred` one starts when the first run below it does, if any does.
-    """
+class Record:
+    """One thing that is logged about the run `key`."""
 
     key: str
+
+
+@dataclass(frozen=True)
+class StartRun(Record):
+    """Start the run `key`: as a child of the run `parent` if it is given, else at `destination`.
+
+    A `deferred` run starts only when its first child does.
+    """
+
     name: str
     run_tags: Mapping[str, str]
     start_time: int
@@ -42,19 +49,17 @@ class StartRun:
 
 
 @dataclass(frozen=True)
-class KnownRun:
-    """The run `key` is there already: MLflow's id of it and of its experiment."""
+class KnownRun(Record):
+    """The run `key` exists already: MLflow's ids of it and of its experiment."""
 
-    key: str
     run_id: str
     experiment_id: str
 
 
 @dataclass(frozen=True)
-class ImportAccount:
-    """Record a finished training as the run `key`, unless its experiment holds it already."""
+class ImportAccount(Record):
+    """Import a finished training as the run `key`, unless its experiment has it already."""
 
-    key: str
     account: Account
     options: LogOptions
     destination: Destination
@@ -62,155 +67,140 @@ class ImportAccount:
 
 
 @dataclass(frozen=True)
-class LogMetrics:
-    """Values of metrics of the run `key`."""
+class LogMetrics(Record):
+    """Log metric values to the run `key`."""
 
-    key: str
     points: tuple[MetricPoint, ...]
 
 
 @dataclass(frozen=True)
-class LogParams:
-    """Params of the run `key`."""
+class LogParams(Record):
+    """Log params to the run `key`."""
 
-    key: str
     params: Mapping[str, str]
 
 
 @dataclass(frozen=True)
-class SetTags:
-    """Tags of the run `key`."""
+class SetTags(Record):
+    """Set tags of the run `key`."""
 
-    key: str
     run_tags: Mapping[str, str]
 
 
 @dataclass(frozen=True)
-class Upload:
-    """A file for the run `key`, into an artifact folder."""
+class Upload(Record):
+    """Upload a file, or the files of a directory, into an artifact folder of the run `key`."""
 
-    key: str
     file: Path
     folder: str
 
 
 @dataclass(frozen=True)
-class DrawPicture:
-    """A picture of the sets whose files lie in `directory`, for the run `key`."""
+class DrawPicture(Record):
+    """Draw the sets whose files are in `directory`, and upload the picture to the run `key`."""
 
-    key: str
     directory: Path
 
 
 @dataclass(frozen=True)
-class LinkModel:
-    """Register the checkpoint that stays in `directory` as an external model of the run `key`."""
+class LinkModel(Record):
+    """Register the checkpoint in `directory`, which is not uploaded, as an external model of the run `key`."""
 
-    key: str
     name: str
     directory: Path
     params: Mapping[str, str]
 
 
 @dataclass(frozen=True)
-class EndRun:
-    """The end of the run `key`."""
+class EndRun(Record):
+    """End the run `key`."""
 
-    key: str
     status: str
     end_time: int
 
 
-Told = LogMetrics | LogParams | SetTags | Upload | DrawPicture | LinkModel | EndRun  # of a run that has started
-Record = KnownRun | StartRun | ImportAccount | Told
-
-
-# By the name that stands in journals, which outlives a class's.
-_KINDS: Mapping[str, Any] = {
-    "RecordAccount": ImportAccount,
-    **{
-        kind.__name__: kind
-        for kind in (KnownRun, StartRun, LogMetrics, LogParams, SetTags, Upload, DrawPicture, LinkModel, EndRun)
-    },
-}
-_NAMES = {kind: name for name, kind in _KINDS.items()}
-_PATHS = ("file", "directory")
+# Their names in journals must not change when a class is renamed.
+_NAMES = {kind: kind.__name__ for kind in Record.__subclasses__()} | {ImportAccount: "RecordAccount"}
+_KINDS = {name: kind for kind, name in _NAMES.items()}
+_TOGETHER = 1000
+# Tags of a finished training that its trainer knows better than its files.
 _ABOUT = (tags.RUN_ID, tags.BASE_MODEL, tags.TARGET_CLASSES)
 
 
 @dataclass(frozen=True)
 class Line:
-    """A record and when it was said, in milliseconds since the epoch."""
+    """A record and the time at which it was made, in milliseconds since the epoch."""
 
     said: int
     record: Record
 
 
 def write_line(record: Record, said: int, folder: Path) -> bytes:
-    """A record as one line, for a journal in `folder`."""
-    content: dict[str, Any] = {"said": said, "is": _NAMES[type(record)]}
-    if isinstance(record, LogMetrics):  # one a step: as short and quick as it gets
-        content |= {"key": record.key, "points": [[p.key, p.value, p.timestamp, p.step] for p in record.points]}
-    elif isinstance(record, ImportAccount):
-        content |= _account_content(record, folder)
-    else:
-        content |= _content(record)
-        content |= {name: _relative(content[name], folder) for name in _PATHS if name in content}
-    return json.dumps(content, separators=(",", ":")).encode() + b"\n"
+    """A record as one line of a journal in `folder`; paths are written relative to it."""
+
+    def as_json(value: Any) -> Any:
+        return os.path.relpath(value, folder) if isinstance(value, Path) else dict(vars(value))
+
+    fields = _account_fields(record) if isinstance(record, ImportAccount) else vars(record)
+    content = {"said": said, "is": _NAMES[type(record)], **fields}
+    return json.dumps(content, separators=(",", ":"), default=as_json).encode() + b"\n"
 
 
 def read_line(line: bytes, folder: Path) -> Line:
-    """The record of one line.
+    """The record of one line of a journal in `folder`.
 
     Raises:
-        ValueError: If it is no such line, or only a part of one.
+        ValueError: If the line is not a record, or is broken off.
         GradiendMLflowError: If it names a finished training that cannot be read any more.
     """
     content = json.loads(line)
     try:
         said, kind = content.pop("said"), _KINDS[content.pop("is")]
-        content |= {name: folder / content[name] for name in _PATHS if name in content}
-        if kind is LogMetrics:
-            content["points"] = tuple(MetricPoint(*point) for point in content["points"])
-        elif kind is ImportAccount:
-            content = _read_account(content, folder)
-        if "destination" in content:
-            content["destination"] = Destination(**content["destination"])
-        return Line(said, kind(**content))
+        fields = {name: _read_field(name, value, folder) for name, value in content.items()}
+        return Line(said, _read_account(fields) if kind is ImportAccount else kind(**fields))
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"no record: {type(error).__name__}: {error}") from error
+        raise ValueError(f"not a record: {type(error).__name__}: {error}") from error
 
 
-def _content(value: Any) -> dict[str, Any]:
-    found = {field.name: getattr(value, field.name) for field in fields(value)}
-    return {
-        name: _content(item) if isinstance(item, Destination) else dict(item) if isinstance(item, Mapping) else item
-        for name, item in found.items()
-    }
+def _read_field(name: str, value: Any, folder: Path) -> Any:
+    match name:
+        case "file" | "directory" | "experiment_dir":
+            return folder / value
+        case "points":
+            return tuple(MetricPoint(*point) for point in value)
+        case "destination":
+            return Destination(**value)
+        case "options":
+            return LogOptions(**value)
+    return value
 
 
-def _account_content(record: ImportAccount, folder: Path) -> dict[str, Any]:
-    """Not what a finished training says, but where it says it."""
+def _account_fields(record: ImportAccount) -> dict[str, Any]:
+    """A finished training's files are not copied into the journal; it says where they are."""
     account = record.account
     return {
         "key": record.key,
         "name": account.name,
         "about": {key: account.run_tags[key] for key in _ABOUT if key in account.run_tags},
-        "directory": _relative(account.directory, folder),
-        "experiment_dir": _relative(account.training.experiment_dir, folder),
-        "options": _content(record.options) | {"parts": list(record.options.parts)},
-        "destination": _content(record.destination),
+        "directory": account.directory,
+        "experiment_dir": account.training.experiment_dir,
+        "options": record.options,
+        "destination": record.destination,
         "parent": record.parent,
     }
 
 
-def _read_account(content: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    model, experiment_dir = content["directory"].resolve(), (folder / content["experiment_dir"]).resolve()
-    account = account_of(TrainingDirectory.of(model, experiment_dir), name=content["name"], about=content["about"])
-    options = LogOptions(**content["options"])
-    kept = {name: content[name] for name in ("key", "destination", "parent")}
-    return {**kept, "account": account, "options": options}
+def _read_account(fields: dict[str, Any]) -> ImportAccount:
+    training = TrainingDirectory.of(fields.pop("directory").resolve(), fields.pop("experiment_dir").resolve())
+    account = account_of(training, name=fields.pop("name"), about=fields.pop("about"))
+    return ImportAccount(account=account, **fields)
 
 
-def _relative(path: Path, folder: Path) -> str:
-    return os.path.relpath(path, folder)
+def join_metrics(records: Iterable[Record]) -> Iterator[Record]:
+    """The records in order; up to 1000 consecutive metrics records of one run become one."""
+    for (key, are_metrics), group in groupby(records, lambda record: (record.key, isinstance(record, LogMetrics))):
+        if not are_metrics:
+            yield from group
+            continue
+        while some := cast(list[LogMetrics], list(islice(group, _TOGETHER))):
+            yield LogMetrics(key, tuple(point for record in some for point in record.points))

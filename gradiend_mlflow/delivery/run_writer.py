@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from gradiend_mlflow.delivery.records import (
     Destination,
@@ -13,59 +14,74 @@ from gradiend_mlflow.delivery.records import (
     LinkModel,
     LogMetrics,
     LogParams,
+    Record,
     SetTags,
+    StartRun,
     Upload,
 )
 from gradiend_mlflow.store.store import MetricPoint, now_ms
 
-if TYPE_CHECKING:
-    from gradiend_mlflow.delivery.recorder import Recorder
+
+class RecordQueue(Protocol):
+    """Takes records at once and delivers them later."""
+
+    def put(self, record: Record) -> None:
+        """Queue a record; never raises and never waits for MLflow."""
+
+    def run_id(self, key: str, timeout: float) -> str | None:
+        """MLflow's id of the run `key`, or None if it has none within `timeout` seconds."""
 
 
 class RunWriter:
-    """One run as the training sees it: every method returns at once and never raises."""
+    """A new run that is written to: every method returns at once and never raises.
 
-    def __init__(self, recorder: Recorder, key: str) -> None:
-        self._recorder = recorder
-        self.key = key
+    The run starts with the record that is put for its `key`.
+    """
+
+    def __init__(self, queue: RecordQueue) -> None:
+        self._queue = queue
+        self.key = uuid.uuid4().hex
 
     def child(self, name: str, run_tags: Mapping[str, str], *, start_time: int | None = None) -> RunWriter:
-        """Start a run below this one."""
-        return self._recorder.start(name, run_tags, Destination(), parent=self.key, start_time=start_time)
+        """Start a run below this one; `start_time` in milliseconds since the epoch, default now."""
+        run = RunWriter(self._queue)
+        begun = now_ms() if start_time is None else start_time
+        self._queue.put(StartRun(run.key, name, dict(run_tags), begun, Destination(), self.key))
+        return run
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
-        """Log values of one step."""
-        stamp = now_ms()
-        points = tuple(MetricPoint(key, value, stamp, step) for key, value in values.items())
+        """Log metric values of one step."""
+        now = now_ms()
+        points = tuple(MetricPoint(key, value, now, step) for key, value in values.items())
         if points:
-            self._recorder.put(LogMetrics(self.key, points))
+            self._queue.put(LogMetrics(self.key, points))
 
     def params(self, params: Mapping[str, str]) -> None:
         """Log params."""
-        self._recorder.put(LogParams(self.key, dict(params)))
+        self._queue.put(LogParams(self.key, dict(params)))
 
     def tags(self, run_tags: Mapping[str, str]) -> None:
         """Set tags."""
         if run_tags:
-            self._recorder.put(SetTags(self.key, dict(run_tags)))
+            self._queue.put(SetTags(self.key, dict(run_tags)))
 
     def upload(self, files: Sequence[Path], folder: str) -> None:
-        """Log files that stay unchanged until the recorder is closed."""
+        """Log files as artifacts; they must not change until everything is delivered."""
         for file in files:
-            self._recorder.put(Upload(self.key, file, folder))
+            self._queue.put(Upload(self.key, file, folder))
 
     def draw(self, directory: Path) -> None:
-        """Log a picture of the sets whose files lie in a directory, unchanged until the recorder is closed."""
-        self._recorder.put(DrawPicture(self.key, directory))
+        """Log a picture of the sets whose files are in a directory; they must not change until it is delivered."""
+        self._queue.put(DrawPicture(self.key, directory))
 
     def link_model(self, name: str, directory: Path, params: Mapping[str, str]) -> None:
-        """Register a checkpoint that stays where it is as an external model of this run."""
-        self._recorder.put(LinkModel(self.key, name, directory, dict(params)))
+        """Register a checkpoint, which is not uploaded, as an external model of this run."""
+        self._queue.put(LinkModel(self.key, name, directory, dict(params)))
 
     def end(self, status: str) -> None:
-        """End the run: FINISHED, FAILED or KILLED."""
-        self._recorder.put(EndRun(self.key, status, now_ms()))
+        """End the run as FINISHED, FAILED or KILLED."""
+        self._queue.put(EndRun(self.key, status, now_ms()))
 
     def run_id(self, timeout: float) -> str | None:
         """MLflow's id of the run, or None if it has none within `timeout` seconds."""
-        return self._recorder.run_id(self.key, timeout)
+        return self._queue.run_id(self.key, timeout)

@@ -1,4 +1,4 @@
-"""Carrying records out in MLflow, one after the other."""
+"""The sender: it carries records out in MLflow, one after the other."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from gradiend_mlflow.delivery.records import (
     Destination,
     DrawPicture,
+    EndRun,
     ImportAccount,
     KnownRun,
     LinkModel,
@@ -18,7 +19,6 @@ from gradiend_mlflow.delivery.records import (
     Record,
     SetTags,
     StartRun,
-    Told,
     Upload,
 )
 from gradiend_mlflow.errors import StoreError, UnavailableError
@@ -32,121 +32,125 @@ logger = logging.getLogger("gradiend_mlflow")
 
 
 class Sender:
-    """Carries records out, one after the other; knows MLflow's id of every run that it started.
+    """Carries records out, one after the other; knows MLflow's ids of every run that it has started.
 
     Args:
-        store: Where to.
-        again: Whether the records may have been carried out before, in part or all: then runs that are there are
-            found instead of started. Everything else is the same when it is done twice.
+        store: Where to send the records.
+        again: Whether some of the records may have been carried out before. If so, runs that exist already are looked
+            up instead of started; everything else has the same effect when it is done twice.
     """
 
     def __init__(self, store: Store, *, again: bool = False) -> None:
         self._store = store
         self._again = again
-        self._run_ids: dict[str, str] = {}
-        self._adopted: set[str] = set()
-        self._deferred: dict[str, StartRun] = {}
-        self._untrue: dict[str, set[str]] = {}  # by run, the tags that say of lost records that they are there
-        self._experiments: dict[str, str] = {}  # by MLflow's run id
-        self._doubtful: set[str] = set()  # the keys of runs whose start was not confirmed
-        self._known = threading.Condition()
-        self._warned = False
+        self._runs: dict[str, KnownRun] = {}
+        self._runs_changed = threading.Condition()
+        self._adopted: set[str] = set()  # the keys of runs that their owner ends
+        self._deferred: dict[str, StartRun] = {}  # runs that start when their first child does
+        self._requested: set[str] = set()  # the keys of runs that may exist although no answer has said so
+        self._untrue: dict[str, set[str]] = {}  # by run, the tags that would claim that lost records had arrived
         self.reason = ""  # of the first failure
-        self.refused = 0  # values that MLflow will never take
-        self.undelivered = 0  # values and other records that failed for another reason than an outage
+        self.refused = 0  # values that MLflow will never accept
+        self.undelivered = 0  # values and other records that failed, except by an outage
 
     def wait_for(self, key: str, timeout: float) -> str | None:
-        """MLflow's id of a run, or None if it has none within `timeout` seconds."""
-        with self._known:
-            self._known.wait_for(lambda: key in self._run_ids, timeout)
-            return self._run_ids.get(key)
+        """MLflow's id of the run `key`, or None if it has none within `timeout` seconds."""
+        with self._runs_changed:
+            self._runs_changed.wait_for(lambda: key in self._runs, timeout)
+            return self._runs[key].run_id if key in self._runs else None
 
     def known_runs(self) -> list[KnownRun]:
-        """The runs that are there."""
-        with self._known:
-            return [KnownRun(key, run_id, self._experiments[run_id]) for key, run_id in self._run_ids.items()]
+        """The runs that exist in MLflow, in the order in which they started."""
+        with self._runs_changed:
+            return list(self._runs.values())
 
     def deliver(self, record: Record) -> None:
-        """Carry one record out; a failure is counted, and the first one told.
+        """Carry one record out; a failure is counted, and the first one is logged.
 
         Raises:
-            UnavailableError: If it may work later.
+            UnavailableError: If the same call may work later.
         """
         try:
             self._carry_out(record)
         except UnavailableError:
-            if isinstance(record, StartRun):
-                self._doubtful.add(record.key)
             raise
         except Exception as error:
             self.set_aside(record, error)
 
     def set_aside(self, record: Record, reason: object) -> None:
-        """Give a record up, so that it holds up no other."""
-        self._untrue.setdefault(record.key, set()).update(
-            {tags.TOPK, tags.FINGERPRINT} if isinstance(record, Upload) else {tags.FINGERPRINT}
-        )
+        """Give a record up, so that those after it can be delivered."""
+        untrue = {tags.TOPK, tags.FINGERPRINT} if isinstance(record, Upload) else {tags.FINGERPRINT}
+        self._untrue.setdefault(record.key, set()).update(untrue)
         self.undelivered += len(record.points) if isinstance(record, LogMetrics) else 1
-        self._tell(reason)
+        self._report(reason)
 
-    def _tell(self, reason: object) -> None:
-        if not self._warned:
-            self._warned = True
-            self.reason = str(reason)
-            if self._again:  # who sends a journal says so himself, and no training goes on
-                return
+    def _report(self, reason: object) -> None:
+        if self.reason:
+            return
+        self.reason = str(reason) or type(reason).__name__
+        if not self._again:  # `sync` reports the reason itself, and no training is running
             logger.warning("Logging to MLflow failed; the training goes on. %s", reason)
 
     def _carry_out(self, record: Record) -> None:
-        if isinstance(record, KnownRun):
-            self._remember(record.key, record.run_id, record.experiment_id)
-        elif isinstance(record, StartRun):
-            if record.deferred:
+        match record:
+            case KnownRun():
+                self._remember(record)
+            case StartRun(deferred=True):
                 self._deferred[record.key] = record
-            else:
+            case StartRun():
                 self._start(record)
-        elif isinstance(record, ImportAccount):
-            self._record(record)
-        elif record.key not in self._deferred:
-            self._write(record, self._run_id(record.key))
+            case ImportAccount():
+                self._import(record)
+            case _ if record.key not in self._deferred:
+                self._write(record, self._run(record.key))
 
-    def _run_id(self, key: str) -> str:
-        deferred = self._deferred.get(key)
-        if deferred is not None:
-            try:
-                self._start(deferred)
-            except UnavailableError:
-                self._doubtful.add(key)
-                raise
+    def _run(self, key: str) -> KnownRun:
+        """The run `key`; if it is deferred, it starts now."""
+        if key in self._deferred:
+            self._start(self._deferred[key])
             del self._deferred[key]
-        run_id = self._run_ids.get(key)
-        if run_id is None:
+        if key not in self._runs:
             raise StoreError("its run was never started")
-        return run_id
+        return self._runs[key]
 
-    def _write(self, record: Told, run_id: str) -> None:
-        if isinstance(record, LogMetrics):
-            refused_points = self._store.log_metrics(run_id, record.points)
-            if refused_points:
-                self.refused += len(refused_points)
-                self._tell(f"MLflow refuses the metric {refused_points[0]}")
-        elif isinstance(record, LogParams):
-            self._write_params(record, run_id)
-        elif isinstance(record, SetTags):
-            self._write_tags(record, run_id)
-        elif isinstance(record, Upload):
-            self._store.upload(run_id, record.file, record.folder)
-        elif isinstance(record, DrawPicture):
-            self._draw(record, run_id)
-        elif isinstance(record, LinkModel):
-            self._store.link_model(run_id, self._experiments[run_id], record.name, record.directory, record.params)
-        elif record.key not in self._adopted:
-            # A replay prints no links: it may be of a hundred runs.
-            end = self._store.end_imported_run if self._again else self._store.end_run
-            end(run_id, record.status, record.end_time)
+    def _write(self, record: Record, run: KnownRun) -> None:
+        match record:
+            case LogMetrics():
+                self._log_metrics(record, run.run_id)
+            case LogParams():
+                self._log_params(record, run.run_id)
+            case SetTags():
+                untrue = self._untrue.get(record.key, set())
+                true = {key: value for key, value in record.run_tags.items() if key not in untrue}
+                self._store.set_tags(run.run_id, true)
+                self.undelivered += len(record.run_tags) - len(true)
+            case Upload():
+                self._store.upload(run.run_id, record.file, record.folder)
+            case DrawPicture():
+                self._draw(record, run.run_id)
+            case LinkModel():
+                self._store.link_model(run.run_id, run.experiment_id, record.name, record.directory, record.params)
+            case EndRun() if record.key not in self._adopted:
+                # `sync` may end a hundred runs, so it prints no links.
+                end = self._store.end_imported_run if self._again else self._store.end_run
+                end(run.run_id, record.status, record.end_time)
+
+    def _log_metrics(self, record: LogMetrics, run_id: str) -> None:
+        refused = self._store.log_metrics(run_id, record.points)
+        if refused:
+            self.refused += len(refused)
+            self._report(f"MLflow refuses the metric {refused[0]}")
+
+    def _log_params(self, record: LogParams, run_id: str) -> None:
+        refused = self._store.log_params(run_id, record.params)
+        if refused:
+            logger.warning("The run %s already has other values of these params: %s", run_id, ", ".join(refused))
+        cut = [key for key, value in record.params.items() if is_long_param(value)]
+        if cut:
+            logger.warning("These params are too long for MLflow and are cut: %s", ", ".join(cut))
 
     def _draw(self, record: DrawPicture, run_id: str) -> None:
-        """Here and not in the training's thread: drawing takes longer than ranking."""
+        """Draw here and not in the training's thread: drawing takes longer than ranking."""
         from gradiend_mlflow.sets.artifact import load_topk_file
         from gradiend_mlflow.sets.picture import save_picture
 
@@ -158,63 +162,54 @@ class Sender:
             for file in save_picture(sets, Path(folder)):
                 self._store.upload(run_id, file, tags.FIGURES_FOLDER)
 
-    def _write_params(self, record: LogParams, run_id: str) -> None:
-        refused = self._store.log_params(run_id, record.params)
-        if refused:
-            logger.warning("The run %s already has other values of these params: %s", run_id, ", ".join(refused))
-        cut = [key for key, value in record.params.items() if is_long_param(value)]
-        if cut:
-            logger.warning("MLflow takes no param as long as these; they are cut: %s", ", ".join(cut))
-
-    def _write_tags(self, record: SetTags, run_id: str) -> None:
-        untrue = self._untrue.get(record.key, set())
-        self._store.set_tags(run_id, {key: value for key, value in record.run_tags.items() if key not in untrue})
-        self.undelivered += len(untrue & record.run_tags.keys())
-
     def _start(self, record: StartRun) -> None:
+        run_tags = {**record.run_tags, tags.KEY: record.key}
         adopt = record.destination.adopt
-        parent = None if record.parent is None else self._run_id(record.parent)
         if adopt is not None:
             active = self._store.run(adopt)
+            parent: str | None = adopt
+            experiment_id = active.experiment_id
             if active.tags.get(tags.KEY, record.key if tags.KIND not in active.tags else "") == record.key:
-                self._store.set_tags(adopt, {**record.run_tags, tags.KEY: record.key})
+                self._store.set_tags(adopt, run_tags)
                 self._adopted.add(record.key)
-                self._remember(record.key, adopt, active.experiment_id)
+                self._remember(KnownRun(record.key, adopt, experiment_id))
                 return
-            # It already holds a training: a second one becomes its child instead of overwriting it.
-            parent = adopt
-            self._experiments[adopt] = active.experiment_id
-        run_tags = {**record.run_tags, tags.KEY: record.key}
+            # It already holds a training: this one becomes its child instead of overwriting it.
+        elif record.parent is not None:
+            above = self._run(record.parent)
+            parent, experiment_id = above.run_id, above.experiment_id
+        else:
+            parent, experiment_id = None, self._experiment(record.destination)
         if parent is not None:
             run_tags[tags.MLFLOW_PARENT] = parent
-            experiment_id = self._experiments[parent]
-        else:
-            experiment_id = self._experiment(record.destination)
-        run_id = self._started_before(experiment_id, record.key) or self._store.create_run(
+        run_id = self._find_or_create(record, experiment_id, run_tags)
+        self._remember(KnownRun(record.key, run_id, experiment_id))
+
+    def _find_or_create(self, record: StartRun, experiment_id: str, run_tags: dict[str, str]) -> str:
+        """Start a run, unless an earlier request has started it, whose answer may have been lost."""
+        found = None
+        if self._again or record.key in self._requested:
+            found = self._store.run_of_key(experiment_id, record.key)
+        self._requested.add(record.key)
+        return found or self._store.create_run(
             experiment_id, name=record.name, run_tags=run_tags, start_time=record.start_time
         )
-        self._remember(record.key, run_id, experiment_id)
 
-    def _started_before(self, experiment_id: str, key: str) -> str | None:
-        """The run of that key, if it may be there: its start was said before, or the answer to it was lost."""
-        if not self._again and key not in self._doubtful:
-            return None
-        return self._store.run_of_key(experiment_id, key)
-
-    def _record(self, record: ImportAccount) -> None:
+    def _import(self, record: ImportAccount) -> None:
         from gradiend_mlflow.trainings.backfill import Backfill
 
-        adopt = record.destination.adopt
-        backfill = Backfill(self._store, self._experiment_of(record), record.options, keep_open=adopt)
         parent = record.parent
-        done = backfill.add(record.account, parent=None if parent is None else lambda: self._run_id(parent))
-        self._remember(record.key, done.run_id, backfill.experiment_id)
+        backfill = Backfill(
+            self._store, self._experiment_of(record), record.options, keep_open=record.destination.adopt
+        )
+        done = backfill.add(record.account, parent=None if parent is None else lambda: self._run(parent).run_id)
+        self._remember(KnownRun(record.key, done.run_id, backfill.experiment_id))
 
     def _experiment_of(self, record: ImportAccount) -> str:
-        """Where to look for the training: where it would be recorded."""
-        started = record.parent is not None and self._run_ids.get(record.parent)
-        if started:
-            return self._experiments[started]
+        """The experiment in which the training is looked for, and imported if it is not there."""
+        parent = self._runs.get(record.parent or "")
+        if parent is not None:
+            return parent.experiment_id
         if record.destination.adopt is not None:
             return self._store.run(record.destination.adopt).experiment_id
         return self._experiment(record.destination)
@@ -224,11 +219,10 @@ class Sender:
             return self._store.experiment_id(destination.experiment_name)
         if destination.experiment_id is not None:
             return destination.experiment_id
-        # What is active now is not what was active when it was said.
+        # The experiment that is active during `sync` is not the one that was active in the training.
         return DEFAULT_EXPERIMENT_ID if self._again else self._store.active_experiment_id()
 
-    def _remember(self, key: str, run_id: str, experiment_id: str) -> None:
-        with self._known:
-            self._run_ids[key] = run_id
-            self._experiments[run_id] = experiment_id
-            self._known.notify_all()
+    def _remember(self, run: KnownRun) -> None:
+        with self._runs_changed:
+            self._runs[run.key] = run
+            self._runs_changed.notify_all()

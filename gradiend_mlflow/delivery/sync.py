@@ -1,23 +1,21 @@
-"""`sync`: what MLflow was not told while trainings ran, told from their journals."""
+"""`sync`: the records that MLflow did not receive while trainings ran are sent from their journals."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
-from itertools import islice
+from collections.abc import Iterator
 from os import PathLike
 from typing import TYPE_CHECKING
 
 from gradiend_mlflow.checks import existing_directory
 from gradiend_mlflow.delivery.journal import LeftJournal, find_journals
-from gradiend_mlflow.delivery.recorder import joined
-from gradiend_mlflow.delivery.records import EndRun, Line, Record, SetTags, StartRun
+from gradiend_mlflow.delivery.records import EndRun, Record, SetTags, StartRun, join_metrics
 from gradiend_mlflow.delivery.sender import Sender
 from gradiend_mlflow.errors import GradiendMLflowError, StoreError, UnavailableError
 from gradiend_mlflow.store import tags
 from gradiend_mlflow.store.pending import flush
-from gradiend_mlflow.store.retries import deadline_of_reading
+from gradiend_mlflow.store.retries import growing_pauses, reading_deadline
 from gradiend_mlflow.store.store import Store
 from gradiend_mlflow.wording import tell_failures
 
@@ -29,8 +27,8 @@ logger = logging.getLogger("gradiend_mlflow")
 COLUMNS = ("directory", "result", "run_ids", "reason")
 KILLED = "the process ended before the training said that it had"
 
-_TOGETHER = 1000  # lines that are read at a time; the values in them are sent together
-_PAUSES = (0.5, 1.0, 2.0)  # between the attempts to send one record
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 2.0
+_ATTEMPTS = 4  # to send one record
 
 Row = tuple[str, str, tuple[str, ...], "str | None"]
 
@@ -42,27 +40,27 @@ def sync(
     progress: bool = True,
     strict: bool = False,
 ) -> pd.DataFrame:
-    """Send to MLflow what trainings could not send while they ran, from the journals that they have left.
+    """Send to MLflow what trainings could not send while they ran, from the journals that they left.
 
     Afterwards a run is as if nothing had happened: the same params, each value of each step once, tags, artifacts and
-    status. The run of a training that was killed ends as KILLED, when it was last heard of. A journal is removed when
-    all of it is delivered; the training's own files are only read. It is safe to do it twice, to kill it in the middle
-    and to do it in two processes at once; a training that is still running is left alone.
+    status. The run of a training that was killed ends as KILLED, at the time of its last record. A journal is removed
+    when all of it is delivered; the training's own files are only read. It is safe to call it twice, to kill it in the
+    middle and to run it in two processes at once; a training that is still running is left alone.
 
     Args:
-        path: An experiment directory, or any directory above some.
-        tracking_uri: The MLflow server or database; default the one that each training logged to. A password is not
-            in the journal: give it by MLflow's environment variables, or here.
+        path: An experiment directory, or any directory above experiment directories.
+        tracking_uri: The MLflow server or database; default is the one that each training logged to. Journals do not
+            contain passwords: give one by MLflow's environment variables, or here.
         progress: Whether to show a progress bar.
-        strict: Raise if a journal could not be sent; the others are sent nevertheless.
+        strict: Raise an error if a journal could not be sent; the others are sent nevertheless.
 
     Returns:
-        One row per journal, oldest first: directory (of the experiment), result ("synced", "busy" if the training or
-        another sync is at it, "failed"), run_ids (of its runs, as far as they are known), and reason: of the
-        failure, or what is worth knowing. No rows if nothing waits.
+        One row per journal, oldest first: directory (the experiment directory), result ("synced", "failed", or "busy"
+        if its training or another sync is using it), run_ids (of its runs, as far as they are known), and reason: why
+        it failed, or what else is worth knowing. There are no rows if there are no journals.
 
     Raises:
-        InvalidInputError: If `path` is no directory.
+        InvalidInputError: If `path` is not a directory.
         StoreError: With `strict`, if journals failed; it names them.
 
     Example:
@@ -88,17 +86,17 @@ def sync(
 
 
 def _sync(journal: LeftJournal, tracking_uri: str | None, silent: dict[str, str]) -> Row:
-    """Send one journal; `silent` are the servers that have not answered, by URI, with the reason."""
+    """Send one journal; `silent` are the URIs of servers that have not answered, with the reason."""
     directory = str(journal.experiment_dir)
     with journal.held() as free:
         if not free:
-            return (directory, "busy", (), "a training or another sync is at it")
+            return (directory, "busy", (), "its training or another sync is using it")
         sender = None
         try:
             uri = tracking_uri or journal.tracking_uri()
-            if uri in silent:  # nobody waits for it once for every journal
+            if uri in silent:  # wait for it once, not once for every journal
                 return (directory, "failed", (), silent[uri])
-            deadline = deadline_of_reading()
+            deadline = reading_deadline()
             store = Store(uri, once=True, timeout=deadline)
             sender = Sender(store, again=True)
             note = _replay(journal, sender, until=time.monotonic() + deadline)
@@ -112,68 +110,57 @@ def _sync(journal: LeftJournal, tracking_uri: str | None, silent: dict[str, str]
 
 
 def _replay(journal: LeftJournal, sender: Sender, *, until: float) -> str | None:
-    """Deliver a journal; returns what is worth knowing. Nothing is tried again after `until`, a monotonic time.
+    """Deliver the records of a journal; returns what is worth knowing.
+
+    Nothing is tried again after `until`, a monotonic time.
 
     Raises:
         StoreError: If some of it could not be delivered.
     """
-    unended = _Unended()
-    lines = journal.lines()
-    while some := list(islice(lines, _TOGETHER)):
-        for record in joined(line.record for line in some):
-            _deliver(sender, record, until)
-        unended.follow(some)
-    ends = unended.ends()
-    for record in ends:
+    killed: list[str] = []
+    for record in join_metrics(_records(journal, killed)):
         _deliver(sender, record, until)
-    if sender.undelivered or journal.unreadable:
-        raise StoreError("; ".join([*journal.unreadable, *([sender.reason] if sender.undelivered else [])]))
-    notes = []
-    if journal.torn:
-        notes.append("its last line was broken off, and is left out")
-    if sender.refused:
-        notes.append(f"MLflow refuses {sender.refused} values: {sender.reason}")
-    if ends:
-        notes.append(KILLED)
-    return "; ".join(notes) or None
+    failures = [*journal.unreadable, *([sender.reason] if sender.undelivered else [])]
+    if failures:
+        raise StoreError("; ".join(failures))
+    notes = {
+        "its last line was broken off, and is left out": journal.torn,
+        f"MLflow refuses {sender.refused} values: {sender.reason}": sender.refused,
+        KILLED: killed,
+    }
+    return "; ".join(note for note, applies in notes.items() if applies) or None
+
+
+def _records(journal: LeftJournal, killed: list[str]) -> Iterator[Record]:
+    """The records of a journal, then those that its training would have added had it not been killed.
+
+    The keys of the runs that it began and did not end are added to `killed`. They end, children first, at the time of
+    the journal's last record.
+    """
+    last = 0
+    for line in journal.lines():
+        last = max(line.said, last)
+        if isinstance(line.record, StartRun):
+            killed.append(line.record.key)
+        elif isinstance(line.record, EndRun) and line.record.key in killed:
+            killed.remove(line.record.key)
+        yield line.record
+    for key in reversed(killed):
+        yield SetTags(key, {tags.FAILURE: KILLED})
+        yield EndRun(key, "KILLED", last)
 
 
 def _deliver(sender: Sender, record: Record, until: float) -> None:
-    for pause in _PAUSES:
+    for attempt, pause in enumerate(growing_pauses(_FIRST_PAUSE, _LONGEST_PAUSE), start=1):
         try:
             sender.deliver(record)
         except UnavailableError:
-            if time.monotonic() > until:
+            if attempt == _ATTEMPTS or time.monotonic() > until:
                 raise
             time.sleep(pause)
         else:
             return
-    sender.deliver(record)
-
-
-class _Unended:
-    """Which runs were begun and not ended, in the order of their beginnings, and when they were last heard of."""
-
-    def __init__(self) -> None:
-        self._begun: dict[str, None] = {}
-        self._last = 0
-
-    def follow(self, lines: Iterable[Line]) -> None:
-        for line in lines:
-            self._last = max(line.said, self._last)
-            if isinstance(line.record, StartRun):
-                self._begun[line.record.key] = None
-            elif isinstance(line.record, EndRun):
-                self._begun.pop(line.record.key, None)
-
-    def ends(self) -> list[Record]:
-        """What the end of a training that was killed would have said, children first."""
-        return [
-            record
-            for key in reversed(self._begun)
-            for record in (SetTags(key, {tags.FAILURE: KILLED}), EndRun(key, "KILLED", self._last))
-        ]
 
 
 def _run_ids(sender: Sender | None) -> tuple[str, ...]:
-    return () if sender is None else tuple(known.run_id for known in sender.known_runs())
+    return () if sender is None else tuple(run.run_id for run in sender.known_runs())

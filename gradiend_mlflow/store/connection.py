@@ -11,27 +11,27 @@ from mlflow import MlflowClient
 
 from gradiend_mlflow.errors import StoreError, UnavailableError
 from gradiend_mlflow.store.mlflow_patches import shield_random
-from gradiend_mlflow.store.retries import Retries, deadline_of_reading, reason_of
+from gradiend_mlflow.store.retries import Retries, reading_deadline, reason_of
 from gradiend_mlflow.store.uris import opening, without_password
 
 
 class Connection:
-    """A tracking server, or the database that stands for one: what reading and writing have in common.
+    """A tracking server, or a database without one: what reading and writing have in common.
 
     Args:
-        tracking_uri: Where it is; default what `mlflow.get_tracking_uri()` says now.
-        once: Make each request once, for one who repeats it himself. Default is to repeat one that is not answered
-            for as many seconds as the environment's GRADIEND_MLFLOW_DEADLINE says (30).
-        timeout: How many seconds a request may take, 30 at most.
+        tracking_uri: Its address; default is what `mlflow.get_tracking_uri()` returns now.
+        once: Make each request once, for a caller who repeats it himself. By default a request that is not answered
+            is repeated for as many seconds as the environment variable GRADIEND_MLFLOW_DEADLINE says (30).
+        timeout: How many seconds a request may take; default and maximum are 30.
 
     Raises:
-        StoreError: From every method, if MLflow refuses or cannot be reached; it names the server. It is an
-            `UnavailableError` if the same call may work later.
+        StoreError: From every method, if MLflow refuses the request or cannot be reached; it names the server. It is
+            an `UnavailableError` if the same call may work later.
     """
 
     def __init__(self, tracking_uri: str | None = None, *, once: bool = False, timeout: float | None = None) -> None:
         self.uri: str = tracking_uri or mlflow.get_tracking_uri()
-        self.retries = Retries(None if once else deadline_of_reading(), timeout)
+        self.retries = Retries(None if once else reading_deadline(), timeout)
 
     @cached_property
     def _client(self) -> MlflowClient:
@@ -40,13 +40,8 @@ class Connection:
         shield_random()
         return client
 
-    @property
-    def stalled(self) -> bool:
-        """Whether this is a server that does not answer, so that waiting for it seems vain."""
-        return self.retries.stalled
-
     def is_answering(self) -> bool:
-        """Whether the server answers a request that asks for little."""
+        """Whether the server answers a small request."""
         try:
             with self._asking("ask for anything"):
                 self._client.search_experiments(max_results=1)
@@ -60,13 +55,14 @@ class Connection:
         return without_password(self.uri, "***")
 
     @contextmanager
-    def _asking(self, what: str) -> Iterator[None]:
+    def _asking(self, action: str) -> Iterator[None]:
+        """Limit the requests of the block; turn whatever they raise into a StoreError that names the action."""
         with self.retries.used():
             try:
                 yield
             except StoreError:
                 raise
-            except Exception as error:  # MLflow lets through requests', SQLAlchemy's and its plugins' exceptions
+            except Exception as error:  # MLflow lets through the exceptions of requests, SQLAlchemy and its plugins
                 kind = UnavailableError if self.retries.may_pass(error) else StoreError
-                reason = f"{reason_of(error)}{self.retries.told}"
-                raise kind(f"could not {what} at MLflow on {self.shown_uri}: {reason}") from error
+                reason = f"{reason_of(error)}{self.retries.explanation}"
+                raise kind(f"could not {action} at MLflow on {self.shown_uri}: {reason}") from error

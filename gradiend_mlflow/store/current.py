@@ -1,4 +1,4 @@
-"""What is current for MLflow's own calls: server, experiment and run. Read, never changed; asks no server."""
+"""The server, experiment and run that MLflow's own calls would use now: read, never changed, without a request."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ __all__ = ["ExceptionSafe", "active_run_id", "chosen_experiment", "is_current", 
 
 
 def is_current(tracking_uri: str | None) -> bool:
-    """Whether that is MLflow's current server; None is."""
+    """Whether this is MLflow's current server; None is."""
     return tracking_uri is None or tracking_uri.rstrip("/") == mlflow.get_tracking_uri().rstrip("/")
 
 
 def active_run_id(tracking_uri: str | None = None) -> str | None:
-    """The id of this thread's active run, if it is on that server (default: MLflow's current one)."""
+    """The id of this thread's active run if it is on this server (default: MLflow's current one), else None."""
     active = mlflow.active_run()
     return None if active is None or not is_current(tracking_uri) else str(active.info.run_id)
 
 
 def chosen_experiment(tracking_uri: str | None = None) -> tuple[str | None, str | None]:
-    """The id or the name of the experiment that the user has chosen with MLflow's own means, or neither.
+    """The id or the name of the experiment that the user has chosen, or neither.
 
-    As `mlflow.set_experiment` or the environment say it; asks no server.
+    It is what `mlflow.set_experiment` or MLflow's environment variables say; the server is not asked.
     """
     if tracking_uri is not None and tracking_uri != mlflow.get_tracking_uri():
         return None, None
-    chosen: Any = fluent._active_experiment_id  # noqa: SLF001  # the public ways may ask the server
+    chosen: Any = fluent._active_experiment_id  # noqa: SLF001  # the public functions may ask the server
     if chosen is not None:
         return str(chosen), None
     name = MLFLOW_EXPERIMENT_NAME.get()

@@ -1,19 +1,22 @@
-"""The patches on MLflow's HTTP session: its retries become ours, and no global random number is drawn."""
+"""Patches of MLflow's HTTP session: our retries replace MLflow's, and no global random number is drawn."""
 
 from __future__ import annotations
 
 import random
 import sys
 from collections.abc import Callable
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 from mlflow.tracking.request_header import registry
 from mlflow.utils import request_utils
 
-from gradiend_mlflow.store.retries import Retries, _current
+from gradiend_mlflow.store.retries import current_retries
 
-# Where MLflow and urllib3 draw pauses and names at random; a training draws its batches from the same generator.
-_DRAWING = (
+# Modules of MLflow and urllib3 that draw pauses and names at random; a training draws its batches from the same
+# generator.
+_RANDOM_USERS = (
     "urllib3.util.retry",
     "mlflow.utils.request_utils",
     "mlflow.utils.rest_utils",
@@ -22,42 +25,31 @@ _DRAWING = (
 )
 
 
-class _RetryingSession:
-    """What MLflow takes for its session."""
-
-    def __init__(self, session: Any, retries: Retries) -> None:
-        self._session, self._retries = session, retries
-
-    def request(self, *args: Any, **kwargs: Any) -> Any:
-        return self._retries.request(self._session.request, *args, **kwargs)
-
-
 def shield_random() -> None:
-    """Let MLflow and urllib3 draw from a generator of their own, so that no training's result depends on them."""
-    for name in _DRAWING:
+    """Give MLflow and urllib3 a random generator of their own, so that no training's result depends on them."""
+    for name in _RANDOM_USERS:
         module = sys.modules.get(name)
         if module is not None and getattr(module, "random", None) is random:
             module.random = random.Random()  # type: ignore[attr-defined]  # noqa: S311  # pauses, not secrets
 
 
 def _install() -> None:
-    # Where every request of MLflow passes.
-    original: Callable[..., Any] = request_utils._get_request_session  # noqa: SLF001
-
-    def session(max_retries: int, backoff_factor: float, backoff_jitter: float, *args: Any, **kwargs: Any) -> Any:
-        retries = _current.get()
-        if retries is None:
-            return original(max_retries, backoff_factor, backoff_jitter, *args, **kwargs)
-        return _RetryingSession(original(0, 0, 0.0, (), *args[1:], **kwargs), retries)  # no code is retried
-
-    request_utils._get_request_session = session  # noqa: SLF001
+    make_session: Callable[..., Any] = request_utils._get_request_session  # noqa: SLF001  # all requests pass here
     resolve: Callable[..., dict[str, str]] = registry.resolve_request_headers
 
+    def session(max_retries: int, backoff_factor: float, backoff_jitter: float, *args: Any, **kwargs: Any) -> Any:
+        retries = current_retries.get()
+        if retries is None:
+            return make_session(max_retries, backoff_factor, backoff_jitter, *args, **kwargs)
+        without_retries = make_session(0, 0, 0.0, (), *args[1:], **kwargs)
+        return SimpleNamespace(request=partial(retries.request, without_retries.request))
+
     def headers(request_headers: dict[str, str] | None = None) -> dict[str, str]:
-        retries = _current.get()
+        retries = current_retries.get()
         known = resolve() if retries is None else retries.headers(resolve)
         return known | (request_headers or {})
 
+    request_utils._get_request_session = session  # noqa: SLF001
     registry.resolve_request_headers = headers
 
 

@@ -1,4 +1,4 @@
-"""What this process's trainings have said and MLflow has not taken yet: who reads, and who leaves, waits for it."""
+"""Records of this process that MLflow does not have yet: readers, and the end of the process, wait for them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import os
 import shlex
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,75 +20,76 @@ from gradiend_mlflow.errors import InvalidInputError
 
 logger = logging.getLogger("gradiend_mlflow")
 
-_LOOK_SECONDS = 0.05
+JOURNALS = ".gradiend-mlflow"  # the folder of an experiment directory in which journals keep such records
+POLL_SECONDS = 0.05  # how often a waiting thread checks whether waiting still makes sense
 
 
 @dataclass(frozen=True)
 class Unsent:
-    """Records that did not reach a server: how many, which server, and where they are kept (None: nowhere)."""
+    """Records that did not reach a server: how many, which server, and the directory of their journal (None: lost)."""
 
     count: int
     server: str
     kept_in: Path | None
 
 
-class Pending(Protocol):
-    """One that delivers in the background."""
+class BackgroundDelivery(Protocol):
+    """Sends records to a server in the background."""
 
     @property
     def deadline(self) -> float:
-        """How many seconds to wait for it at most."""
+        """For how many seconds to wait for it at most."""
 
     @property
     def server(self) -> str:
-        """Where it delivers to."""
+        """Where it sends to, without a password."""
 
     @property
     def is_closing(self) -> bool:
-        """Whether it ends when all is delivered."""
+        """Whether it ends when everything is delivered."""
 
     def wait(self, deadline: float) -> bool:
-        """Whether all is delivered within `deadline` seconds; does not wait in vain."""
+        """Whether everything is delivered within `deadline` seconds; returns earlier if waiting seems pointless."""
 
     def unsent(self) -> Unsent:
         """What is not delivered yet."""
 
 
-_pending: dict[Pending, None] = {}  # in the order in which they began
-_left: list[Unsent] = []  # by those that have ended: what MLflow did not take, or was not there to take
+_active: dict[BackgroundDelivery, None] = {}  # in the order in which they began
+_undelivered: list[Unsent] = []  # what those that have ended could not deliver
 
 
-def add(one: Pending) -> None:
-    """It has something to deliver."""
-    _pending[one] = None
+def add(delivery: BackgroundDelivery) -> None:
+    """Wait for this delivery from now on."""
+    _active[delivery] = None
 
 
-def discard(one: Pending) -> None:
-    """It has delivered everything, or cannot."""
-    _pending.pop(one, None)
+def discard(delivery: BackgroundDelivery) -> None:
+    """Wait for this delivery no longer."""
+    _active.pop(delivery, None)
 
 
-def leave(unsent: Unsent) -> None:
-    """It ends, and some of what it had is not delivered."""
-    _left.append(unsent)
+def add_undelivered(unsent: Unsent) -> None:
+    """Remember what a delivery that ends could not deliver."""
+    _undelivered.append(unsent)
 
 
 def flush(deadline: float | None = None) -> bool:
-    """Wait until MLflow has taken everything that the trainings of this process have said so far.
+    """Wait until MLflow has everything that the trainings of this process have logged so far.
 
     With `autolog` and `MLflowCallback` a training does not wait for MLflow when it ends. This package's functions wait
-    before they read, and so does the process before it ends; call this before you read by other ways, such as
-    `mlflow.search_runs`. A server that does not answer is not waited for if a journal keeps what it is to be told.
+    before they read, and so does the process before it ends; call this before you read in other ways, such as with
+    `mlflow.search_runs`. It does not wait for a server that does not answer if a journal keeps the records.
 
     Args:
-        deadline: For how many seconds to wait at most; default the `deadline` that each training was logged with.
+        deadline: For how many seconds to wait at most; default is the `deadline` that each training was logged with.
 
     Returns:
-        Whether everything is there. It is not if MLflow does not answer in time, or has refused some of it; what a
-        journal keeps counts until `sync` has sent it.
+        Whether MLflow has everything. It has not if it does not answer in time or has refused some of it; records
+        that a journal keeps count as missing until `sync` has sent them.
 
     Raises:
-        InvalidInputError: If `deadline` is no number of seconds.
+        InvalidInputError: If `deadline` is not a finite number of seconds, 0 or more.
 
     Example:
         >>> flush()
@@ -97,80 +98,78 @@ def flush(deadline: float | None = None) -> bool:
     if deadline is not None and not (isinstance(deadline, (int, float)) and 0 <= deadline < math.inf):
         raise InvalidInputError(f"deadline must be a finite number of seconds, 0 or more; got {deadline!r}")
     begun = time.monotonic()
-    through = [
-        one.wait(max(0.0, begun + (one.deadline if deadline is None else deadline) - time.monotonic()))
-        for one in tuple(_pending)
+    delivered = [
+        delivery.wait(max(0.0, begun + (delivery.deadline if deadline is None else deadline) - time.monotonic()))
+        for delivery in tuple(_active)
     ]
-    return all(through) and not any(_is_missing(unsent) for unsent in tuple(_left))
+    return all(delivered) and not any(_is_missing(unsent) for unsent in tuple(_undelivered))
 
 
 def _is_missing(unsent: Unsent) -> bool:
     return unsent.kept_in is None or (unsent.kept_in / JOURNALS).exists()
 
 
-def wait_for_earlier(one: Pending) -> None:
-    """Wait until the trainings that ended before have told the same server everything.
+def wait_for_earlier(delivery: BackgroundDelivery) -> None:
+    """Wait until the trainings that ended before have delivered everything to the same server.
 
-    What is to be recorded from disk may be what one of them still tells: only then can it be found.
+    One of them may still be sending the run of the training that is about to be imported: only afterwards can that run
+    be found.
     """
-    for earlier in tuple(_pending):
-        if earlier is one:
+    for earlier in tuple(_active):
+        if earlier is delivery:
             return
-        while earlier.is_closing and earlier.server == one.server and earlier in _pending:
-            time.sleep(_LOOK_SECONDS)
+        while earlier.is_closing and earlier.server == delivery.server and earlier in _active:
+            time.sleep(POLL_SECONDS)
 
 
-def say_unsent(unsent: Iterable[Unsent]) -> None:
-    """Warn of what was not delivered: once per server, with the command that sends it."""
-    by_server: dict[str, list[Unsent]] = defaultdict(list)
+def warn_of_unsent(unsent: Iterable[Unsent]) -> None:
+    """Warn once per server of what was not delivered, with the command that sends what is kept."""
+    kept: Counter[str] = Counter()
+    lost: Counter[str] = Counter()
+    directories: dict[str, set[Path]] = defaultdict(set)
     for one in unsent:
-        by_server[one.server].append(one)
-    for server, some in by_server.items():
-        kept = [one for one in some if one.kept_in is not None]
-        lost = sum(one.count for one in some if one.kept_in is None)
-        if kept:
-            commands = [f"gradiend-mlflow sync {shlex.quote(str(folder))}" for folder in _folders(kept)]
-            logger.warning(
-                "%d records are not in MLflow on %s yet; send them with: %s (to another server: --tracking-uri URI)",
-                sum(one.count for one in kept),
-                server,
-                " && ".join(commands),
-            )
-        if lost:
-            logger.warning(
-                "%d records did not reach MLflow on %s before the process ended; they are lost", lost, server
-            )
+        if one.kept_in is None:
+            lost[one.server] += one.count
+        else:
+            kept[one.server] += one.count
+            directories[one.server].add(one.kept_in)
+    for server, count in kept.items():
+        commands = [f"gradiend-mlflow sync {shlex.quote(str(path))}" for path in _joined(directories[server])]
+        logger.warning(
+            "%d records are not in MLflow on %s yet; send them with: %s (to another server: --tracking-uri URI)",
+            count,
+            server,
+            " && ".join(commands),
+        )
+    for server, count in lost.items():
+        logger.warning("%d records did not reach MLflow on %s before the process ended; they are lost", count, server)
 
 
-def _folders(kept: Iterable[Unsent]) -> list[Path]:
-    """What to sync: the experiment directories, or the folder that several of them lie in."""
-    by_parent: dict[Path, set[Path]] = defaultdict(set)
-    for one in kept:
-        if one.kept_in is not None:
-            by_parent[one.kept_in.parent].add(one.kept_in)
-    return [parent if len(own) > 1 else next(iter(own)) for parent, own in by_parent.items()]
+def _joined(directories: Iterable[Path]) -> list[Path]:
+    """The directories; those that share a parent are replaced by it."""
+    by_parent: dict[Path, list[Path]] = defaultdict(list)
+    for directory in directories:
+        by_parent[directory.parent].append(directory)
+    return [parent if len(inside) > 1 else inside[0] for parent, inside in by_parent.items()]
 
 
-def _leave() -> None:
-    """The process ends: wait once more, and say what is left for `sync`."""
-    waiting = tuple(_pending)
+def _wait_at_exit() -> None:
+    """Wait once more when the process ends, and warn of what remains for `sync`."""
+    waiting = tuple(_active)
     try:
         flush()
-    finally:  # also if somebody is tired of waiting
-        left = [one for one in waiting if one in _pending]
-        say_unsent(one.unsent() for one in left)
-        for one in left:
-            discard(one)
+    finally:  # also when the user interrupts the waiting
+        remaining = [delivery for delivery in waiting if delivery in _active]
+        warn_of_unsent(delivery.unsent() for delivery in remaining)
+        for delivery in remaining:
+            discard(delivery)
 
 
-# Before the thread pools are shut down, with which MLflow uploads to some stores; this runs in processes of
-# `multiprocessing` too. And once more when trainings in threads have come to their end. Python calls the last
-# registered first, hence the import at the top.
-getattr(threading, "_register_atexit", atexit.register)(_leave)
-atexit.register(_leave)
+# MLflow uploads to some stores with thread pools: wait before Python shuts these down, which also works in processes
+# of `multiprocessing`. Wait again when trainings in other threads have ended. Python calls what was registered last
+# first, hence the import of concurrent.futures.thread at the top.
+getattr(threading, "_register_atexit", atexit.register)(_wait_at_exit)
+atexit.register(_wait_at_exit)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_pending.clear)  # their threads are not there
-    os.register_at_fork(after_in_child=_left.clear)
-
-
-JOURNALS = ".gradiend-mlflow"  # what MLflow has not been told yet; see journal.py
+    os.register_at_fork(after_in_child=_active.clear)  # the worker threads do not exist in the child
+    os.register_at_fork(after_in_child=_undelivered.clear)

@@ -9,11 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlflow.entities import Run
+from mlflow.entities import Experiment, Run
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.store.artifact.http_artifact_repo import HttpArtifactRepository
+from mlflow.store.entities import PagedList
 from mlflow.tracking import fluent
+from mlflow.utils import get_results_from_paginated_fn
 from mlflow.utils.rest_utils import augmented_raise_for_status, http_request
 
 from gradiend_mlflow.errors import ArtifactError, StoreError
@@ -27,7 +29,7 @@ _RUNS_PER_PAGE = 1000
 
 @dataclass(frozen=True)
 class LoggedRun:
-    """A run as MLflow holds it. Times in milliseconds since the epoch; `metrics` are the latest values."""
+    """A run as MLflow stores it. Times in milliseconds since the epoch; `metrics` are the latest values."""
 
     run_id: str
     name: str
@@ -42,10 +44,10 @@ class LoggedRun:
 
 
 class Reader(Connection):
-    """What a server or a database knows. Args and errors are those of `Connection`."""
+    """Reads from a server or a database. Arguments and errors are those of `Connection`."""
 
     def active_experiment_id(self) -> str:
-        """The experiment that MLflow's own calls would log to now, or the default one of another server."""
+        """The experiment that MLflow's own calls would log to now; on a server that is not MLflow's current one, 0."""
         with self._asking("find the active experiment"):
             if not is_current(self.uri):
                 return DEFAULT_EXPERIMENT_ID
@@ -53,21 +55,19 @@ class Reader(Connection):
 
     def experiments(self) -> dict[str, str]:
         """The name of every active experiment, by its id."""
-        found: dict[str, str] = {}
-        token = None
+
+        def page(size: int, token: str | None) -> PagedList[Experiment]:
+            return self._client.search_experiments(max_results=size, page_token=token)
+
         with self._asking("list the experiments"):
-            while True:
-                page = self._client.search_experiments(max_results=_RUNS_PER_PAGE, page_token=token)
-                found.update((experiment.experiment_id, experiment.name) for experiment in page)
-                token = page.token
-                if not token:
-                    return found
+            found = get_results_from_paginated_fn(page, _RUNS_PER_PAGE)
+        return {experiment.experiment_id: experiment.name for experiment in found}
 
     def find_experiments(self, names: Sequence[str], ids: Sequence[str]) -> dict[str, str]:
-        """The names, by id, of the experiments of these names and ids.
+        """The experiments with these names and these ids, as names by id.
 
         Raises:
-            StoreError: If one does not exist; it names the nearest that do.
+            StoreError: If one does not exist; it lists the experiments with the most similar names or ids.
         """
         chosen = [
             *(self._experiment("name", name) for name in names),
@@ -113,32 +113,28 @@ class Reader(Connection):
         order_by: Sequence[str] = (),
         max_results: int | None = None,
     ) -> list[LoggedRun]:
-        """All runs of these experiments that match, over as many pages as it takes."""
-        found: list[LoggedRun] = []
-        token = None
+        """All runs of these experiments that match the filter, on however many pages; at most `max_results`."""
+
+        def page(size: int, token: str | None) -> PagedList[Run]:
+            return self._client.search_runs(
+                list(experiment_ids), filter_string, max_results=size, order_by=list(order_by), page_token=token
+            )
+
         with self._asking(f"search for runs with the filter {filter_string!r}"):
-            while True:
-                wanted = _RUNS_PER_PAGE if max_results is None else min(_RUNS_PER_PAGE, max_results - len(found))
-                page = self._client.search_runs(
-                    list(experiment_ids), filter_string, max_results=wanted, order_by=list(order_by), page_token=token
-                )
-                found += map(_logged, page)
-                token = page.token
-                if not token or (max_results is not None and len(found) >= max_results):
-                    return found
+            return [_logged(run) for run in get_results_from_paginated_fn(page, _RUNS_PER_PAGE, max_results)]
 
     def fetch(self, artifact_uri: str, path: str, *, sha256: str) -> bytes:
-        """The content of one artifact file of a run, in one request where the server allows it.
+        """The content of one artifact file of a run, downloaded in one request where the server allows it.
 
         Raises:
-            ArtifactError: If it does not have that digest.
+            ArtifactError: If the content does not have that SHA-256.
         """
         content = self._download(artifact_uri, path)
         digest = hashlib.sha256(content).hexdigest()
         if digest != sha256:
             raise ArtifactError(
                 f"{path} is not the file that was logged: its SHA-256 is {digest[:12]}…, and the run said "
-                f"{sha256[:12]}… when it was looked up. If it has been logged anew since, search again"
+                f"{sha256[:12]}… when it was looked up. If it has been logged again since then, search again"
             )
         return content
 
@@ -146,18 +142,18 @@ class Reader(Connection):
         with self._asking(f"download {path} from {artifact_uri}"):
             repository = get_artifact_repository(artifact_uri, tracking_uri=self.uri)
             if isinstance(repository, HttpArtifactRepository):
-                # As MLflow does it, but in memory, and without asking what else the server could do.
+                # As MLflow does it, but in memory, and without first asking whether the server offers other ways.
                 response = http_request(repository._host_creds, f"/{path}", "GET")  # noqa: SLF001
                 augmented_raise_for_status(response)
                 return bytes(response.content)
             with tempfile.TemporaryDirectory(prefix="gradiend-mlflow-") as folder:
-                file = Path(folder, "artifact")  # not named after anything that the server says
-                # The public download_artifacts first lists the folder: a second request for every file.
+                file = Path(folder, "artifact")  # a fixed name: nothing that the server sends decides it
+                # The public download_artifacts lists the folder first: a second request for each file.
                 repository._download_file(path, str(file))  # noqa: SLF001
                 return file.read_bytes()
 
     def run_of_key(self, experiment_id: str, key: str) -> str | None:
-        """The id of the run that was started under a key, if one was."""
+        """The id of the run that was started with this key (the tag `gradiend.key`), if there is one."""
         found = self.search([experiment_id], f"tags.`{tags.KEY}` = '{key}'", max_results=1)
         return found[0].run_id if found else None
 

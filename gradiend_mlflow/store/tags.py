@@ -1,4 +1,4 @@
-"""The names that a run carries in MLflow: what the writing side sets and the reading side looks for."""
+"""The names of tags, metrics and artifact folders: training code writes them, and comparisons read them."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ SEED = "gradiend.seed"
 GRADIEND_VERSION = "gradiend.version"
 PLUGIN_VERSION = "gradiend.mlflow_version"
 FAILURE = "gradiend.failure"
-KEY = "gradiend.key"  # what a run is called before MLflow has given it an id: by it a run is started only once
+KEY = "gradiend.key"  # identifies a run before MLflow has given it an id, so that it is started only once
 TUNED_LEARNING_RATE = "gradiend.tuned_learning_rate"
-# Where the model lies, and a digest of what the run holds of it: by these an import knows what is logged already.
+# Where the model is, and a digest of its files: by these an import finds out what is logged already.
 DIRECTORY = "gradiend.directory"
 FINGERPRINT = "gradiend.fingerprint"
 IMPORTED = "gradiend.imported"  # true on runs that were recorded from disk
@@ -31,7 +31,7 @@ SUPERSEDED_BY = "gradiend.superseded_by"  # the run of a later training in the s
 # JSON: {part: {"path": artifact path, "sha256": hex digest of the file, "k": weights in it}}.
 # Written last: a run that has it is complete.
 TOPK = "gradiend.topk"
-# JSON: {part: reason}, for parts that were asked for and could not be had.
+# JSON: {part: reason}, for requested parts that the model does not have.
 TOPK_LEFT_OUT = "gradiend.topk_left_out"
 
 SOURCE_RUNS = "gradiend.source_runs"  # JSON list of run ids, on a comparison
@@ -54,7 +54,7 @@ MLFLOW_PARENT = "mlflow.parentRunId"
 MLFLOW_DESCRIPTION = "mlflow.note.content"
 MLFLOW_AUTOLOGGING = "mlflow.autologging"
 MLFLOW_EXPERIMENT_KIND = "mlflow.experimentKind"
-# Without it the UI opens an experiment as one about prompts and traces.
+# Without this value the UI opens an experiment as one about prompts and traces.
 MODEL_TRAINING = "custom_model_development"
 
 

@@ -561,7 +561,7 @@ def test_trained_again_beside_a_journal_that_was_left(
     with start_run(trainer, topk=50, experiment_name=request.node.name, tracking_uri=server) as callback:
         trainer.train(callbacks=[callback])
     (warning,) = warnings()
-    assert warning.startswith("1 earlier trainings have left")
+    assert warning.startswith("1 earlier training left records")
     assert f"gradiend-mlflow sync {trainer.experiment_dir}" in warning
     assert sync(tmp_path, progress=False)["result"].tolist() == ["synced"]
     assert len(runs_of(server, request.node.name)) == 2
@@ -595,7 +595,7 @@ def test_several_trainings_one_warning(
         assert not gradiend_mlflow.flush()
         wait_until(warnings)
     assert len(warnings()) == 1
-    pending._leave()
+    pending._wait_at_exit()
     _, command = warnings()
     assert f"gradiend-mlflow sync {tmp_path / 'runs'} " in command
     proxy.start()
@@ -661,7 +661,7 @@ def test_odd_names_and_values(server: str, request: Any, warnings: Any, tmp_path
     }
     assert found.data.params == {"long": "x" * 5999 + "…", "changed": "a", "kept": "b", "new": "d"}
     cut, changed = warnings()
-    assert "they are cut: long" in cut
+    assert "are cut: long" in cut
     assert "already has other values of these params: changed" in changed
     assert find_journals(tmp_path) == []
 
