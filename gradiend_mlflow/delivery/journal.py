@@ -29,8 +29,6 @@ from gradiend_mlflow.store.uris import kept_uri
 
 FORMAT = 1
 _FILE = "journal.jsonl"
-_FILES = "files"
-_LOCK = "lock"
 
 
 class JournalFolder:
@@ -39,7 +37,7 @@ class JournalFolder:
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()
         self.file = self.folder / _FILE
-        self._lock = FileLock(self.folder / _LOCK, thread_local=False)  # another thread may release it
+        self._lock = FileLock(self.folder / "lock", thread_local=False)  # another thread may release it
 
     @property
     def experiment_dir(self) -> Path:
@@ -69,7 +67,8 @@ class Journal(JournalFolder):
 
     def __init__(self, experiment_dir: Path, tracking_uri: str) -> None:
         super().__init__(experiment_dir / JOURNALS / uuid.uuid4().hex)
-        self.folder.mkdir(parents=True)
+        self._files = self.folder / "files"
+        self._files.mkdir(parents=True)
         self._lock.acquire(blocking=False)
         # Without a buffer and without fsync: what is written survives the process, but not a power failure.
         self._stream = self.file.open("ab", buffering=0)
@@ -86,9 +85,7 @@ class Journal(JournalFolder):
 
     def new_folder(self) -> Path:
         """A new, empty folder for files to upload."""
-        files = self.folder / _FILES
-        files.mkdir(exist_ok=True)
-        return Path(tempfile.mkdtemp(dir=files))
+        return Path(tempfile.mkdtemp(dir=self._files))
 
     def close(self) -> None:
         """Stop writing, and leave the journal to `sync`."""
@@ -123,10 +120,9 @@ class LeftJournal(JournalFolder):
         Raises:
             ValueError: If the file is not a journal, or one of another format.
         """
-        with self.file.open("rb") as stream:
-            header = stream.readline()
         try:
-            content = json.loads(header)
+            with self.file.open("rb") as stream:
+                content = json.loads(stream.readline())
             version, tracking_uri = content["format"], str(content["tracking_uri"])
         except (ValueError, TypeError, KeyError) as error:
             raise ValueError(f"{self.file} does not begin as a journal does") from error
@@ -153,17 +149,15 @@ class LeftJournal(JournalFolder):
     def held(self) -> Iterator[bool]:
         """Keep others from sending it within the block; False if its training or another `sync` holds it."""
         try:
-            self._lock.acquire(blocking=False)
+            lock = self._lock.acquire(blocking=False)
         except (Timeout, OSError):
             yield False
             return
-        try:
+        with lock:
             exists = self.exists()
             yield exists
             if not exists:  # another process delivered and removed it after we had found it
                 self.remove()
-        finally:
-            self._lock.release()
 
 
 def find_journals(path: Path) -> list[LeftJournal]:

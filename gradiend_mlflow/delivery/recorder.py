@@ -50,6 +50,7 @@ class Recorder:
         self, store: Store, experiment_dir: Path | None = None, *, deadline: float = DEFAULT_DEADLINE
     ) -> None:
         self.deadline = deadline
+        self.server = store.shown_uri
         self._store = store
         self._sender = Sender(store)
         self._journal = SessionJournal(experiment_dir, store.uri, self._sender)
@@ -59,7 +60,7 @@ class Recorder:
         self._staging = False  # whether files are being written whose records are not queued yet
         self._dropped = 0  # records that did not fit into the queue
         self._awaited = False  # whether somebody waits for what is queued
-        self._closing = False  # whether the worker ends when the queue is empty
+        self.is_closing = False  # whether the worker ends when the queue is empty
         self._working = False
 
         self._in_hand: deque[Record] = deque()  # what the worker has taken from the queue and not delivered yet
@@ -122,21 +123,12 @@ class Recorder:
         while True:
             self._send_now()
             left = until - time.monotonic()
-            found = self._sender.wait_for(key, max(0.0, min(left, POLL_SECONDS)))
+            found = self._sender.run_id(key)
             if found is not None or left <= 0 or self._store.retries.stalled:
                 return found
+            time.sleep(min(left, POLL_SECONDS))
 
     # --------------------------------------------------------------------------------------------------------- waiting
-
-    @property
-    def server(self) -> str:
-        """Where the records are sent, without a password."""
-        return self._store.shown_uri
-
-    @property
-    def is_closing(self) -> bool:
-        """Whether the worker ends when everything is delivered."""
-        return self._closing
 
     def close(self, deadline: float | None = None) -> None:
         """Let the worker deliver what is queued, remove the journal and end; nothing more comes for now.
@@ -169,8 +161,9 @@ class Recorder:
     def unsent(self) -> Unsent:
         """What is not delivered."""
         self._journal.check()
-        count = self._count_waiting() + self._dropped + self._sender.undelivered
-        return Unsent(count, self.server, self._journal.kept_in)
+        return Unsent(
+            self._count_waiting() + self._dropped + self._sender.undelivered, self.server, self._journal.kept_in
+        )
 
     def _end_when_empty(self) -> bool:
         """Let the worker end when it has delivered everything; returns whether it is still at work."""
@@ -178,7 +171,7 @@ class Recorder:
             if not self._is_busy():
                 self._close_journal()
                 return False
-            self._closing = True
+            self.is_closing = True
             self._send_now()
             return self._ensure_worker()
 
@@ -218,20 +211,13 @@ class Recorder:
         )
 
     def _report_failures(self) -> None:
-        """Warn of what was refused and of what could not be delivered, if there is more than last time."""
+        """Warn of what was refused and of what could not be delivered, unless that has been said."""
         refused, kept = self._sender.refused, self._dropped + self._sender.undelivered
         if kept:
             self._journal.check()
-        if self._journal.kept_in is None:
-            refused, kept = refused + kept, 0
-        before, self._reported = self._reported, (refused, kept)
-        if refused > before[0]:
-            logger.warning("%d values could not be logged to MLflow on %s", refused, self.server)
-            pending.add_undelivered(Unsent(refused, self.server, None))
-        if kept > before[1]:
-            unsent = Unsent(kept, self.server, self._journal.kept_in)
-            pending.warn_of_unsent([unsent])
-            pending.add_undelivered(unsent)
+        if (refused, kept) != self._reported:
+            self._reported = (refused, kept)
+            pending.report([Unsent(refused, self.server, None), Unsent(kept, self.server, self._journal.kept_in)])
 
     # ---------------------------------------------------------------------------------------------------------- worker
 
@@ -258,19 +244,19 @@ class Recorder:
             with self._changed:
                 if self._is_through():
                     self._close_journal()
-                    self._closing = self._working = False
+                    self.is_closing = self._working = False
                     pending.discard(self)
                     self._changed.notify_all()
                     return
 
     def _is_through(self) -> bool:
-        return self._closing and not self._queue
+        return self.is_closing and not self._queue
 
     def _take_batch(self) -> None:
         """Take what is queued: at least one record, unless the recorder is closing; waits a while for more."""
         with self._changed:
-            self._changed.wait_for(lambda: self._queue or self._closing)
-            self._changed.wait_for(lambda: self._awaited or self._closing, _GATHER_SECONDS)
+            self._changed.wait_for(lambda: self._queue or self.is_closing)
+            self._changed.wait_for(lambda: self._awaited or self.is_closing, _GATHER_SECONDS)
             self._awaited = False
             self._in_hand.extend(join_metrics(self._queue))
             self._queue.clear()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import tempfile
-import threading
 from pathlib import Path
 
 from gradiend_mlflow.delivery.records import (
@@ -43,8 +42,7 @@ class Sender:
     def __init__(self, store: Store, *, again: bool = False) -> None:
         self._store = store
         self._again = again
-        self._runs: dict[str, KnownRun] = {}
-        self._runs_changed = threading.Condition()
+        self._runs: dict[str, KnownRun] = {}  # by key; other threads read it
         self._adopted: set[str] = set()  # the keys of runs that their owner ends
         self._deferred: dict[str, StartRun] = {}  # runs that start when their first child does
         self._requested: set[str] = set()  # the keys of runs that may exist although no answer has said so
@@ -53,16 +51,13 @@ class Sender:
         self.refused = 0  # values that MLflow will never accept
         self.undelivered = 0  # values and other records that failed, except by an outage
 
-    def wait_for(self, key: str, timeout: float) -> str | None:
-        """MLflow's id of the run `key`, or None if it has none within `timeout` seconds."""
-        with self._runs_changed:
-            self._runs_changed.wait_for(lambda: key in self._runs, timeout)
-            return self._runs[key].run_id if key in self._runs else None
+    def run_id(self, key: str) -> str | None:
+        """MLflow's id of the run `key`, or None if it has not started."""
+        return self._runs[key].run_id if key in self._runs else None
 
     def known_runs(self) -> list[KnownRun]:
         """The runs that exist in MLflow, in the order in which they started."""
-        with self._runs_changed:
-            return list(self._runs.values())
+        return list(self._runs.values())
 
     def deliver(self, record: Record) -> None:
         """Carry one record out; a failure is counted, and the first one is logged.
@@ -85,16 +80,15 @@ class Sender:
         self._report(reason)
 
     def _report(self, reason: object) -> None:
-        if self.reason:
-            return
-        self.reason = str(reason) or type(reason).__name__
-        if not self._again:  # `sync` reports the reason itself, and no training is running
-            logger.warning("Logging to MLflow failed; the training goes on. %s", reason)
+        if not self.reason:
+            self.reason = str(reason) or type(reason).__name__
+            if not self._again:  # `sync` reports the reason itself, and no training is running
+                logger.warning("Logging to MLflow failed; the training goes on. %s", reason)
 
     def _carry_out(self, record: Record) -> None:
         match record:
             case KnownRun():
-                self._remember(record)
+                self._runs[record.key] = record
             case StartRun(deferred=True):
                 self._deferred[record.key] = record
             case StartRun():
@@ -172,7 +166,7 @@ class Sender:
             if active.tags.get(tags.KEY, record.key if tags.KIND not in active.tags else "") == record.key:
                 self._store.set_tags(adopt, run_tags)
                 self._adopted.add(record.key)
-                self._remember(KnownRun(record.key, adopt, experiment_id))
+                self._runs[record.key] = KnownRun(record.key, adopt, experiment_id)
                 return
             # It already holds a training: this one becomes its child instead of overwriting it.
         elif record.parent is not None:
@@ -183,7 +177,7 @@ class Sender:
         if parent is not None:
             run_tags[tags.MLFLOW_PARENT] = parent
         run_id = self._find_or_create(record, experiment_id, run_tags)
-        self._remember(KnownRun(record.key, run_id, experiment_id))
+        self._runs[record.key] = KnownRun(record.key, run_id, experiment_id)
 
     def _find_or_create(self, record: StartRun, experiment_id: str, run_tags: dict[str, str]) -> str:
         """Start a run, unless an earlier request has started it, whose answer may have been lost."""
@@ -203,7 +197,7 @@ class Sender:
             self._store, self._experiment_of(record), record.options, keep_open=record.destination.adopt
         )
         done = backfill.add(record.account, parent=None if parent is None else lambda: self._run(parent).run_id)
-        self._remember(KnownRun(record.key, done.run_id, backfill.experiment_id))
+        self._runs[record.key] = KnownRun(record.key, done.run_id, backfill.experiment_id)
 
     def _experiment_of(self, record: ImportAccount) -> str:
         """The experiment in which the training is looked for, and imported if it is not there."""
@@ -221,8 +215,3 @@ class Sender:
             return destination.experiment_id
         # The experiment that is active during `sync` is not the one that was active in the training.
         return DEFAULT_EXPERIMENT_ID if self._again else self._store.active_experiment_id()
-
-    def _remember(self, run: KnownRun) -> None:
-        with self._runs_changed:
-            self._runs[run.key] = run
-            self._runs_changed.notify_all()

@@ -17,7 +17,7 @@ from gradiend_mlflow.store import tags
 from gradiend_mlflow.store.pending import flush
 from gradiend_mlflow.store.retries import growing_pauses, reading_deadline
 from gradiend_mlflow.store.store import Store
-from gradiend_mlflow.wording import tell_failures
+from gradiend_mlflow.wording import counted, tell_failures
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,9 +74,11 @@ def sync(
     root = existing_directory(path, "sync")
     flush()
     found = find_journals(root)
-    shown = tqdm(found, desc="sync", unit="journal", disable=not progress or not found)
     silent: dict[str, str] = {}
-    rows = [_sync(journal, tracking_uri, silent) for journal in shown]
+    rows = [
+        _sync(journal, tracking_uri, silent)
+        for journal in tqdm(found, desc="sync", unit="journal", disable=not progress or not found)
+    ]
     frame = pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
     failures = tell_failures(frame, "could not be sent to MLflow")
     if strict and failures:
@@ -99,14 +101,15 @@ def _sync(journal: LeftJournal, tracking_uri: str | None, silent: dict[str, str]
             deadline = reading_deadline()
             store = Store(uri, once=True, timeout=deadline)
             sender = Sender(store, again=True)
-            note = _replay(journal, sender, until=time.monotonic() + deadline)
+            result, reason = "synced", _replay(journal, sender, until=time.monotonic() + deadline)
             journal.remove()
         except (GradiendMLflowError, ValueError, OSError) as error:
             logger.debug("%s", journal.folder, exc_info=True)
             if isinstance(error, UnavailableError) and not store.retries.answered:
                 silent[uri] = str(error)
-            return (directory, "failed", _run_ids(sender), str(error))
-        return (directory, "synced", _run_ids(sender), note)
+            result, reason = "failed", str(error)
+        run_ids = () if sender is None else tuple(run.run_id for run in sender.known_runs())
+        return (directory, result, run_ids, reason)
 
 
 def _replay(journal: LeftJournal, sender: Sender, *, until: float) -> str | None:
@@ -125,7 +128,7 @@ def _replay(journal: LeftJournal, sender: Sender, *, until: float) -> str | None
         raise StoreError("; ".join(failures))
     notes = {
         "its last line was broken off, and is left out": journal.torn,
-        f"MLflow refuses {sender.refused} values: {sender.reason}": sender.refused,
+        f"MLflow refuses {counted(sender.refused, 'value')}: {sender.reason}": sender.refused,
         KILLED: killed,
     }
     return "; ".join(note for note, applies in notes.items() if applies) or None
@@ -160,7 +163,3 @@ def _deliver(sender: Sender, record: Record, until: float) -> None:
             time.sleep(pause)
         else:
             return
-
-
-def _run_ids(sender: Sender | None) -> tuple[str, ...]:
-    return () if sender is None else tuple(run.run_id for run in sender.known_runs())

@@ -29,7 +29,7 @@ def chosen_experiment(tracking_uri: str | None = None) -> tuple[str | None, str 
 
     It is what `mlflow.set_experiment` or MLflow's environment variables say; the server is not asked.
     """
-    if tracking_uri is not None and tracking_uri != mlflow.get_tracking_uri():
+    if not is_current(tracking_uri):
         return None, None
     chosen: Any = fluent._active_experiment_id  # noqa: SLF001  # the public functions may ask the server
     if chosen is not None:

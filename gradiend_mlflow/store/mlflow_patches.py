@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 import sys
+import time
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -33,24 +34,27 @@ def shield_random() -> None:
             module.random = random.Random()  # type: ignore[attr-defined]  # noqa: S311  # pauses, not secrets
 
 
-def _install() -> None:
-    make_session: Callable[..., Any] = request_utils._get_request_session  # noqa: SLF001  # all requests pass here
-    resolve: Callable[..., dict[str, str]] = registry.resolve_request_headers
-
-    def session(max_retries: int, backoff_factor: float, backoff_jitter: float, *args: Any, **kwargs: Any) -> Any:
-        retries = current_retries.get()
-        if retries is None:
-            return make_session(max_retries, backoff_factor, backoff_jitter, *args, **kwargs)
-        without_retries = make_session(0, 0, 0.0, (), *args[1:], **kwargs)
-        return SimpleNamespace(request=partial(retries.request, without_retries.request))
-
-    def headers(request_headers: dict[str, str] | None = None) -> dict[str, str]:
-        retries = current_retries.get()
-        known = resolve() if retries is None else retries.headers(resolve)
-        return known | (request_headers or {})
-
-    request_utils._get_request_session = session  # noqa: SLF001
-    registry.resolve_request_headers = headers
+_make_session: Callable[..., Any] = request_utils._get_request_session  # noqa: SLF001  # all requests pass here
+_resolve_headers: Callable[..., dict[str, str]] = registry.resolve_request_headers
 
 
-_install()
+def _session(max_retries: int, backoff_factor: float, backoff_jitter: float, *args: Any, **kwargs: Any) -> Any:
+    retries = current_retries.get()
+    if retries is None:
+        return _make_session(max_retries, backoff_factor, backoff_jitter, *args, **kwargs)
+    without_retries = _make_session(0, 0, 0.0, (), *args[1:], **kwargs)
+    return SimpleNamespace(request=partial(retries.request, without_retries.request))
+
+
+@lru_cache(maxsize=1)
+def _headers_at(second: int) -> dict[str, str]:  # noqa: ARG001  # the key: finding them is slow, so they last a second
+    return _resolve_headers()
+
+
+def _headers(request_headers: dict[str, str] | None = None) -> dict[str, str]:
+    known = _resolve_headers() if current_retries.get() is None else _headers_at(int(time.monotonic()))
+    return known | (request_headers or {})
+
+
+request_utils._get_request_session = _session  # noqa: SLF001
+registry.resolve_request_headers = _headers

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 from gradiend_mlflow.errors import InvalidInputError
+from gradiend_mlflow.wording import counted
 
 logger = logging.getLogger("gradiend_mlflow")
 
@@ -69,11 +70,6 @@ def discard(delivery: BackgroundDelivery) -> None:
     _active.pop(delivery, None)
 
 
-def add_undelivered(unsent: Unsent) -> None:
-    """Remember what a delivery that ends could not deliver."""
-    _undelivered.append(unsent)
-
-
 def flush(deadline: float | None = None) -> bool:
     """Wait until MLflow has everything that the trainings of this process have logged so far.
 
@@ -102,11 +98,8 @@ def flush(deadline: float | None = None) -> bool:
         delivery.wait(max(0.0, begun + (delivery.deadline if deadline is None else deadline) - time.monotonic()))
         for delivery in tuple(_active)
     ]
-    return all(delivered) and not any(_is_missing(unsent) for unsent in tuple(_undelivered))
-
-
-def _is_missing(unsent: Unsent) -> bool:
-    return unsent.kept_in is None or (unsent.kept_in / JOURNALS).exists()
+    missing = [one for one in _undelivered if one.kept_in is None or (one.kept_in / JOURNALS).exists()]
+    return all(delivered) and not missing
 
 
 def wait_for_earlier(delivery: BackgroundDelivery) -> None:
@@ -122,27 +115,28 @@ def wait_for_earlier(delivery: BackgroundDelivery) -> None:
             time.sleep(POLL_SECONDS)
 
 
-def warn_of_unsent(unsent: Iterable[Unsent]) -> None:
-    """Warn once per server of what was not delivered, with the command that sends what is kept."""
+def report(unsent: Iterable[Unsent]) -> None:
+    """Warn once per server of what could not be delivered, with the command that sends what is kept; see `flush`."""
     kept: Counter[str] = Counter()
     lost: Counter[str] = Counter()
     directories: dict[str, set[Path]] = defaultdict(set)
-    for one in unsent:
+    for one in [one for one in unsent if one.count]:
+        _undelivered.append(one)
         if one.kept_in is None:
             lost[one.server] += one.count
         else:
             kept[one.server] += one.count
             directories[one.server].add(one.kept_in)
+    for server, count in lost.items():
+        logger.warning("%s could not be logged to MLflow on %s and are lost", counted(count, "value"), server)
     for server, count in kept.items():
         commands = [f"gradiend-mlflow sync {shlex.quote(str(path))}" for path in _joined(directories[server])]
         logger.warning(
-            "%d records are not in MLflow on %s yet; send them with: %s (to another server: --tracking-uri URI)",
-            count,
+            "%s in a journal are not in MLflow on %s yet; send them with: %s (to another server: --tracking-uri URI)",
+            counted(count, "record"),
             server,
             " && ".join(commands),
         )
-    for server, count in lost.items():
-        logger.warning("%d records did not reach MLflow on %s before the process ended; they are lost", count, server)
 
 
 def _joined(directories: Iterable[Path]) -> list[Path]:
@@ -160,7 +154,7 @@ def _wait_at_exit() -> None:
         flush()
     finally:  # also when the user interrupts the waiting
         remaining = [delivery for delivery in waiting if delivery in _active]
-        warn_of_unsent(delivery.unsent() for delivery in remaining)
+        report(delivery.unsent() for delivery in remaining)
         for delivery in remaining:
             discard(delivery)
 

@@ -1,27 +1,31 @@
-"""Reading from MLflow: experiments, runs, metrics, artifact files."""
+"""Reading from MLflow with a deadline: experiments, runs, metrics, artifact files; errors name the server."""
 
 from __future__ import annotations
 
 import difflib
 import hashlib
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
-from mlflow.entities import Experiment, Run
-from mlflow.exceptions import MlflowException
+import mlflow
+from mlflow import MlflowClient
+from mlflow.entities import Run
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.store.artifact.http_artifact_repo import HttpArtifactRepository
-from mlflow.store.entities import PagedList
 from mlflow.tracking import fluent
 from mlflow.utils import get_results_from_paginated_fn
 from mlflow.utils.rest_utils import augmented_raise_for_status, http_request
 
-from gradiend_mlflow.errors import ArtifactError, StoreError
+from gradiend_mlflow.errors import ArtifactError, StoreError, UnavailableError
 from gradiend_mlflow.store import tags
-from gradiend_mlflow.store.connection import Connection
 from gradiend_mlflow.store.current import is_current
+from gradiend_mlflow.store.mlflow_patches import shield_random
+from gradiend_mlflow.store.retries import Retries, reading_deadline, reason_of
+from gradiend_mlflow.store.uris import opening, without_password
 
 DEFAULT_EXPERIMENT_ID = "0"
 _RUNS_PER_PAGE = 1000
@@ -43,8 +47,57 @@ class LoggedRun:
     metrics: Mapping[str, float]
 
 
-class Reader(Connection):
-    """Reads from a server or a database. Arguments and errors are those of `Connection`."""
+class Reader:
+    """A tracking server, or a database without one, to read from.
+
+    Args:
+        tracking_uri: Its address; default is what `mlflow.get_tracking_uri()` returns now.
+        once: Make each request once, for a caller who repeats it himself. By default a request that is not answered
+            is repeated for as many seconds as the environment variable GRADIEND_MLFLOW_DEADLINE says (30).
+        timeout: How many seconds a request may take; default and maximum are 30.
+
+    Raises:
+        StoreError: From every method, if MLflow refuses the request or cannot be reached; it names the server. It is
+            an `UnavailableError` if the same call may work later.
+    """
+
+    def __init__(self, tracking_uri: str | None = None, *, once: bool = False, timeout: float | None = None) -> None:
+        self.uri: str = tracking_uri or mlflow.get_tracking_uri()
+        self.retries = Retries(None if once else reading_deadline(), timeout)
+
+    @cached_property
+    def _client(self) -> MlflowClient:
+        with opening(self.uri):
+            client = MlflowClient(tracking_uri=self.uri)
+        shield_random()
+        return client
+
+    def is_answering(self) -> bool:
+        """Whether the server answers a small request."""
+        try:
+            with self._asking("ask for anything"):
+                self._client.search_experiments(max_results=1)
+        except StoreError:
+            return False
+        return True
+
+    @property
+    def shown_uri(self) -> str:
+        """The URI without its password, for messages."""
+        return without_password(self.uri, "***")
+
+    @contextmanager
+    def _asking(self, action: str) -> Iterator[None]:
+        """Limit the requests of the block; turn whatever they raise into a StoreError that names the action."""
+        with self.retries.used():
+            try:
+                yield
+            except StoreError:
+                raise
+            except Exception as error:  # MLflow lets through the exceptions of requests, SQLAlchemy and its plugins
+                kind = UnavailableError if self.retries.may_pass(error) else StoreError
+                reason = f"{reason_of(error)}{self.retries.explanation}"
+                raise kind(f"could not {action} at MLflow on {self.shown_uri}: {reason}") from error
 
     def active_experiment_id(self) -> str:
         """The experiment that MLflow's own calls would log to now; on a server that is not MLflow's current one, 0."""
@@ -55,12 +108,11 @@ class Reader(Connection):
 
     def experiments(self) -> dict[str, str]:
         """The name of every active experiment, by its id."""
-
-        def page(size: int, token: str | None) -> PagedList[Experiment]:
-            return self._client.search_experiments(max_results=size, page_token=token)
-
         with self._asking("list the experiments"):
-            found = get_results_from_paginated_fn(page, _RUNS_PER_PAGE)
+            found = get_results_from_paginated_fn(
+                lambda size, token: self._client.search_experiments(max_results=size, page_token=token),
+                _RUNS_PER_PAGE,
+            )
         return {experiment.experiment_id: experiment.name for experiment in found}
 
     def find_experiments(self, names: Sequence[str], ids: Sequence[str]) -> dict[str, str]:
@@ -69,31 +121,21 @@ class Reader(Connection):
         Raises:
             StoreError: If one does not exist; it lists the experiments with the most similar names or ids.
         """
-        chosen = [
-            *(self._experiment("name", name) for name in names),
-            *(self._experiment("id", experiment_id) for experiment_id in ids),
-        ]
-        return dict(chosen)
+        by_id = self.experiments()
+        by_name = {name: experiment_id for experiment_id, name in by_id.items()}
+        self._check_experiments("name", names, by_name)
+        self._check_experiments("id", ids, by_id)
+        return {by_name[name]: name for name in names} | {experiment_id: by_id[experiment_id] for experiment_id in ids}
 
-    def _experiment(self, what: str, key: str) -> tuple[str, str]:
-        with self._asking(f"find the experiment of the {what} {key!r}"):
-            get = self._client.get_experiment_by_name if what == "name" else self._client.get_experiment
-            try:
-                found = get(key)
-            except MlflowException as error:
-                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                    raise
-                found = None
-        if found is not None:
-            return found.experiment_id, found.name
-        known = self.experiments()
-        existing = list(known.values() if what == "name" else known)
-        near = difflib.get_close_matches(key, existing, n=3, cutoff=0.5) or sorted(existing)[:10]
-        some = "" if len(near) == len(existing) else f", among {len(existing)}"
-        raise StoreError(
-            f"MLflow at {self.shown_uri} has no experiment of the {what} {key!r}. It has{some}: "
-            f"{', '.join(map(repr, near)) or 'none'}"
-        )
+    def _check_experiments(self, what: str, wanted: Sequence[str], existing: Collection[str]) -> None:
+        for key in wanted:
+            if key not in existing:
+                near = difflib.get_close_matches(key, existing, n=3, cutoff=0.5) or sorted(existing)[:10]
+                some = "" if len(near) == len(existing) else f", among {len(existing)}"
+                raise StoreError(
+                    f"MLflow at {self.shown_uri} has no experiment of the {what} {key!r}. It has{some}: "
+                    f"{', '.join(map(repr, near)) or 'none'}"
+                )
 
     def run(self, run_id: str) -> LoggedRun:
         """One run with its tags, params and latest metrics."""
@@ -114,14 +156,15 @@ class Reader(Connection):
         max_results: int | None = None,
     ) -> list[LoggedRun]:
         """All runs of these experiments that match the filter, on however many pages; at most `max_results`."""
-
-        def page(size: int, token: str | None) -> PagedList[Run]:
-            return self._client.search_runs(
-                list(experiment_ids), filter_string, max_results=size, order_by=list(order_by), page_token=token
-            )
-
         with self._asking(f"search for runs with the filter {filter_string!r}"):
-            return [_logged(run) for run in get_results_from_paginated_fn(page, _RUNS_PER_PAGE, max_results)]
+            found = get_results_from_paginated_fn(
+                lambda size, token: self._client.search_runs(
+                    list(experiment_ids), filter_string, max_results=size, order_by=list(order_by), page_token=token
+                ),
+                _RUNS_PER_PAGE,
+                max_results,
+            )
+        return [_logged(run) for run in found]
 
     def fetch(self, artifact_uri: str, path: str, *, sha256: str) -> bytes:
         """The content of one artifact file of a run, downloaded in one request where the server allows it.

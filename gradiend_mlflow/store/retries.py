@@ -31,7 +31,6 @@ _STALLED_SECONDS = 1.0
 _SLOWEST_UPLOAD = 1e6  # bytes per second
 # A server that answers with faults has this long to recover before waiting for it seems pointless.
 _FAULTY_SECONDS = 2.0
-_HEADERS_SECONDS = 1.0
 _LONGEST_REASON = 400
 _MOST_ERRORS = 50
 
@@ -72,8 +71,6 @@ class Retries:
         self._allowance = 0.0  # how many seconds it may take before it has stalled
         self._slowest = 0.0  # how many seconds the slowest answered request took
         self._transient = False  # whether the last fault may pass
-        self._headers: dict[str, str] = {}
-        self._headers_until = 0.0
 
     @contextmanager
     def used(self) -> Iterator[None]:
@@ -108,13 +105,6 @@ class Retries:
     def forgive(self) -> None:
         """Forget the last failure, so that the next request decides whether waiting seems pointless."""
         self._failing_since = None
-
-    def headers(self, resolve: Callable[[], dict[str, str]]) -> dict[str, str]:
-        """The headers that MLflow's plugins add; finding them is slow, so they are kept for a second."""
-        now = time.monotonic()
-        if now > self._headers_until:
-            self._headers, self._headers_until = resolve(), now + _HEADERS_SECONDS
-        return dict(self._headers)
 
     def request(self, send: Callable[..., Any], *args: Any, timeout: float | None = None, **kwargs: Any) -> Any:
         """Make a request with `send` in place of MLflow, and repeat it within the deadline."""
@@ -184,9 +174,8 @@ def _is_permanent(error: requests.RequestException) -> bool:
 
 def _is_lock(error: BaseException) -> bool:
     """Whether a database was locked for longer than MLflow waits, or its server was not reached."""
-    if not isinstance(error, MlflowException) or error.error_code != "TEMPORARILY_UNAVAILABLE":
-        return False
-    return "sqlite" not in str(error) or "locked" in str(error)
+    may_pass = isinstance(error, MlflowException) and error.error_code == "TEMPORARILY_UNAVAILABLE"
+    return may_pass and ("sqlite" not in str(error) or "locked" in str(error))
 
 
 def reason_of(error: BaseException) -> str:

@@ -6,14 +6,14 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import islice
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from mlflow.entities import LoggedModelOutput, Metric, Param, RunStatus, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
+from mlflow.utils import chunk_list
 
 from gradiend_mlflow.store import tags
 from gradiend_mlflow.store.limits import fitting_tags, shortened_param
@@ -43,16 +43,17 @@ class MetricPoint(NamedTuple):
 
 
 class Store(Reader):
-    """Reads from a server or a database, and writes to it. Arguments and errors are those of `Connection`."""
+    """Reads from a server or a database, and writes to it. Arguments and errors are those of `Reader`."""
 
     def experiment_id(self, name: str) -> str:
         """The id of the experiment of this name; if there is none, it is created as one for model training."""
         with self._asking(f"find or create the experiment {name!r}"):
             found = self._client.get_experiment_by_name(name)
             if found is None:
-                kind = {tags.MLFLOW_EXPERIMENT_KIND: tags.MODEL_TRAINING}
                 try:
-                    return str(self._client.create_experiment(name, tags=kind))
+                    return str(
+                        self._client.create_experiment(name, tags={tags.MLFLOW_EXPERIMENT_KIND: tags.MODEL_TRAINING})
+                    )
                 except MlflowException:
                     found = self._client.get_experiment_by_name(name)
                     if found is None:  # else another process has created it in the meantime
@@ -75,12 +76,12 @@ class Store(Reader):
         Returns:
             The points that MLflow refused.
         """
-
-        def send(batch: list[MetricPoint]) -> None:
-            self._client.log_batch(run_id, metrics=[Metric(*point) for point in batch])
-
         with self._asking(f"log metrics to the run {run_id}"):
-            return _send_in_batches(points, _METRICS_PER_BATCH, send)
+            return _send_in_batches(
+                points,
+                _METRICS_PER_BATCH,
+                lambda batch: self._client.log_batch(run_id, metrics=[Metric(*point) for point in batch]),
+            )
 
     def log_params(self, run_id: str, params: Mapping[str, str]) -> list[str]:
         """Log params; values that are too long are cut.
@@ -88,18 +89,19 @@ class Store(Reader):
         Returns:
             The names of those that MLflow refused: the run already has them with another value.
         """
-
-        def send(batch: list[tuple[str, str]]) -> None:
-            self._client.log_batch(run_id, params=[Param(key, shortened_param(value)) for key, value in batch])
-
+        fitting = [Param(key, shortened_param(value)) for key, value in params.items()]
         with self._asking(f"log params to the run {run_id}"):
-            return [key for key, _ in _send_in_batches(params.items(), _PARAMS_PER_BATCH, send)]
+            refused = _send_in_batches(
+                fitting, _PARAMS_PER_BATCH, lambda batch: self._client.log_batch(run_id, params=batch)
+            )
+        return [param.key for param in refused]
 
     def set_tags(self, run_id: str, run_tags: Mapping[str, str]) -> None:
         """Set tags of a run; they replace those with the same names."""
         with self._asking(f"set tags on the run {run_id}"):
-            for batch in _batches(fitting_tags(run_tags).items(), _PARAMS_PER_BATCH):
-                self._client.log_batch(run_id, tags=[RunTag(key, value) for key, value in batch])
+            fitting = [RunTag(key, value) for key, value in fitting_tags(run_tags).items()]
+            for batch in chunk_list(fitting, _PARAMS_PER_BATCH):
+                self._client.log_batch(run_id, tags=batch)
 
     def upload(self, run_id: str, file: Path, folder: str | None) -> None:
         """Log a file, or the files of a directory, as artifacts in a folder of the run; None is the top folder.
@@ -155,12 +157,12 @@ class Store(Reader):
             tracking.store.update_run_info(run_id, RunStatus.from_string(status), end_time, None)
 
 
-def _send_in_batches(items: Iterable[T], size: int, send: Callable[[list[T]], None]) -> list[T]:
+def _send_in_batches(items: Iterable[T], size: int, send: Callable[[list[T]], object]) -> list[T]:
     """Send values, `size` in a request; returns those that MLflow refuses."""
-    return [refused for batch in _batches(items, size) for refused in _send_batch(batch, send)]
+    return [refused for batch in chunk_list(list(items), size) for refused in _send_batch(batch, send)]
 
 
-def _send_batch(batch: list[T], send: Callable[[list[T]], None]) -> list[T]:
+def _send_batch(batch: list[T], send: Callable[[list[T]], object]) -> list[T]:
     """Send values in one request; one bad value makes MLflow refuse all, and is found in ever smaller halves."""
     try:
         send(batch)
@@ -173,9 +175,3 @@ def _send_batch(batch: list[T], send: Callable[[list[T]], None]) -> list[T]:
         half = len(batch) // 2
         return _send_batch(batch[:half], send) + _send_batch(batch[half:], send)
     return []
-
-
-def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    iterator = iter(items)
-    while batch := list(islice(iterator, size)):
-        yield batch

@@ -14,6 +14,7 @@ import pytest
 from gradiend_mlflow.delivery.journal import Journal, LeftJournal, find_journals
 from gradiend_mlflow.delivery.records import (
     Destination,
+    DrawPicture,
     EndRun,
     ImportAccount,
     KnownRun,
@@ -24,6 +25,7 @@ from gradiend_mlflow.delivery.records import (
     SetTags,
     StartRun,
     Upload,
+    write_line,
 )
 from gradiend_mlflow.store.pending import JOURNALS
 from gradiend_mlflow.store.store import MetricPoint
@@ -77,6 +79,33 @@ def test_every_kind_of_record_comes_back(journal: Journal, tmp_path: Path) -> No
         for field in dataclasses.fields(record):
             found = getattr(other, field.name)
             assert (found.resolve() if field.name in paths else found) == getattr(record, field.name)
+
+
+def test_lines_keep_their_format(tmp_path: Path) -> None:
+    """Other versions read them: each kind as version 0.1.0 wrote it, with paths relative to the journal."""
+    records = [
+        StartRun("a", "n", {"t": "1"}, 5, Destination("1", adopt="x"), "p"),
+        KnownRun("a", "r", "1"),
+        LogMetrics("a", (MetricPoint("m", 0.5, 7, 3),)),
+        LogParams("a", {"p": "1"}),
+        SetTags("a", {"t": "1"}),
+        Upload("a", tmp_path / "x", "f"),
+        DrawPicture("a", tmp_path / "x"),
+        LinkModel("a", "n", tmp_path.parent / "m", {}),
+        EndRun("a", "KILLED", 9),
+    ]
+    assert b"".join(write_line(record, 4, tmp_path) for record in records).decode() == (
+        '{"said":4,"is":"StartRun","key":"a","name":"n","run_tags":{"t":"1"},"start_time":5,'
+        '"destination":{"experiment_id":"1","experiment_name":null,"adopt":"x"},"parent":"p","deferred":false}\n'
+        '{"said":4,"is":"KnownRun","key":"a","run_id":"r","experiment_id":"1"}\n'
+        '{"said":4,"is":"LogMetrics","key":"a","points":[["m",0.5,7,3]]}\n'
+        '{"said":4,"is":"LogParams","key":"a","params":{"p":"1"}}\n'
+        '{"said":4,"is":"SetTags","key":"a","run_tags":{"t":"1"}}\n'
+        '{"said":4,"is":"Upload","key":"a","file":"x","folder":"f"}\n'
+        '{"said":4,"is":"DrawPicture","key":"a","directory":"x"}\n'
+        '{"said":4,"is":"LinkModel","key":"a","name":"n","directory":"../m","params":{}}\n'
+        '{"said":4,"is":"EndRun","key":"a","status":"KILLED","end_time":9}\n'
+    )
 
 
 def test_what_is_no_number_comes_back(journal: Journal, tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ def test_one_refused_point_costs_no_other(tracking: MlflowClient, caplog: pytest
         recorder.close(30)
     assert len(tracking.get_metric_history(run.run_id(0), "good")) == 99
     assert "MLflow refuses the metric MetricPoint(key='bad>name'" in caplog.text
-    assert "1 values could not be logged" in caplog.text
+    assert "1 value could not be logged" in caplog.text
 
 
 class HangingStore(Store):

@@ -145,7 +145,7 @@ def test_a_value_that_mlflow_never_takes_holds_up_nothing(tracking: MlflowClient
     journal.close()
     (row,) = sync(tmp_path, progress=False).to_dict("records")
     assert row["result"] == "synced"
-    assert "refuses 1 values" in row["reason"]
+    assert "refuses 1 value" in row["reason"]
     assert runs(tracking)["parent"].data.metrics == {"good": 1.0}
 
 

@@ -1,0 +1,82 @@
+"""Odd names and values: MLflow receives all that it can keep, and the rest is named."""
+
+from __future__ import annotations
+
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from mlflow import MlflowClient
+
+import gradiend_mlflow
+from gradiend_mlflow import InvalidInputError
+from gradiend_mlflow.delivery.journal import find_journals
+from gradiend_mlflow.delivery.recorder import Recorder
+from gradiend_mlflow.delivery.records import Destination
+from gradiend_mlflow.store.store import Store
+from gradiend_mlflow.trainings.terms import key_of, step_metrics
+
+
+def test_odd_names_and_values(server: str, request: Any, warnings: Any, tmp_path: Path) -> None:
+    """All arrives that MLflow can keep; what it cannot is named."""
+    recorder = Recorder(Store(server, once=True), tmp_path)
+    run = recorder.start("ä > b % # /", {}, Destination(experiment_name=request.node.name))
+    names = ["he>she", "50%", "#1", "a b", "数", "n/a", "x" * 300, "", "."]
+    odd = {name: float(index) for index, name in enumerate(names)}
+    stats = {
+        "mean_by_feature_class": {1: odd},
+        "scores": {1: np.float32(0.5)},
+        "encoder_norms": {1: torch.tensor(math.nan)},
+        "decoder_norms": {1: -math.inf},
+    }
+    values = step_metrics(1, torch.tensor(math.inf), stats)
+    run.metrics(1, values)
+    run.params({"long": "x" * 7000, "changed": "a", "kept": "b"})
+    run.params({"changed": "c", "kept": "b", "new": "d"})
+    run.end("FINISHED")
+    recorder.close(30)
+    client = MlflowClient(server)
+    found = client.get_run(run.run_id(0))
+    assert found.info.run_name == "ä > b % # /"
+    largest = sys.float_info.max
+    assert found.data.metrics == {
+        **{f"eval/mean/{key_of(name)}": value for name, value in odd.items()},
+        "train/loss": largest,
+        "train/encoder_norm": pytest.approx(math.nan, nan_ok=True),
+        "train/decoder_norm": -largest,
+        "eval/correlation": 0.5,
+    }
+    assert found.data.params == {"long": "x" * 5999 + "…", "changed": "a", "kept": "b", "new": "d"}
+    cut, changed = warnings()
+    assert "are cut: long" in cut
+    assert "already has other values of these params: changed" in changed
+    assert find_journals(tmp_path) == []
+
+
+def test_an_odd_tag_is_refused_at_once() -> None:
+    """MLflow would refuse the whole run because of it, when nobody looks."""
+    for name in ("a>b", "x" * 251, ""):
+        with pytest.raises(InvalidInputError, match="in a tag's name"):
+            gradiend_mlflow.autolog(extra_tags={name: "1"})
+    with pytest.raises(InvalidInputError, match=r"no tag as long as these of extra_tags: \['long'\]"):
+        gradiend_mlflow.autolog(extra_tags={"long": "x" * 8001, "short": "x" * 8000})
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"tracking_uri": 5}, "tracking_uri must be a text, or None for the default; got 5"),
+        ({"tracking_uri": ""}, "tracking_uri must be a text"),
+        ({"experiment_name": " "}, "experiment_name must be a text"),
+        ({"extra_tags": [("a", "b")]}, "extra_tags must be a mapping from name to value"),
+    ],
+    ids=str,
+)
+def test_odd_options_are_refused_at_once(options: dict[str, Any], said: str) -> None:
+    """Rather than in a training, where nothing may be raised."""
+    with pytest.raises(InvalidInputError, match=said):
+        gradiend_mlflow.autolog(**options)
