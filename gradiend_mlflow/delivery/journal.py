@@ -173,4 +173,4 @@ def find_journals(path: Path) -> list[LeftJournal]:
 
 def _begun(folder: Path) -> int:
     """When the first record was made, in milliseconds since the epoch; 0 if there is none."""
-    return next((line.said for line in LeftJournal(folder).lines()), 0)
+    return next((line.made for line in LeftJournal(folder).lines()), 0)

@@ -12,7 +12,7 @@ _lock = threading.Lock()
 
 
 def report_outage(server: str, whereabouts: str, reason: object) -> None:
-    """Warn that a server does not answer, unless that has been said since it last answered.
+    """Warn that a server does not answer, unless that was reported and it has not answered since.
 
     Args:
         server: The server, without a password.

@@ -211,7 +211,7 @@ class Recorder:
         )
 
     def _report_failures(self) -> None:
-        """Warn of what was refused and of what could not be delivered, unless that has been said."""
+        """Warn of what was refused and of what could not be delivered, unless that has been reported."""
         refused, kept = self._sender.refused, self._dropped + self._sender.undelivered
         if kept:
             self._journal.check()

@@ -131,18 +131,21 @@ _ABOUT = (tags.RUN_ID, tags.BASE_MODEL, tags.TARGET_CLASSES)
 class Line:
     """A record and the time at which it was made, in milliseconds since the epoch."""
 
-    said: int
+    made: int
     record: Record
 
 
-def write_line(record: Record, said: int, folder: Path) -> bytes:
-    """A record as one line of a journal in `folder`; paths are written relative to it."""
+def write_line(record: Record, made: int, folder: Path) -> bytes:
+    """A record as one line of a journal in `folder`; paths are written relative to it.
+
+    The time at which it was made is in milliseconds since the epoch.
+    """
 
     def as_json(value: Any) -> Any:
         return os.path.relpath(value, folder) if isinstance(value, Path) else dict(vars(value))
 
     fields = _account_fields(record) if isinstance(record, ImportAccount) else vars(record)
-    content = {"said": said, "is": _NAMES[type(record)], **fields}
+    content = {"said": made, "is": _NAMES[type(record)], **fields}
     return json.dumps(content, separators=(",", ":"), default=as_json).encode() + b"\n"
 
 
@@ -155,9 +158,9 @@ def read_line(line: bytes, folder: Path) -> Line:
     """
     content = json.loads(line)
     try:
-        said, kind = content.pop("said"), _KINDS[content.pop("is")]
+        made, kind = content.pop("said"), _KINDS[content.pop("is")]
         fields = {name: _read_field(name, value, folder) for name, value in content.items()}
-        return Line(said, _read_account(fields) if kind is ImportAccount else kind(**fields))
+        return Line(made, _read_account(fields) if kind is ImportAccount else kind(**fields))
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a record: {type(error).__name__}: {error}") from error
 

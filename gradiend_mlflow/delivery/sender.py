@@ -45,7 +45,7 @@ class Sender:
         self._runs: dict[str, KnownRun] = {}  # by key; other threads read it
         self._adopted: set[str] = set()  # the keys of runs that their owner ends
         self._deferred: dict[str, StartRun] = {}  # runs that start when their first child does
-        self._requested: set[str] = set()  # the keys of runs that may exist although no answer has said so
+        self._requested: set[str] = set()  # the keys of runs that may exist although no answer has confirmed it
         self._untrue: dict[str, set[str]] = {}  # by run, the tags that would claim that lost records had arrived
         self.reason = ""  # of the first failure
         self.refused = 0  # values that MLflow will never accept

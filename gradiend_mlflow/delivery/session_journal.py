@@ -48,7 +48,7 @@ class SessionJournal:
         try:
             if self._journal is None:
                 self._journal = Journal(self.kept_in, self._tracking_uri)
-                for run in self._sender.known_runs():  # an earlier journal of the session has said how they started
+                for run in self._sender.known_runs():  # they started in an earlier journal of the session
                     self._journal.append(run)
                 self._warn_of_earlier(self._journal)
             self._journal.append(record)

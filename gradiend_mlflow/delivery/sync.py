@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("gradiend_mlflow")
 
 COLUMNS = ("directory", "result", "run_ids", "reason")
-KILLED = "the process ended before the training said that it had"
+KILLED = "the process ended before the training did"
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 2.0
 _ATTEMPTS = 4  # to send one record
@@ -142,7 +142,7 @@ def _records(journal: LeftJournal, killed: list[str]) -> Iterator[Record]:
     """
     last = 0
     for line in journal.lines():
-        last = max(line.said, last)
+        last = max(line.made, last)
         if isinstance(line.record, StartRun):
             killed.append(line.record.key)
         elif isinstance(line.record, EndRun) and line.record.key in killed:

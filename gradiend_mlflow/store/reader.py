@@ -176,7 +176,7 @@ class Reader:
         digest = hashlib.sha256(content).hexdigest()
         if digest != sha256:
             raise ArtifactError(
-                f"{path} is not the file that was logged: its SHA-256 is {digest[:12]}…, and the run said "
+                f"{path} is not the file that was logged: its SHA-256 is {digest[:12]}…, and the run listed "
                 f"{sha256[:12]}… when it was looked up. If it has been logged again since then, search again"
             )
         return content

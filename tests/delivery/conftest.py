@@ -1,4 +1,4 @@
-"""A proxy before the server, a tracked training, and the training without the plugin to compare it with."""
+"""A proxy in front of the server, a tracked training, and the training without the plugin to compare it with."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.trainings import MakeTrainer, train
 
 @pytest.fixture
 def proxy(server: str) -> Iterator[Proxy]:
-    """A proxy before the server."""
+    """A proxy in front of the server."""
     proxy = Proxy(server)
     yield proxy
     proxy.close()
@@ -26,7 +26,7 @@ def proxy(server: str) -> Iterator[Proxy]:
 
 @pytest.fixture
 def warnings(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
-    """What the plugin has warned of."""
+    """The plugin's warnings so far."""
     caplog.set_level(logging.WARNING, logger="gradiend_mlflow")
     return lambda: [
         record.getMessage()
@@ -37,13 +37,13 @@ def warnings(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
 
 @pytest.fixture(scope="session")
 def untracked(base_model: str, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The digest of the model that the training gives without the plugin."""
+    """The digest of the model that the training produces without the plugin."""
     return weights(train(base_model, tmp_path_factory.mktemp("untracked"), ("3SG", "3PL")))
 
 
 @pytest.fixture(scope="session")
 def undisturbed(server: str, base_model: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What a run says whose training met no fault."""
+    """The state of a run whose training met no fault."""
     gradiend_mlflow.autolog(topk=50, experiment_name="undisturbed", tracking_uri=server)
     try:
         train(base_model, tmp_path_factory.mktemp("undisturbed"), ("3SG", "3PL"))

@@ -47,7 +47,7 @@ print("trained", flush=True)
 def in_process(
     base_model: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Train in a process of its own, in which something happens at the third step."""
+    """Train in another process, in which something happens at the third step."""
 
     def run(uri: str, action: str, folder: str = "runs") -> subprocess.CompletedProcess[str]:
         script = _TRAINING.format(
@@ -72,7 +72,7 @@ def in_process(
 
 
 def without_values(found: dict[str, Any]) -> dict[str, Any]:
-    """Which steps and files there are: in another process torch may sum in another order, with other results."""
+    """The state without values: in another process torch may sum in another order, with other results."""
     steps = {key: [step for step, _ in points] for key, points in found["metrics"].items()}
     tags = {key: value for key, value in found["tags"].items() if key != "gradiend.topk"}
     return found | {"metrics": steps, "tags": tags, "files": sorted(found["files"])}
@@ -81,15 +81,15 @@ def without_values(found: dict[str, Any]) -> dict[str, Any]:
 def test_a_black_hole_does_not_hold_the_process(
     in_process: Any, proxy: Proxy, server: str, tmp_path: Path, undisturbed: Any, request: Any
 ) -> None:
-    """The process says what it leaves and how to send it, and ends; `sync` then sends it."""
+    """The process ends with one warning that names the command to send the records; `sync` then sends them."""
     proxy.fault = lambda method, path: HOLE
     done = in_process(proxy.uri, "pass")
     assert done.returncode == 0, done.stderr
     assert "trained" in done.stdout
     command = f"gradiend-mlflow sync {tmp_path / 'runs' / '3SG_3PL'}"
-    said = done.stdout + done.stderr  # gradiend sends warnings to stdout
-    assert said.count(command) == 1
-    assert said.count(f"MLflow on {proxy.uri}") == 1, "one warning"
+    output = done.stdout + done.stderr  # gradiend sends warnings to stdout
+    assert output.count(command) == 1
+    assert output.count(f"MLflow on {proxy.uri}") == 1, "one warning"
     assert runs_of(server, request.node.name) == []
     assert sync(tmp_path, tracking_uri=server, progress=False)["result"].tolist() == ["synced"]
     assert without_values(only(server, request.node.name)) == without_values(undisturbed)
@@ -100,7 +100,7 @@ def test_a_black_hole_does_not_hold_the_process(
 def test_killed_in_the_middle(
     number: signal.Signals, before: str, in_process: Any, server: str, tmp_path: Path, undisturbed: Any, request: Any
 ) -> None:
-    """All that was said until then arrives, and the run is KILLED instead of running for ever."""
+    """All records until then arrive, and the run becomes KILLED instead of staying RUNNING."""
     done = in_process(server, f"{before}os.kill(os.getpid(), {int(number)})")
     assert [MlflowClient(server).get_run(run_id).info.status for run_id in runs_of(server, request.node.name)] == (
         ["RUNNING"] if before else []
@@ -118,7 +118,7 @@ def test_killed_in_the_middle(
 
 
 def test_a_killed_training_leaves_what_it_would_leave_alone(in_process: Any, server: str, tmp_path: Path) -> None:
-    """The best checkpoint until then is the same to the bit, with the plugin and without."""
+    """Its best checkpoint is the same to the bit with the plugin and without."""
     for uri, folder in ((server, "tracked"), ("", "alone")):
         assert in_process(uri, "os.kill(os.getpid(), signal.SIGKILL)", folder).returncode == -signal.SIGKILL
     tracked, alone = (
@@ -133,7 +133,7 @@ def test_a_killed_training_leaves_what_it_would_leave_alone(in_process: Any, ser
 
 
 def test_ctrl_c(in_process: Any, server: str, request: Any, tmp_path: Path) -> None:
-    """The run ends as KILLED by itself, and the interrupt goes on."""
+    """The run becomes KILLED without `sync`, and the interrupt is passed on."""
     done = in_process(server, "os.kill(os.getpid(), signal.SIGINT)")
     assert done.returncode in (1, -signal.SIGINT)
     assert "KeyboardInterrupt" in done.stderr
@@ -146,7 +146,7 @@ def test_ctrl_c(in_process: Any, server: str, request: Any, tmp_path: Path) -> N
 def test_trained_again_beside_a_journal_that_was_left(
     in_process: Any, make_trainer: MakeTrainer, server: str, tmp_path: Path, warnings: Any, request: Any
 ) -> None:
-    """The next training in that directory says that it is there, and leaves it alone."""
+    """The next training in that directory warns of it and does not touch it."""
     in_process(server, "os.kill(os.getpid(), signal.SIGKILL)")
     assert len(find_journals(tmp_path)) == 1
     trainer = make_trainer()
@@ -177,7 +177,7 @@ recorder.close(120)
 
 
 def test_eight_processes_begin_at_once(tmp_path: Path) -> None:
-    """On a database that is not there yet: every one logs."""
+    """Every process logs its run, although the database does not exist before."""
     uri = f"sqlite:///{tmp_path}/new/mlflow.db"
     command = [sys.executable, "-c", _BEGINNING.format(uri=uri)]
     processes = [subprocess.Popen([*command, str(number)], stdin=subprocess.PIPE) for number in range(8)]

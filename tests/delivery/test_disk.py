@@ -17,7 +17,7 @@ from tests.support.proxy import Proxy
 def test_no_place_for_the_journal(
     tracked: Any, server: str, untracked: str, undisturbed: Any, request: Any, warnings: Any, tmp_path: Path
 ) -> None:
-    """It cannot be made: said once, and everything else is as ever."""
+    """The journal cannot be created: one warning says so, and everything else works."""
     place = tmp_path / "runs" / "3SG_3PL"
     place.mkdir(parents=True)
     (place / JOURNALS).write_text("a file where the folder should be")
@@ -32,7 +32,7 @@ def test_no_place_for_the_journal(
 def test_the_disk_fills_up(
     tracked: Any, server: str, untracked: str, undisturbed: Any, request: Any, warnings: Any, tmp_path: Path
 ) -> None:
-    """The system refuses to write any more in the middle of the training: the same."""
+    """The disk accepts no more writes in the middle of the training: one warning, and everything else works."""
 
     def fill_up() -> None:
         (file,) = (tmp_path / "runs").glob(f"**/{JOURNALS}/*/journal.jsonl")
@@ -52,7 +52,7 @@ def test_the_disk_fills_up(
 def test_the_journal_vanishes(
     tracked: Any, proxy: Proxy, server: str, untracked: str, undisturbed: Any, request: Any, warnings: Any
 ) -> None:
-    """Somebody cleans up while the server is away: it is said, and what is in memory is sent all the same."""
+    """Somebody removes it while the server is down: a warning says so, and the records in memory are still sent."""
     proxy.stop()
     trainer = tracked()
     assert weights(trainer) == untracked
@@ -69,7 +69,7 @@ def test_the_journal_vanishes(
 def test_the_journal_vanishes_with_what_lay_beside_it(
     tracked: Any, proxy: Proxy, server: str, undisturbed: Any, request: Any, warnings: Any
 ) -> None:
-    """Then the sets are lost to delivery, which is said, and not to the import."""
+    """Then the sets cannot be sent, a warning says so, and an import still finds them."""
     proxy.stop()
     trainer = tracked()
     shutil.rmtree(Path(trainer.experiment_dir) / JOURNALS)

@@ -1,4 +1,4 @@
-"""The journal: every record comes back as it was said, whatever happens to process and disk."""
+"""The journal: every record is read as it was written, whatever happens to process and disk."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def read(path: Path) -> tuple[LeftJournal, list[Record]]:
     return found, [line.record for line in found.lines()]
 
 
-def said(path: Path) -> list[Record]:
-    """Its records, all of them."""
+def records_of(path: Path) -> list[Record]:
+    """The records of the one journal below a directory, which is undamaged."""
     found, records = read(path)
     assert found.unreadable == []
     assert not found.torn
@@ -53,12 +53,12 @@ def said(path: Path) -> list[Record]:
 
 @pytest.fixture
 def journal(tmp_path: Path) -> Journal:
-    """A journal with nothing in it."""
+    """A journal without records."""
     return Journal(tmp_path / "run", "http://me:secret@host:5000")
 
 
 def test_every_kind_of_record_comes_back(journal: Journal, tmp_path: Path) -> None:
-    """Equal to what was said, to the last bit of every number."""
+    """Equal to the record that was written, to the last bit of every number."""
     file = journal.new_folder() / "decoder-weight.parquet"
     records = [
         StartRun("a", ODD, {ODD: ODD}, 5, Destination("1", ODD, "x"), None, deferred=True),
@@ -73,7 +73,7 @@ def test_every_kind_of_record_comes_back(journal: Journal, tmp_path: Path) -> No
     for record in records:
         journal.append(record)
     journal.close()
-    back = said(tmp_path)
+    back = records_of(tmp_path)
     paths = {"file": file, "directory": tmp_path / "run" / "model"}
     for record, other in zip(records, back, strict=True):
         for field in dataclasses.fields(record):
@@ -108,16 +108,16 @@ def test_lines_keep_their_format(tmp_path: Path) -> None:
     )
 
 
-def test_what_is_no_number_comes_back(journal: Journal, tmp_path: Path) -> None:
-    """NaN is a value, too."""
+def test_nan_comes_back(journal: Journal, tmp_path: Path) -> None:
+    """NaN is a value."""
     journal.append(LogMetrics("a", (MetricPoint("m", math.nan, 7, 3),)))
     journal.close()
-    (record,) = said(tmp_path)
+    (record,) = records_of(tmp_path)
     assert math.isnan(record.points[0].value)
 
 
 def test_a_finished_training_is_read_again(journal: Journal, make_trainer: MakeTrainer, tmp_path: Path) -> None:
-    """The journal says where it lies, not what it says; also after both have been moved."""
+    """The journal stores only where it is, so that it is found even after both have moved."""
     trainer = make_trainer(experiment_dir=tmp_path / "run")
     trainer.train()
     training = TrainingDirectory.of(Path(trainer.model_path), Path(trainer.experiment_dir))
@@ -125,7 +125,7 @@ def test_a_finished_training_is_read_again(journal: Journal, make_trainer: MakeT
     journal.append(ImportAccount("a", account, LogOptions(topk=7), Destination("1"), "parent"))
     journal.close()
     (tmp_path / "run").rename(tmp_path / "moved")
-    (record,) = said(tmp_path / "moved")
+    (record,) = records_of(tmp_path / "moved")
     assert record.account.directory == tmp_path / "moved" / "3SG_3PL" / "model"
     assert record.account.name == "its name"
     assert record.account.steps == account.steps
@@ -134,7 +134,7 @@ def test_a_finished_training_is_read_again(journal: Journal, make_trainer: MakeT
 
 
 def test_no_password_is_written_down(journal: Journal, tmp_path: Path) -> None:
-    """The journal may lie where others read."""
+    """Others may be able to read the journal."""
     journal.append(EndRun("a", "FINISHED", 1))
     journal.close()
     assert "secret" not in (journal.folder / "journal.jsonl").read_text()
@@ -142,14 +142,14 @@ def test_no_password_is_written_down(journal: Journal, tmp_path: Path) -> None:
 
 
 def test_a_database_is_found_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A relative one is relative to where the training ran."""
+    """A relative path is made absolute in the training's working directory."""
     monkeypatch.chdir(tmp_path)
     Journal(tmp_path / "run", "sqlite:///some.db").close()
     assert read(tmp_path)[0].tracking_uri() == f"sqlite:///{tmp_path}/some.db"
 
 
 def test_a_line_that_was_broken_off(journal: Journal, tmp_path: Path) -> None:
-    """All before it is read, and it is known to be there."""
+    """All records before it are read, and `torn` says that it was there."""
     journal.append(EndRun("a", "FINISHED", 1))
     journal.append(EndRun("b", "FINISHED", 1))
     journal.close()
@@ -161,7 +161,7 @@ def test_a_line_that_was_broken_off(journal: Journal, tmp_path: Path) -> None:
 
 
 def test_damage_in_the_middle_is_named(journal: Journal, tmp_path: Path) -> None:
-    """By its line; the rest is read."""
+    """By the number of its line; the rest is read."""
     for key in "abc":
         journal.append(EndRun(key, "FINISHED", 1))
     journal.close()
@@ -173,8 +173,8 @@ def test_damage_in_the_middle_is_named(journal: Journal, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("header", [b"", b"{}\n", b'{"format": 2, "tracking_uri": ""}\n'])
-def test_what_is_no_journal_is_refused(header: bytes, journal: Journal, tmp_path: Path) -> None:
-    """Also one of a later format."""
+def test_another_file_is_refused(header: bytes, journal: Journal, tmp_path: Path) -> None:
+    """So is a journal of a later format."""
     journal.close()
     (journal.folder / "journal.jsonl").write_bytes(header)
     with pytest.raises(ValueError, match=r"begin as a journal|this version reads 1"):
@@ -182,7 +182,7 @@ def test_what_is_no_journal_is_refused(header: bytes, journal: Journal, tmp_path
 
 
 def test_only_one_process_holds_it(journal: Journal, tmp_path: Path, run_python: Callable[[str], str]) -> None:
-    """While the training lives nobody replays its journal; afterwards one at a time does."""
+    """While the training runs, no other process holds its journal; afterwards one can."""
     script = f"""
 from pathlib import Path
 from gradiend_mlflow.delivery.journal import find_journals
@@ -195,8 +195,8 @@ with found.held() as free:
     assert run_python(script).strip() == "True"
 
 
-def test_the_system_frees_it(tmp_path: Path) -> None:
-    """A process that is killed holds nothing."""
+def test_the_system_frees_the_lock_of_a_killed_process(tmp_path: Path) -> None:
+    """A killed process holds no journal."""
     script = f"""
 import os, signal
 from pathlib import Path
@@ -211,7 +211,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_a_removed_journal_leaves_nothing(journal: Journal, tmp_path: Path) -> None:
-    """Not even the folder of journals, unless there is another."""
+    """The folder of journals goes with the last journal."""
     other = Journal(tmp_path / "run", "http://host")
     journal.remove()
     assert [found.folder for found in find_journals(tmp_path)] == [other.folder]
@@ -219,8 +219,8 @@ def test_a_removed_journal_leaves_nothing(journal: Journal, tmp_path: Path) -> N
     assert [*(tmp_path / "run").iterdir()] == []
 
 
-def test_nobody_takes_it_for_a_training(make_trainer: MakeTrainer) -> None:
-    """Copies of a training's files lie in it."""
+def test_a_journal_is_not_taken_for_a_training(make_trainer: MakeTrainer) -> None:
+    """Although it contains copies of a training's files."""
     trainer = make_trainer()
     trainer.train()
     experiment = Path(trainer.experiment_dir)

@@ -22,7 +22,7 @@ from gradiend_mlflow.trainings.terms import key_of, step_metrics
 
 
 def test_odd_names_and_values(server: str, request: Any, warnings: Any, tmp_path: Path) -> None:
-    """All arrives that MLflow can keep; what it cannot is named."""
+    """MLflow receives all that it can keep; a warning names the rest."""
     recorder = Recorder(Store(server, once=True), tmp_path)
     run = recorder.start("ä > b % # /", {}, Destination(experiment_name=request.node.name))
     names = ["he>she", "50%", "#1", "a b", "数", "n/a", "x" * 300, "", "."]
@@ -58,7 +58,7 @@ def test_odd_names_and_values(server: str, request: Any, warnings: Any, tmp_path
 
 
 def test_an_odd_tag_is_refused_at_once() -> None:
-    """MLflow would refuse the whole run because of it, when nobody looks."""
+    """Later MLflow would refuse the whole run because of it."""
     for name in ("a>b", "x" * 251, ""):
         with pytest.raises(InvalidInputError, match="in a tag's name"):
             gradiend_mlflow.autolog(extra_tags={name: "1"})
@@ -67,7 +67,7 @@ def test_an_odd_tag_is_refused_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"tracking_uri": 5}, "tracking_uri must be a text, or None for the default; got 5"),
         ({"tracking_uri": ""}, "tracking_uri must be a text"),
@@ -76,7 +76,7 @@ def test_an_odd_tag_is_refused_at_once() -> None:
     ],
     ids=str,
 )
-def test_odd_options_are_refused_at_once(options: dict[str, Any], said: str) -> None:
-    """Rather than in a training, where nothing may be raised."""
-    with pytest.raises(InvalidInputError, match=said):
+def test_odd_options_are_refused_at_once(options: dict[str, Any], message: str) -> None:
+    """In a training they could not raise an error."""
+    with pytest.raises(InvalidInputError, match=message):
         gradiend_mlflow.autolog(**options)

@@ -23,7 +23,7 @@ from tests.support.trainings import MakeTrainer
 
 
 def test_undisturbed(tracked: Any, server: str, untracked: str, undisturbed: Any, request: Any, warnings: Any) -> None:
-    """Without a fault: nothing is left behind, nothing is warned of, and two equal trainings say the same."""
+    """Without a fault there is no warning, no journal remains, and two equal trainings give equal runs."""
     trainer = tracked()
     assert weights(trainer) == untracked
     assert only(server, request.node.name) == undisturbed
@@ -34,7 +34,7 @@ def test_undisturbed(tracked: Any, server: str, untracked: str, undisturbed: Any
 def test_down_from_the_start(
     tracked: Any, proxy: Proxy, server: str, untracked: str, undisturbed: Any, request: Any, warnings: Any
 ) -> None:
-    """Nothing on the server, one warning; once it is back, everything is sent without being asked for."""
+    """One warning; once the server is back, everything is sent without `sync`."""
     proxy.stop()
     trainer = tracked()
     assert weights(trainer) == untracked
@@ -54,7 +54,7 @@ def test_down_from_the_start(
 def test_trouble_for_a_while(
     fault: Any, tracked: Any, proxy: Proxy, server: str, untracked: str, undisturbed: Any, request: Any, warnings: Any
 ) -> None:
-    """It begins in the middle and is over before the end: the run is complete when train() returns."""
+    """A fault from the middle of the training until shortly before its end: the run is complete without `sync`."""
 
     def begin() -> None:
         wait_until(lambda: any("create" in path for _, path in proxy.requests))
@@ -72,7 +72,7 @@ def test_trouble_for_a_while(
 
 
 def test_an_answer_that_is_lost(tracked: Any, proxy: Proxy, server: str, undisturbed: Any, request: Any) -> None:
-    """The server did what was asked, and nobody heard of it: done again, it is still done once."""
+    """The server carried the request out, but its answer was lost: repeating it adds nothing."""
     seen: set[str] = set()
 
     def lose_the_first(method: str, path: str) -> str | None:
@@ -91,7 +91,7 @@ def test_an_answer_that_is_lost(tracked: Any, proxy: Proxy, server: str, undistu
 def test_every_request_takes_long(
     tracked: Any, proxy: Proxy, server: str, untracked: str, undisturbed: Any, request: Any, warnings: Any
 ) -> None:
-    """`train()` waits for none of them; `flush` gives up waiting, not the data, which comes in the background."""
+    """`train()` waits for none of them; `flush` gives up waiting, and the records arrive in the background."""
     proxy.fault = lambda method, path: 5.0
     trainer = tracked(deadline=1)
     assert weights(trainer) == untracked
@@ -107,7 +107,7 @@ def test_every_request_takes_long(
 def test_the_trainings_thread_asks_nobody(
     tracked: Any, proxy: Proxy, monkeypatch: pytest.MonkeyPatch, untracked: str
 ) -> None:
-    """Every request of a training is made by another thread than the training's."""
+    """Every request is made by another thread."""
     asking = set()
     send = requests.Session.send
 
@@ -124,7 +124,7 @@ def test_the_trainings_thread_asks_nobody(
 
 
 def test_a_black_hole_leaves_the_training_alone(tracked: Any, proxy: Proxy, untracked: str) -> None:
-    """The same model, to the bit; and once the hole is closed everything arrives."""
+    """The model is the same to the bit, and everything arrives when the server answers again."""
     proxy.fault = lambda method, path: HOLE
     trainer = tracked()
     assert weights(trainer) == untracked
@@ -137,7 +137,7 @@ def test_a_black_hole_leaves_the_training_alone(tracked: Any, proxy: Proxy, untr
 def test_refused_entry(
     tracked: Any, proxy: Proxy, server: str, untracked: str, undisturbed: Any, request: Any, warnings: Any
 ) -> None:
-    """Trying again is no use, and waiting neither: it is said with the command that sends it later."""
+    """Neither repeating nor waiting helps: the warnings give the reason and the command that sends it later."""
     proxy.fault = lambda method, path: 401
     trainer = tracked()
     assert weights(trainer) == untracked
@@ -161,7 +161,7 @@ def test_refused_entry(
 def test_artifacts_fail_and_metrics_succeed(
     tracked: Any, proxy: Proxy, server: str, untracked: str, undisturbed: Any, request: Any, warnings: Any
 ) -> None:
-    """Files hold up nothing else, and a run that lacks them does not count as complete."""
+    """Files delay nothing else, and a run without them does not count as complete."""
     proxy.fault = lambda method, path: 500 if of_artifacts(method, path) else None
     trainer = tracked(deadline=60)
     assert weights(trainer) == untracked
@@ -181,7 +181,7 @@ def test_artifacts_fail_and_metrics_succeed(
 def test_the_users_own_faults_while_the_server_is_down(
     error: BaseException, status: str, make_trainer: MakeTrainer, proxy: Proxy, server: str, request: Any
 ) -> None:
-    """They go on as they are, and arrive with the rest."""
+    """They are raised unchanged, and the run says why it failed."""
 
     def fail() -> None:
         raise error
@@ -201,7 +201,7 @@ def test_the_users_own_faults_while_the_server_is_down(
 
 
 def test_a_locked_database(make_trainer: MakeTrainer, tracking: MlflowClient, untracked: str, warnings: Any) -> None:
-    """Another process writes to the sqlite file from the middle of the training on until after its end."""
+    """Another connection locks the sqlite file from the middle of the training until after its end."""
     gradiend_mlflow.autolog(topk=50)
     with sqlite3.connect("mlflow.db", isolation_level=None) as other:
         trainer = make_trainer()
@@ -219,7 +219,7 @@ def test_a_locked_database(make_trainer: MakeTrainer, tracking: MlflowClient, un
 def test_several_trainings_one_warning(
     make_trainer: MakeTrainer, proxy: Proxy, warnings: Any, request: Any, tmp_path: Path
 ) -> None:
-    """A server that is down is told of once, however many trainings log to it; and one command sends all."""
+    """One warning says that a server is down, however many trainings log to it; one command sends everything."""
     proxy.stop()
     gradiend_mlflow.autolog(topk=50, experiment_name=request.node.name, tracking_uri=proxy.uri)
     for pair in (("3SG", "3PL"), ("1SG", "1PL")):

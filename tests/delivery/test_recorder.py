@@ -1,4 +1,4 @@
-"""Delivery: complete, in order, and never in the training's way."""
+"""The recorder: it delivers everything in order and never delays the training."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class CountingStore(Store):
 
 
 def test_everything_arrives_in_order(tracking: MlflowClient, tmp_path: Path) -> None:
-    """Params, every metric step, tags, files, the end; a child below its parent."""
+    """Params, metrics of every step, tags, files and the end of a run and of its child."""
     recorder = Recorder(Store())
     run = recorder.start("parent", {"a": "1"}, Destination(experiment_name="some"))
     child = run.child("child", {})
@@ -60,7 +60,7 @@ def test_everything_arrives_in_order(tracking: MlflowClient, tmp_path: Path) -> 
 
 
 def test_steps_are_sent_together(tracking: MlflowClient) -> None:
-    """A request a second, not one a step."""
+    """There are a few requests, not one per step."""
     store = CountingStore()
     recorder = Recorder(store)
     run = recorder.start("run", {}, Destination())
@@ -72,7 +72,7 @@ def test_steps_are_sent_together(tracking: MlflowClient) -> None:
 
 
 def test_experiments_made_show_as_model_training(tracking: MlflowClient) -> None:
-    """Else the UI opens them as ones about prompts."""
+    """Otherwise the UI opens them as experiments about prompts."""
     recorder = Recorder(Store())
     recorder.start("run", {}, Destination(experiment_name="made"))
     recorder.close(30)
@@ -86,8 +86,10 @@ class RefusingStore(Store):
         raise StoreError("no metrics today")
 
 
-def test_failures_are_told_once_and_the_rest_arrives(tracking: MlflowClient, caplog: pytest.LogCaptureFixture) -> None:
-    """One warning when it begins, one with the number at the end."""
+def test_failures_are_reported_once_and_the_rest_arrives(
+    tracking: MlflowClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One warning comes with the first failure, one with the number of failures at the end."""
     recorder = Recorder(RefusingStore())
     run = recorder.start("run", {}, Destination())
     for step in range(3):
@@ -106,7 +108,7 @@ def test_failures_are_told_once_and_the_rest_arrives(tracking: MlflowClient, cap
 
 
 def test_one_refused_point_costs_no_other(tracking: MlflowClient, caplog: pytest.LogCaptureFixture) -> None:
-    """MLflow rejects a whole batch for one bad name; all but that one arrive."""
+    """MLflow rejects a whole batch because of one bad name; all other points arrive."""
     recorder = Recorder(Store())
     run = recorder.start("run", {}, Destination())
     for step in range(100):
@@ -119,7 +121,7 @@ def test_one_refused_point_costs_no_other(tracking: MlflowClient, caplog: pytest
 
 
 class HangingStore(Store):
-    """A store whose server takes requests and never answers, until the test lets go."""
+    """A store whose server does not answer until the test lets it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -133,7 +135,7 @@ class HangingStore(Store):
 def test_a_hanging_server_costs_the_deadline_and_no_more(
     tracking: MlflowClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Records are taken at once; the end waits as long as asked, says what waits, and what waits is still sent."""
+    """`close` waits as long as it is told to, then warns; what still waits is sent later."""
     store = HangingStore()
     recorder = Recorder(store)
     run = recorder.start("run", {}, Destination())
@@ -152,7 +154,7 @@ def test_a_hanging_server_costs_the_deadline_and_no_more(
 
 
 def test_a_full_queue_drops_and_counts(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The training never waits for room."""
+    """The training never waits for space in the queue."""
     monkeypatch.setattr("gradiend_mlflow.delivery.recorder._QUEUE_SIZE", 5)
     store = HangingStore()
     recorder = Recorder(store)
@@ -166,7 +168,7 @@ def test_a_full_queue_drops_and_counts(caplog: pytest.LogCaptureFixture, monkeyp
 
 
 def test_closed_again_after_a_close_that_gave_up() -> None:
-    """It waits for what is there then, and no longer; the worker ends when it has nothing to do."""
+    """It waits for the new records only, and the worker ends afterwards."""
     store = HangingStore()
     recorder = Recorder(store)
     run = recorder.start("run", {}, Destination())
@@ -184,16 +186,16 @@ def test_closed_again_after_a_close_that_gave_up() -> None:
 
 
 def test_two_threads_close_at_once(tracking: MlflowClient) -> None:
-    """Both return when all is delivered."""
+    """All of them return when everything is delivered."""
     recorder = Recorder(Store())
     run = recorder.start("run", {}, Destination())
     begin = time.monotonic()
 
-    def say_and_close(step: int) -> None:
+    def log_and_close(step: int) -> None:
         run.metrics(step, {"m": 1.0})
         recorder.close(120)
 
-    threads = [threading.Thread(target=say_and_close, args=[step]) for step in range(4)]
+    threads = [threading.Thread(target=log_and_close, args=[step]) for step in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -211,8 +213,8 @@ class LosingStore(Store):
         super().upload(run_id, file, folder)
 
 
-def test_a_run_does_not_say_that_it_has_what_was_lost(tracking: MlflowClient, tmp_path: Path) -> None:
-    """The tags that list its sets, and that say that it is complete, are left out; only of that run."""
+def test_a_run_does_not_claim_to_have_what_was_lost(tracking: MlflowClient, tmp_path: Path) -> None:
+    """The tags that list its sets and call it complete are left out, of that run only."""
     recorder = Recorder(LosingStore())
     complete = {"gradiend.topk": "{}", "gradiend.fingerprint": "abc", "team": "nlp"}
     runs = []
@@ -227,11 +229,11 @@ def test_a_run_does_not_say_that_it_has_what_was_lost(tracking: MlflowClient, tm
     assert complete.keys() & kept.keys() == complete.keys()
 
 
-def test_a_run_that_cannot_start_is_told_once(
+def test_a_run_that_cannot_start_is_reported_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With its cause and the server; everything of that run is counted as lost."""
-    monkeypatch.setattr("mlflow.store.db.utils.MAX_RETRY_COUNT", 1)  # MLflow's own patience: half a minute
+    """The warnings name the cause and the server, and count every record of the run as lost."""
+    monkeypatch.setattr("mlflow.store.db.utils.MAX_RETRY_COUNT", 1)  # MLflow itself tries for half a minute
     (tmp_path / "file").touch()
     recorder = Recorder(Store(f"sqlite:///{tmp_path}/file/mlflow.db"))
     run = recorder.start("run", {}, Destination())

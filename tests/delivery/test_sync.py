@@ -1,4 +1,4 @@
-"""`sync`: what waits is sent once, whoever does it and however often."""
+"""`sync`: journals are sent once, whichever process calls it and however often."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ STEPS = 300
 
 
 def write_journal(folder: Path, uri: str, *, ended: bool = True, key: str = "k") -> Journal:
-    """What a training leaves that could not send anything: one run with a child."""
+    """The journal of a training that could not send anything: one run with a child."""
     journal = Journal(folder, uri)
     file = journal.new_folder() / "file.txt"
     file.write_text("content")
@@ -53,7 +53,7 @@ def write_journal(folder: Path, uri: str, *, ended: bool = True, key: str = "k")
 
 
 def runs(client: MlflowClient) -> dict[str, Run]:
-    """The runs that were sent, by name; none comes twice."""
+    """The runs that were sent, by name; no name occurs twice."""
     experiment = client.get_experiment_by_name("waiting")
     found = [] if experiment is None else list(client.search_runs([experiment.experiment_id]))
     assert len({run.info.run_name for run in found}) == len(found)
@@ -61,7 +61,7 @@ def runs(client: MlflowClient) -> dict[str, Run]:
 
 
 def check(client: MlflowClient) -> None:
-    """All is there, once."""
+    """Everything arrived once."""
     found = runs(client)
     parent, child = found["parent"], found["child"]
     assert (parent.info.status, child.info.status) == ("FINISHED", "FAILED")
@@ -74,8 +74,8 @@ def check(client: MlflowClient) -> None:
     assert [item.path for item in client.list_artifacts(parent.info.run_id, "folder")] == ["folder/file.txt"]
 
 
-def test_what_waits_is_sent_and_removed(tracking: MlflowClient, tmp_path: Path) -> None:
-    """Completely, with the ids of the runs; then nothing waits any more."""
+def test_journals_are_sent_and_removed(tracking: MlflowClient, tmp_path: Path) -> None:
+    """The row has the ids of the runs; a second call finds no journal."""
     write_journal(tmp_path / "runs" / "a", tracking.tracking_uri)
     frame = sync(tmp_path, progress=False)
     check(tracking)
@@ -88,7 +88,7 @@ def test_what_waits_is_sent_and_removed(tracking: MlflowClient, tmp_path: Path) 
 
 
 def test_what_was_sent_before_is_not_sent_twice(tracking: MlflowClient, tmp_path: Path) -> None:
-    """The same journal again, as after a sync that died before it could remove it."""
+    """The same journal again, as after a sync that was killed before it could remove it."""
     for _ in range(2):
         write_journal(tmp_path / "a", tracking.tracking_uri)
         assert sync(tmp_path, progress=False)["result"].tolist() == ["synced"]
@@ -96,7 +96,7 @@ def test_what_was_sent_before_is_not_sent_twice(tracking: MlflowClient, tmp_path
 
 
 def test_a_run_that_never_ended_is_killed(tracking: MlflowClient, tmp_path: Path) -> None:
-    """With its children, when it was last heard of."""
+    """So are its children, at the time of the last record."""
     before = int(time.time() * 1000)
     write_journal(tmp_path, tracking.tracking_uri, ended=False)
     (row,) = sync(tmp_path, progress=False).to_dict("records")
@@ -109,7 +109,7 @@ def test_a_run_that_never_ended_is_killed(tracking: MlflowClient, tmp_path: Path
 
 
 def test_a_broken_off_line_is_named(tracking: MlflowClient, tmp_path: Path) -> None:
-    """What came before it is sent."""
+    """The records before it are sent."""
     journal = write_journal(tmp_path, tracking.tracking_uri)
     with (journal.folder / "journal.jsonl").open("ab") as file:
         file.write(b'{"said": 1, "is": "SetT')
@@ -120,7 +120,7 @@ def test_a_broken_off_line_is_named(tracking: MlflowClient, tmp_path: Path) -> N
 
 
 def test_what_cannot_be_sent_stays(tracking: MlflowClient, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A file that has vanished: the rest arrives, the journal stays, the others are not held up; strict raises."""
+    """A file has vanished: the rest arrives, the journal stays, other journals are sent; strict raises."""
     journal = write_journal(tmp_path / "a", tracking.tracking_uri)
     (file,) = journal.folder.glob("files/*/file.txt")
     file.unlink()
@@ -136,8 +136,8 @@ def test_what_cannot_be_sent_stays(tracking: MlflowClient, tmp_path: Path, caplo
     assert sync(tmp_path, progress=False)["result"].tolist() == ["synced"]
 
 
-def test_a_value_that_mlflow_never_takes_holds_up_nothing(tracking: MlflowClient, tmp_path: Path) -> None:
-    """It is named, and the journal goes: another time would be no better."""
+def test_a_value_that_mlflow_refuses_delays_nothing(tracking: MlflowClient, tmp_path: Path) -> None:
+    """The reason names it, and the journal is removed: sending it again would not help."""
     journal = Journal(tmp_path, tracking.tracking_uri)
     journal.append(StartRun("k", "parent", {}, 1000, Destination(experiment_name="waiting")))
     journal.append(LogMetrics("k", (MetricPoint("bad>name", 1.0, 1, 1), MetricPoint("good", 1.0, 1, 1))))
@@ -150,7 +150,7 @@ def test_a_value_that_mlflow_never_takes_holds_up_nothing(tracking: MlflowClient
 
 
 def test_another_server(tracking: MlflowClient, tmp_path: Path) -> None:
-    """Where the old one is gone."""
+    """A journal can be sent elsewhere if its server no longer exists."""
     write_journal(tmp_path, "http://127.0.0.1:9")
     assert sync(tmp_path, progress=False)["result"].tolist() == ["failed"]
     assert sync(tmp_path, tracking_uri=tracking.tracking_uri, progress=False)["result"].tolist() == ["synced"]
@@ -161,12 +161,12 @@ _SYNC = "import sys, gradiend_mlflow; print(*gradiend_mlflow.sync(sys.argv[1], p
 
 
 def start_sync(path: Path) -> subprocess.Popen[str]:
-    """`sync` in a process of its own."""
+    """Start `sync` in another process."""
     return subprocess.Popen([sys.executable, "-c", _SYNC, str(path)], stdout=subprocess.PIPE, text=True)
 
 
 def test_killed_in_the_middle_and_done_again(server: str, tmp_path: Path) -> None:
-    """The second finds what the first has done, and does the rest."""
+    """The second call finds what the first has sent and sends the rest."""
     proxy = Proxy(server)
     try:
         write_journal(tmp_path, proxy.uri)
@@ -188,7 +188,7 @@ def test_killed_in_the_middle_and_done_again(server: str, tmp_path: Path) -> Non
 
 
 def test_two_at_once(server: str, tmp_path: Path) -> None:
-    """One does it, the other leaves it alone."""
+    """One sends the journal, the other leaves it alone."""
     proxy = Proxy(server)
     try:
         write_journal(tmp_path, proxy.uri)
@@ -206,7 +206,7 @@ def test_two_at_once(server: str, tmp_path: Path) -> None:
 
 
 def test_a_server_that_does_not_answer(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is given the time that readers give it, once, however many journals wait."""
+    """`sync` waits for it as long as readers do, once, however many journals there are."""
     monkeypatch.setenv("GRADIEND_MLFLOW_DEADLINE", "1")
     proxy = Proxy(server)
     try:
@@ -223,7 +223,7 @@ def test_a_server_that_does_not_answer(server: str, tmp_path: Path, monkeypatch:
 
 
 def test_a_run_that_was_deleted(tracking: MlflowClient, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Its journal is kept, and the reason is that, in one line."""
+    """The journal stays, and one line gives the reason."""
     run_id = tracking.create_run("0").info.run_id
     journal = Journal(tmp_path, tracking.tracking_uri)
     journal.append(KnownRun("k", run_id, "0"))
@@ -239,7 +239,7 @@ def test_a_run_that_was_deleted(tracking: MlflowClient, tmp_path: Path, caplog: 
 
 
 def test_the_command(tracking: MlflowClient, tmp_path: Path) -> None:
-    """Says what became of each, and fails if one did."""
+    """It prints the result of each journal, and its exit code is 1 if one failed."""
     write_journal(tmp_path / "a", tracking.tracking_uri)
     write_journal(tmp_path / "b", "http://127.0.0.1:9", key="other")
     done = CliRunner().invoke(main, ["sync", str(tmp_path)])
@@ -253,7 +253,7 @@ def test_the_command(tracking: MlflowClient, tmp_path: Path) -> None:
 
 
 def test_no_directory(tmp_path: Path) -> None:
-    """It says what is there instead."""
+    """The error says what was given instead."""
     with pytest.raises(InvalidInputError, match="not there"):
         sync(tmp_path / "none")
     for path in ("", None, 5):

@@ -1,4 +1,4 @@
-"""Readers hear of a fault in time, and no request touches the training's random numbers."""
+"""Readers learn of a fault in time, and no request touches the global random generator."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from tests.support.proxy import CUT, HOLE, Proxy, of_artifacts
 
 @pytest.fixture
 def proxy(server: str) -> Iterator[Proxy]:
-    """A proxy before the server."""
+    """A proxy in front of the server."""
     proxy = Proxy(server)
     yield proxy
     proxy.close()
 
 
 def test_pauses_are_not_drawn_from_the_trainings_generator(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
-    """MLflow draws them from Python's global one, as a training may."""
+    """MLflow by itself draws them from Python's global generator, as a training may."""
     monkeypatch.setenv("GRADIEND_MLFLOW_DEADLINE", "2")
     proxy.fault = lambda method, path: 503
     random.seed(7)
@@ -40,8 +40,8 @@ def test_pauses_are_not_drawn_from_the_trainings_generator(proxy: Proxy, monkeyp
     assert random.random() == random.Random(7).random()
 
 
-def test_that_would_be_noticed(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
-    """MLflow by itself does."""
+def test_pauses_from_the_trainings_generator_would_be_noticed(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The test above would fail with MLflow's own retries."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     monkeypatch.setattr("urllib3.util.retry.random", random)  # which we have replaced
     proxy.fault = lambda method, path: 503
@@ -70,26 +70,26 @@ def test_that_would_be_noticed(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) ->
     ],
     ids=["search_runs", "load_topk", "compare"],
 )
-def test_a_reader_hears_of_it_in_time(
+def test_a_reader_learns_of_a_fault_in_time(
     ask: Callable[[str], object], fault: Any, reason: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In time, with the server, the reason in few words and what sets the time; no thread is left to hold the exit."""
+    """The error names the server, a short reason and the deadline's variable; no thread remains."""
     monkeypatch.setenv("GRADIEND_MLFLOW_DEADLINE", "1.5")
     if fault == "down":
         proxy.stop()
     proxy.fault = lambda method, path: fault
     begun = time.monotonic()
-    told = (
+    message = (
         f"at MLflow on {re.escape(proxy.uri)}: {reason} \\(asked for 1.5 s; GRADIEND_MLFLOW_DEADLINE changes that\\)"
     )
-    with pytest.raises(StoreError, match=told):
+    with pytest.raises(StoreError, match=message):
         ask(proxy.uri)
     assert time.monotonic() - begun < 10
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("ThreadPoolExecutor")]
 
 
-def test_no_artifact_can_be_had(proxy: Proxy, logged: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is the server's fault, not the question's."""
+def test_a_server_without_artifacts_is_unavailable(proxy: Proxy, logged: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then the error is about the server, not about the runs."""
     monkeypatch.setenv("GRADIEND_MLFLOW_DEADLINE", "1")
     frame = gradiend_mlflow.search_runs(["pronouns"], tracking_uri=proxy.uri)
     proxy.fault = lambda method, path: 500 if of_artifacts(method, path) else None
@@ -98,23 +98,23 @@ def test_no_artifact_can_be_had(proxy: Proxy, logged: Any, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("uri", ["localhost:5741", "htp://localhost", "http://localhost:abc", "http:/localhost:5741"])
-def test_an_address_that_is_none(uri: str) -> None:
-    """It is said at once: asking again would not help."""
+def test_an_invalid_address(uri: str) -> None:
+    """The error comes at once: repeating the request would not help."""
     begun = time.monotonic()
     with pytest.raises(StoreError, match=re.escape(f"at MLflow on {uri}: ")):
         gradiend_mlflow.search_runs("x", tracking_uri=uri)
     assert time.monotonic() - begun < 5
 
 
-def test_a_database_that_is_none(tmp_path: Path) -> None:
-    """Whatever SQLAlchemy calls it."""
+def test_a_file_that_is_not_a_database(tmp_path: Path) -> None:
+    """SQLAlchemy's error becomes a StoreError."""
     (tmp_path / "notes.txt").write_text("no database" * 100)
     with pytest.raises(StoreError, match="file is not a database"):
         gradiend_mlflow.search_runs("x", tracking_uri=f"sqlite:///{tmp_path / 'notes.txt'}")
 
 
 def test_a_slow_server_is_waited_for(proxy: Proxy, logged: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As long as it answers, a reader goes on."""
+    """A reader waits as long as the server answers."""
     monkeypatch.setenv("GRADIEND_MLFLOW_DEADLINE", "1")
     proxy.fault = lambda method, path: 0.4
     frame = gradiend_mlflow.search_runs(["pronouns"], tracking_uri=proxy.uri)
@@ -125,8 +125,8 @@ def test_a_slow_server_is_waited_for(proxy: Proxy, logged: Any, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("text", ["soon", "0", "-1", "inf", "nan"])
-def test_a_deadline_that_is_none(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It says which variable."""
+def test_an_invalid_deadline(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error names the variable."""
     monkeypatch.setenv("GRADIEND_MLFLOW_DEADLINE", text)
     with pytest.raises(InvalidInputError, match="GRADIEND_MLFLOW_DEADLINE must be a number of seconds"):
         gradiend_mlflow.search_runs()

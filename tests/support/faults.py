@@ -1,4 +1,4 @@
-"""What the tests of faults share: what a run says, and what happens in the middle of a training."""
+"""What the tests of faults share: the state of a run, and actions in the middle of a training."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def weights(trainer: TextPredictionTrainer) -> str:
 
 
 def state(server: str, run_id: str) -> dict[str, Any]:
-    """All that a run says, as far as it is the same for every equal training."""
+    """Everything in a run that is the same for every equal training."""
     client = MlflowClient(server)
     run = client.get_run(run_id)
     files: dict[str, str] = {}
@@ -60,7 +60,7 @@ def _digest(client: MlflowClient, run_id: str, path: str) -> str:
 
 
 def runs_of(server: str, experiment: str) -> list[str]:
-    """The ids of the runs in an experiment, once this process has told what it can."""
+    """The ids of the runs in an experiment, after a flush."""
     gradiend_mlflow.flush()
     client = MlflowClient(server)
     found = client.get_experiment_by_name(experiment)
@@ -68,7 +68,7 @@ def runs_of(server: str, experiment: str) -> list[str]:
 
 
 class At(TrainingCallback):
-    """Does something at a step."""
+    """Performs an action at a step."""
 
     def __init__(self, step: int, action: Callable[[], object]) -> None:
         self.step, self.action = step, action
@@ -79,12 +79,12 @@ class At(TrainingCallback):
 
 
 def journals(trainer: Any) -> list[Any]:
-    """What a training has left for later."""
+    """The journals that a training has left."""
     return find_journals(Path(trainer.experiment_dir))
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
-    """Wait for what happens in the background."""
+    """Wait until a condition holds, and fail if it does not in time."""
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until, "it did not happen"

@@ -1,4 +1,4 @@
-"""A real proxy before a real MLflow server, which can misbehave in every way that a network has."""
+"""A real proxy in front of a real MLflow server, which can simulate every fault of a network."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HOLE, CUT, LOST = "hole", "cut", "lost"  # never answer; hang up; hang up after 
 
 
 class Proxy:
-    """Forwards HTTP requests to a server, as long as nothing else is asked of it.
+    """Forwards HTTP requests to a server, unless `fault` says otherwise.
 
     `fault` decides about each request by its method and path: None forwards it, a whole number is the status of the
     answer, a fraction the seconds that it is delayed by, or one of HOLE, CUT and LOST.
@@ -34,7 +34,7 @@ class Proxy:
     _port = 0
 
     def start(self) -> None:
-        """Take connections, after `stop` again at the same port."""
+        """Accept connections; after `stop`, at the same port again."""
         proxy = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -63,14 +63,14 @@ class Proxy:
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     def stop(self) -> None:
-        """Refuse connections."""
+        """Refuse connections from now on."""
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()
             self._server = None
 
     def release(self) -> None:
-        """Hang up on whoever waits for an answer."""
+        """Hang up on the clients that wait for an answer."""
         self._leaving.set()
 
     def close(self) -> None:
@@ -116,5 +116,5 @@ class Proxy:
 
 
 def of_artifacts(method: str, path: str) -> bool:
-    """Whether a request is about artifacts."""
+    """Whether a request concerns artifacts."""
     return re.search(r"mlflow-artifacts", path) is not None
