@@ -1,11 +1,12 @@
-"""Checks of arguments that are about no one thing."""
+"""Checks of arguments that many functions take."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from os import PathLike
+from numbers import Integral
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from gradiend_mlflow.errors import InvalidInputError
 
@@ -13,7 +14,7 @@ Choice = TypeVar("Choice", bound=str)
 
 
 def check_choice(name: str, value: str, choices: Sequence[Choice]) -> Choice:
-    """Return `value` if it is one of `choices`; `name` is what the error calls it.
+    """Return `value` if it is one of `choices`; the error calls it `name`.
 
     Raises:
         InvalidInputError: If it is not.
@@ -24,22 +25,36 @@ def check_choice(name: str, value: str, choices: Sequence[Choice]) -> Choice:
     raise InvalidInputError(f"{name} must be one of {', '.join(choices)}; got {value!r}")
 
 
-def check_names(**given: object) -> None:
-    """Refuse what is neither a text with something in it nor None; the keywords are what the error calls them.
+def check_int(name: str, value: Any, *, least: int, most: float = float("inf")) -> int:
+    """Return `value` as an int if it is one between `least` and `most`, both included; the error calls it `name`.
+
+    NumPy's integers are ints, a bool is not.
 
     Raises:
-        InvalidInputError: If one is not acceptable.
+        InvalidInputError: If it is no int, or outside these bounds.
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral) or not least <= int(value) <= most:
+        bounds = f"of at least {least}" if most == float("inf") else f"between {least} and {most}"
+        raise InvalidInputError(f"{name} must be an int {bounds}; got {value!r}")
+    return int(value)
+
+
+def check_names(**given: object) -> None:
+    """Refuse what is neither a non-empty string nor None; the error calls each value by its keyword.
+
+    Raises:
+        InvalidInputError: If a value is neither.
     """
     for name, value in given.items():
         if value is not None and not (isinstance(value, str) and value.strip()):
-            raise InvalidInputError(f"{name} must be a text, or None for the default; got {value!r}")
+            raise InvalidInputError(f"{name} must be a non-empty string, or None for the default; got {value!r}")
 
 
 def existing_directory(path: str | PathLike[str], command: str) -> Path:
-    """`path` as an absolute path.
+    """Return `path` as an absolute path; the error says that `command` needs a directory.
 
     Raises:
-        InvalidInputError: If it is no directory; names `command`.
+        InvalidInputError: If it is not an existing directory.
     """
     if not isinstance(path, (str, PathLike)) or not str(path):
         raise InvalidInputError(f"{command} needs a directory; got {path!r}")

@@ -25,14 +25,14 @@ SPACE_KEY = b"gradiend_mlflow.space"
 
 
 def save_topk(topk_set: TopKSet, path: str | PathLike[str]) -> None:
-    """Write a set to a file, whole or not at all. `load_topk_file` reads it back.
+    """Write a set to a file, completely or not at all. `load_topk_file` reads it back.
 
     Args:
         topk_set: The set.
         path: The file to write, by convention `<part>.parquet`; an existing one is replaced.
 
     Raises:
-        InvalidInputError: If `topk_set` is no TopKSet.
+        InvalidInputError: If `topk_set` is not a TopKSet.
         OSError: If the file cannot be written.
 
     Example:
@@ -71,21 +71,29 @@ def save_topk(topk_set: TopKSet, path: str | PathLike[str]) -> None:
 def load_topk_file(path: str | PathLike[str]) -> TopKSet:
     """Read and check a file that `save_topk` wrote; loads neither torch nor a model.
 
+    Args:
+        path: The file.
+
     Raises:
-        ArtifactError: If the file is missing or truncated, of an unknown format version, lacks a column or has
+        ArtifactError: If the file is missing or truncated, has an unknown format version, lacks a column or has
             one of another type, or does not hold a ranked set (unsorted, duplicated, outside the space).
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_topk(TopKSet.from_indices([3, 1], space=5), f"{folder}/set.parquet")
+        ...     load_topk_file(f"{folder}/set.parquet")
+        TopKSet(decoder-weight, topk=2, k=2 of input_dim=5)
     """
     try:
         data = Path(path).read_bytes()
-    except FileNotFoundError as error:
-        raise ArtifactError(f"{path}: there is no such file") from error
     except OSError as error:
-        raise ArtifactError(f"{path}: cannot be read ({error})") from error
+        raise ArtifactError(f"{path}: cannot be read ({error.strerror or error})") from error
     return parse_topk(data, origin=str(path))
 
 
 def parse_topk(data: bytes, *, origin: str, topk: float | None = None) -> TopKSet:
-    """Read and check the content of a file, or the first weights of it; `origin` names it in errors.
+    """Read and check the content of a file, or only its first weights; errors call it `origin`.
 
     Raises:
         ArtifactError: As for `load_topk_file`.
@@ -100,6 +108,8 @@ def parse_topk(data: bytes, *, origin: str, topk: float | None = None) -> TopKSe
         topk_set = _from_table(table, file.metadata.metadata or {}, topk)
     except (InvalidInputError, ArtifactError) as error:
         raise ArtifactError(f"{origin}: {error}") from error
+    except (KeyError, TypeError, ValueError, pa.ArrowException) as error:
+        raise ArtifactError(f"{origin}: its metadata is damaged ({type(error).__name__}: {error})") from error
     return topk_set if topk is None else topk_set.top(topk)
 
 
@@ -108,7 +118,7 @@ def _write(path: Path, table: pa.Table, encodings: dict[str, str], metadata: dic
         path, table.schema, compression="zstd", use_dictionary=["param"], column_encoding=encodings
     ) as writer:
         writer.write_table(table)
-        # Not as the table's own: pyarrow writes a table's metadata twice, the second time in base64.
+        # Not as metadata of the table, which pyarrow writes twice, the second time in base64.
         writer.add_key_value_metadata(metadata)
 
 
@@ -125,7 +135,7 @@ def _schema(width: int) -> pa.Schema:
 
 
 def _encodings(width: int) -> dict[str, str]:
-    """Per column the encoding that fits it: together 40 % smaller than Parquet's defaults for k = 10,000."""
+    """The best encoding of each column: together 40 % smaller than Parquet's defaults for k = 10,000."""
     return {
         "rank": "DELTA_BINARY_PACKED",
         "offset": "DELTA_BINARY_PACKED",
@@ -135,7 +145,7 @@ def _encodings(width: int) -> dict[str, str]:
 
 
 def _metadata(topk_set: TopKSet) -> dict[bytes, bytes]:
-    """What the columns do not say: of the set, and apart from it of its space, which many sets share."""
+    """What the columns do not hold: one entry for the set, and one for its space, which many sets share."""
     space = topk_set.space
     described = {
         "format_version": FORMAT_VERSION,
@@ -165,46 +175,30 @@ def _read_metadata(metadata: dict[bytes, bytes], key: bytes) -> bytes:
     return raw
 
 
-def _damaged(error: Exception) -> ArtifactError:
-    return ArtifactError(f"its metadata is damaged ({type(error).__name__}: {error})")
-
-
 @lru_cache(maxsize=128)
 def _space(raw: bytes) -> WeightSpace:
     """The space that the metadata describes; parsed once for all the sets that lie in it."""
-    try:
-        described = json.loads(raw)
-        space = WeightSpace(
-            names=tuple(described["names"]),
-            shapes=tuple(tuple(shape) for shape in described["shapes"]),
-            base_model=described["base_model"],
-        )
-        fingerprint = described["fingerprint"]
-    except (KeyError, TypeError, ValueError) as error:
-        raise _damaged(error) from error
-    if fingerprint != space.fingerprint:
+    described = json.loads(raw)
+    space = WeightSpace(described["names"], described["shapes"], described["base_model"])
+    if described["fingerprint"] != space.fingerprint:
         raise ArtifactError("its space does not match its fingerprint; was the file edited?")
     return space
 
 
 def _from_table(table: pa.Table, metadata: dict[bytes, bytes], topk: float | None) -> TopKSet:
-    """The set in the table, or as much of it as `topk` asks for and is there."""
-    try:
-        described = json.loads(_read_metadata(metadata, SET_KEY))
-        found = described["format_version"]
-        if found != FORMAT_VERSION:
-            raise ArtifactError(
-                f"it has the format version {found!r}; this package reads version {FORMAT_VERSION}. "
-                "A newer gradiend-mlflow may read it: pip install -U gradiend-mlflow"
-            )
-        k, width = described["k"], described["weight_width"]
-        scalars = {name: described[name] for name in ("part", "topk", "input_dim", "latent_dim")}
-        expected = _schema(width)
-        kept = k if topk is None else min(k, resolve_topk(topk, scalars["input_dim"]))
-    except (KeyError, TypeError, ValueError, pa.ArrowException) as error:
-        raise _damaged(error) from error
+    """The set in the table, or as many of the weights that `topk` asks for as there are."""
+    described = json.loads(_read_metadata(metadata, SET_KEY))
+    found = described["format_version"]
+    if found != FORMAT_VERSION:
+        raise ArtifactError(
+            f"it has the format version {found!r}; this package reads version {FORMAT_VERSION}. "
+            "A newer gradiend-mlflow may read it: pip install -U gradiend-mlflow"
+        )
+    k, width = described["k"], described["weight_width"]
+    scalars = {name: described[name] for name in ("part", "topk", "input_dim", "latent_dim")}
+    kept = k if topk is None else min(k, resolve_topk(topk, scalars["input_dim"]))
     space = _space(_read_metadata(metadata, SPACE_KEY))
-    columns = _checked_columns(table, expected)
+    columns = _checked_columns(table, _schema(width))
     if table.num_rows != k or not np.array_equal(columns["rank"], np.arange(1, k + 1)):
         raise ArtifactError(f"its ranks should be 1 to {k} in order; it has {table.num_rows} rows")
     return TopKSet(
@@ -218,7 +212,7 @@ def _from_table(table: pa.Table, metadata: dict[bytes, bytes], topk: float | Non
 
 
 def _checked_columns(table: pa.Table, expected: pa.Schema) -> dict[str, Any]:
-    """The columns as arrays: NumPy for numbers, Arrow's dictionary array for `param`."""
+    """The columns as arrays: of NumPy for numbers, of Arrow for the dictionary `param`."""
     columns: dict[str, Any] = {}
     for field in expected:
         if field.name not in table.column_names:
@@ -229,12 +223,9 @@ def _checked_columns(table: pa.Table, expected: pa.Schema) -> dict[str, Any]:
         if column.null_count:
             raise ArtifactError(f"the column {field.name!r} has {column.null_count} empty cells")
         array = column.combine_chunks()
-        if pa.types.is_dictionary(field.type):
-            columns[field.name] = array
-        else:
-            columns[field.name] = (array.flatten() if pa.types.is_fixed_size_list(field.type) else array).to_numpy(
-                zero_copy_only=False
-            )
+        if pa.types.is_fixed_size_list(field.type):
+            array = array.flatten()
+        columns[field.name] = array if field.name == "param" else array.to_numpy(zero_copy_only=False)
     return columns
 
 
@@ -244,5 +235,4 @@ def _param_ids(param: Any, space: WeightSpace) -> IntArray:
     if unknown:
         raise ArtifactError(f"the column 'param' names {unknown[0]!r}, which its space does not have")
     lookup = np.array([space.places[name] for name in names], dtype=np.int64)
-    param_ids: IntArray = lookup[param.indices.to_numpy(zero_copy_only=False)]
-    return param_ids
+    return lookup.take(param.indices.to_numpy(zero_copy_only=False))

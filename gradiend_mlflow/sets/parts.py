@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -30,7 +30,7 @@ def check_parts(parts: Sequence[str]) -> tuple[Part, ...]:
     """Return `parts` as a tuple without repetitions, in the order given.
 
     Raises:
-        InvalidInputError: If it is empty, a bare string, or names something that is no part.
+        InvalidInputError: If `parts` is empty, is a bare string, or contains anything that is not a part.
     """
     if isinstance(parts, str):
         raise InvalidInputError(f"parts must be a sequence of part names; got the string {parts!r}: write [{parts!r}]")
@@ -46,23 +46,14 @@ def check_topk(topk: Any) -> int | float:
     Raises:
         InvalidInputError: If it is a bool, a negative int, a float outside (0, 1], or no number.
     """
-    if isinstance(topk, (bool, np.bool_)):
-        raise InvalidInputError(f"topk must be an int or a fraction in (0, 1]; got the bool {topk}")
-    if isinstance(topk, (float, np.floating)):
-        if not 0.0 < topk <= 1.0:
-            raise InvalidInputError(
-                f"topk as a float is a fraction in (0, 1]; got {topk!r}. For a number of weights pass an int."
-            )
+    if isinstance(topk, (float, np.floating)) and 0.0 < topk <= 1.0:
         return float(topk)
-    try:
-        number = operator.index(topk)
-    except TypeError:
-        raise InvalidInputError(
-            f"topk must be an int or a fraction in (0, 1]; got {topk!r} of type {type(topk).__name__}"
-        ) from None
-    if number < 0:
-        raise InvalidInputError(f"topk as an int must not be negative; got {number}")
-    return number
+    if not isinstance(topk, bool) and isinstance(topk, Integral) and int(topk) >= 0:
+        return int(topk)
+    raise InvalidInputError(
+        "topk must be a number of weights (an int of at least 0) or a fraction in (0, 1] of the inputs (a float); "
+        f"got {topk!r} of type {type(topk).__name__}"
+    )
 
 
 def resolve_topk(topk: float, input_dim: int) -> int:
@@ -84,5 +75,10 @@ def resolve_topk(topk: float, input_dim: int) -> int:
 
 
 def shown_topk(topk: float) -> str:
-    """A number of weights as it counts, and a fraction in percent."""
+    """`topk` for a message: a number of weights as it is used (so at least 1), a fraction in percent.
+
+    Example:
+        >>> shown_topk(1000), shown_topk(0.001)
+        ('1000', '0.1%')
+    """
     return f"{topk:.4%}".rstrip("0%").rstrip(".") + "%" if isinstance(topk, float) else f"{max(topk, 1)}"

@@ -1,4 +1,4 @@
-"""The space that weights are named in: a base model's parameters, in order.
+"""The space that weights are named in: a base model's parameters, in order; and the types of arrays of numbers.
 
 A weight's identity is its parameter's name and its flat offset in that parameter. gradiend's own base-global
 index counts over the parameters that a model selected, so it names different weights in models with different
@@ -19,6 +19,8 @@ import numpy.typing as npt
 from gradiend_mlflow.errors import InvalidInputError
 
 IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float32]
+Matrix = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -28,10 +30,10 @@ class WeightSpace:
     Args:
         names: Parameter names, unique, in gradiend's order.
         shapes: One shape per name.
-        base_model: Id or path of the base model, if known. Two spaces can be compared whatever it says.
+        base_model: Id or path of the base model, if known. Spaces of different base models can be compared.
 
     Raises:
-        InvalidInputError: If the names repeat, a size is negative, or there is not one shape per name.
+        InvalidInputError: If names repeat, a size is negative, or the numbers of names and shapes differ.
 
     Example:
         >>> space = WeightSpace(names=("query", "bias"), shapes=((2, 3), (3,)))
@@ -50,15 +52,15 @@ class WeightSpace:
             raise InvalidInputError(
                 f"a WeightSpace needs one shape per name; got {len(self.names)} names, {len(self.shapes)} shapes"
             )
-        if len(set(self.names)) != len(self.names):
+        if len(self.places) != len(self.names):
             repeated = next(name for name in self.names if self.names.count(name) > 1)
-            raise InvalidInputError(f"a WeightSpace needs unique names; {repeated!r} comes more than once")
+            raise InvalidInputError(f"a WeightSpace needs unique names; got {repeated!r} more than once")
         if any(n < 0 for shape in self.shapes for n in shape):
             raise InvalidInputError(f"a WeightSpace needs sizes of at least 0; got the shapes {self.shapes}")
 
     @cached_property
     def places(self) -> dict[str, int]:
-        """Where each parameter stands in `names`."""
+        """Each parameter's index in `names`."""
         return {name: place for place, name in enumerate(self.names)}
 
     @cached_property
@@ -69,7 +71,7 @@ class WeightSpace:
     @cached_property
     def starts(self) -> IntArray:
         """Base-global index of each parameter's first weight; shape (len(names),)."""
-        return np.concatenate([[0], np.cumsum(self.sizes)[:-1]]).astype(np.int64)[: len(self.names)]
+        return np.cumsum(self.sizes) - self.sizes
 
     @cached_property
     def size(self) -> int:
@@ -83,7 +85,7 @@ class WeightSpace:
         return hashlib.sha256(text.encode()).hexdigest()
 
     def locate(self, positions: IntArray) -> tuple[IntArray, IntArray]:
-        """Parameter ids and flat offsets of base-global indices; each of the shape of `positions`.
+        """Parameter ids and flat offsets of base-global indices; both have the shape of `positions`.
 
         Raises:
             InvalidInputError: If a position lies outside the space.
@@ -91,20 +93,16 @@ class WeightSpace:
         outside = (positions < 0) | (positions >= self.size)
         if outside.any():
             raise InvalidInputError(f"base-global indices must lie in [0, {self.size}); got {positions[outside][0]}")
+        # A parameter without weights starts where the next one does; the last of those owns the position.
         param_ids = np.searchsorted(self.starts, positions, side="right") - 1
-        # Parameters without weights share their start with the next one; the last of them owns the position.
         return param_ids.astype(np.int64), positions - self.starts[param_ids]
 
     def coordinates(self, param_ids: IntArray, offsets: IntArray) -> npt.NDArray[np.object_]:
-        """Each weight's index tuple into its parameter; shape of `param_ids`, one-dimensional."""
+        """Each weight's index tuple into its parameter, of plain ints; one-dimensional, like `param_ids`."""
         coordinates = np.empty(len(param_ids), dtype=object)
         for param_id in np.unique(param_ids):
             rows = np.flatnonzero(param_ids == param_id)
             shape = self.shapes[param_id]
             index = np.stack(np.unravel_index(offsets[rows], shape), axis=1) if shape else np.empty((len(rows), 0))
-            for row, values in zip(rows, index.astype(int).tolist(), strict=True):
-                coordinates[row] = tuple(values)
+            coordinates[rows] = np.fromiter(map(tuple, index.tolist()), dtype=object, count=len(rows))
         return coordinates
-
-
-FloatArray = npt.NDArray[np.float32]

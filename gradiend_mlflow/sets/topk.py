@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from gradiend_mlflow.checks import check_int
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.sets.parts import DEFAULT_TOPK, Part, check_part, check_topk, resolve_topk
 from gradiend_mlflow.sets.space import FloatArray, IntArray, WeightSpace
@@ -19,7 +19,11 @@ from gradiend_mlflow.sets.space import FloatArray, IntArray, WeightSpace
 if TYPE_CHECKING:
     import pandas as pd
 
+    from gradiend_mlflow.sets.weights import GradiendWeights
+
 _FITS_32_BITS = 1 << 32
+_SCALARS = ("part", "topk", "input_dim", "space", "latent_dim")
+_ARRAYS = {"param_ids": np.int64, "offsets": np.int64, "importance": np.float32, "weights": np.float32}
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,8 +32,8 @@ class TopKSet:
 
     Args:
         part: Which of gradiend's four importances ranked them.
-        topk: The number or fraction that was asked for; `len()` tells how many there are.
-        input_dim: Number of inputs of this GRADIEND, after pruning; what a fraction is a fraction of.
+        topk: The number or fraction that was asked for; `len()` is the number of weights in the set.
+        input_dim: Number of inputs of this GRADIEND, after pruning. A fraction is a fraction of it.
         space: The parameters that the weights lie in.
         param_ids: Index into `space.names` per weight; int64, shape (k,).
         offsets: Flat (row-major) offset in the parameter per weight; int64, shape (k,).
@@ -39,7 +43,7 @@ class TopKSet:
         latent_dim: Number of latent neurons of the GRADIEND.
 
     Raises:
-        InvalidInputError: If the arrays do not fit together, a weight comes twice or lies outside the space,
+        InvalidInputError: If the arrays do not fit together, a weight occurs twice or lies outside the space,
             or the importances are not finite and descending.
 
     Example:
@@ -64,13 +68,8 @@ class TopKSet:
         check_part(self.part)
         object.__setattr__(self, "topk", check_topk(self.topk))
         for name in ("input_dim", "latent_dim"):
-            object.__setattr__(self, name, _as_int(name, getattr(self, name)))
-        for name, dtype in (
-            ("param_ids", np.int64),
-            ("offsets", np.int64),
-            ("importance", np.float32),
-            ("weights", np.float32),
-        ):
+            object.__setattr__(self, name, check_int(name, getattr(self, name), least=1))
+        for name, dtype in _ARRAYS.items():
             array = np.array(getattr(self, name), dtype=dtype)
             array.flags.writeable = False
             object.__setattr__(self, name, array)
@@ -103,19 +102,20 @@ class TopKSet:
                 f"offset {self.offsets[at]} at rank {at + 1} lies outside {name!r}, "
                 f"which has {self.space.sizes[self.param_ids[at]]} weights"
             )
-        # In half as many bytes where they do: sorting is what takes time here.
+        # Sorting takes most of the time here, and is faster in 32 bits.
         keys = np.sort(self.base_global_indices().astype(np.uint32 if self.space.size <= _FITS_32_BITS else np.int64))
         repeated = keys[1:] == keys[:-1]
         if repeated.any():
             param_ids, offsets = self.space.locate(keys[1:][repeated][:1].astype(np.int64))
             name = self.space.names[param_ids[0]]
-            raise InvalidInputError(f"a weight may come once in a set; {name!r} offset {offsets[0]} is duplicated")
+            raise InvalidInputError(f"a set holds each weight once; {name!r} offset {offsets[0]} is duplicated")
 
     def _check_ranking(self) -> None:
         if not (np.isfinite(self.importance).all() and (self.importance >= 0).all()):
             raise InvalidInputError("importances must be finite and not negative")
-        if (np.diff(self.importance) > 0).any():
-            at = int(np.argmax(np.diff(self.importance) > 0))
+        rises = np.flatnonzero(np.diff(self.importance) > 0)
+        if len(rises):
+            at = int(rises[0])
             raise InvalidInputError(f"importances must descend; they rise between rank {at + 1} and {at + 2}")
 
     @classmethod
@@ -127,26 +127,26 @@ class TopKSet:
         importance: Sequence[float] | npt.NDArray[Any] | None = None,
         part: Part = "decoder-weight",
     ) -> TopKSet:
-        """Make a set from base-global indices in rank order, for scripts and tests.
+        """Build a set from base-global indices in rank order, for scripts and tests.
 
         Args:
             indices: Base-global indices over `space`, most important first; shape (k,), k >= 1.
             space: The weights' space, or an int for one anonymous parameter of that size.
-            importance: Importance per index, descending; default k, k - 1, ..., 1, so only the order tells.
-            part: The part that the set stands for.
+            importance: Importance per index, descending, shape (k,); default k, k - 1, ..., 1.
+            part: The part whose importance ranked the weights.
 
         Returns:
             A set over the whole space (input_dim is its size) whose signed weights are unknown (NaN).
 
         Raises:
-            InvalidInputError: If an index lies outside the space or comes twice, or the importances do not fit.
+            InvalidInputError: If an index lies outside the space or occurs twice, or the importances do not fit.
 
         Example:
             >>> TopKSet.from_indices([3, 1], space=5).base_global_indices().tolist()
             [3, 1]
         """
         if not isinstance(space, WeightSpace):
-            space = WeightSpace(names=("weight",), shapes=((_as_int("space", space),),))
+            space = WeightSpace(names=("weight",), shapes=((check_int("space", space, least=1),),))
         positions = np.asarray(indices)
         if positions.ndim != 1 or positions.size == 0 or not np.issubdtype(positions.dtype, np.integer):
             raise InvalidInputError(
@@ -170,10 +170,10 @@ class TopKSet:
     def from_checkpoint(
         cls, path: str | PathLike[str], *, part: Part = "decoder-weight", topk: float = DEFAULT_TOPK
     ) -> TopKSet:
-        """Read a set from a GRADIEND checkpoint directory: no base model, no GRADIEND model, one pass.
+        """Read a set from a GRADIEND checkpoint directory, in one pass and without loading a model.
 
-        Equal to `get_topk_weights(part, topk)` of the loaded `ModelWithGradiend`, which gives base-global indices too
-        (a bare `ParamMappedGradiendModel` gives those of its own inputs). Ties go to the lower index.
+        Equal to `get_topk_weights(part, topk)` of the loaded `ModelWithGradiend`, which returns base-global indices
+        too (a bare `ParamMappedGradiendModel` returns indices of its own inputs). Ties go to the lower index.
 
         Args:
             path: The directory that `save_pretrained` wrote: config.json with model.safetensors or
@@ -182,18 +182,18 @@ class TopKSet:
             topk: How many weights, or which fraction in (0, 1] of the checkpoint's input_dim.
 
         Raises:
-            CheckpointError: If the directory is no readable GRADIEND checkpoint, has no such part (a decoder
-                without bias has no decoder-bias), or holds values that are not finite.
+            CheckpointError: If the directory is not a readable GRADIEND checkpoint, or holds values that are not
+                finite.
+            MissingPartError: If the GRADIEND does not have the part: a decoder without bias has no decoder-bias.
             InvalidInputError: If `part` or `topk` is not acceptable.
         """
-        from gradiend_mlflow.sets.importance import rank
         from gradiend_mlflow.sets.weights import open_checkpoint
 
-        return rank(open_checkpoint(path), part, topk)
+        return cls.from_weights(open_checkpoint(path), part=part, topk=topk)
 
     @classmethod
     def from_model(cls, model: Any, *, part: Part = "decoder-weight", topk: float = DEFAULT_TOPK) -> TopKSet:
-        """Read a set from a live `ModelWithGradiend` or `ParamMappedGradiendModel`; it is not changed or moved.
+        """Read a set from a live `ModelWithGradiend` or `ParamMappedGradiendModel`, which stays as and where it is.
 
         Args:
             model: The model.
@@ -201,13 +201,31 @@ class TopKSet:
             topk: How many weights, or which fraction in (0, 1] of the model's input_dim.
 
         Raises:
-            CheckpointError: As for `from_checkpoint`, or if the model's weights are not built yet.
+            CheckpointError: If the model's weights are not built yet, or are not finite.
+            MissingPartError: As for `from_checkpoint`.
             InvalidInputError: If `model` is neither of the two, or `part` or `topk` is not acceptable.
         """
-        from gradiend_mlflow.sets.importance import rank
         from gradiend_mlflow.sets.weights import open_model
 
-        return rank(open_model(model), part, topk)
+        return cls.from_weights(open_model(model), part=part, topk=topk)
+
+    @classmethod
+    def from_weights(cls, weights: GradiendWeights, *, part: Part, topk: float) -> TopKSet:
+        """Rank the weights of an opened GRADIEND; for this package, where several parts are read from one.
+
+        Args:
+            weights: What `open_checkpoint` or `open_model` returned.
+            part: Which importance ranks the weights.
+            topk: How many weights, or which fraction in (0, 1] of `input_dim`.
+
+        Raises:
+            CheckpointError: As for `from_checkpoint`.
+            InvalidInputError: If `part` or `topk` is not acceptable.
+        """
+        from gradiend_mlflow.sets.importance import rank
+
+        ranking = rank(weights, check_part(part), resolve_topk(topk, weights.input_dim))
+        return cls(part, topk, weights.input_dim, weights.space, *ranking, weights.latent_dim)
 
     def __len__(self) -> int:
         return len(self.param_ids)
@@ -215,10 +233,8 @@ class TopKSet:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, TopKSet):
             return NotImplemented
-        scalars = ("part", "topk", "input_dim", "space", "latent_dim")
-        arrays = ("param_ids", "offsets", "importance", "weights")
-        return all(getattr(self, name) == getattr(other, name) for name in scalars) and all(
-            np.array_equal(getattr(self, name), getattr(other, name), equal_nan=name == "weights") for name in arrays
+        return all(getattr(self, name) == getattr(other, name) for name in _SCALARS) and all(
+            np.array_equal(getattr(self, name), getattr(other, name), equal_nan=name == "weights") for name in _ARRAYS
         )
 
     __hash__ = None  # type: ignore[assignment]  # equality is by the arrays' values
@@ -228,12 +244,15 @@ class TopKSet:
         return f"TopKSet({self.part}, topk={self.topk}, k={len(self)} of input_dim={self.input_dim}{base})"
 
     def top(self, topk: float) -> TopKSet:
-        """The first weights of this set: a number, or a fraction of `input_dim`, as gradiend defines it.
+        """The first weights of this set.
 
-        Its arrays are views of this set's, so it takes no memory, and keeps theirs.
+        The arrays are views of this set's arrays: they take no memory of their own, and keep this set's alive.
+
+        Args:
+            topk: A number of weights, or a fraction in (0, 1] of `input_dim`, as in gradiend.
 
         Raises:
-            InvalidInputError: If `topk` is not acceptable, or more than this set holds.
+            InvalidInputError: If `topk` is not acceptable, or means more weights than this set holds.
         """
         k = resolve_topk(topk, self.input_dim)
         if k > len(self):
@@ -242,15 +261,14 @@ class TopKSet:
                 f"ask for at most that, or log more, for example log_topk(checkpoint, run_id=..., topk={k}) or "
                 f"autolog(topk={k})."
             )
-        shorter = copy(self)  # not `replace`: the beginning of a set that was checked needs no check
-        ranked = {name: getattr(self, name)[:k] for name in ("param_ids", "offsets", "importance", "weights")}
-        shorter.__dict__.update(topk=check_topk(topk), **ranked)
+        shorter = copy(self)  # unlike `replace`, this does not check again what was checked
+        shorter.__dict__.update({name: getattr(self, name)[:k] for name in _ARRAYS}, topk=check_topk(topk))
         return shorter
 
     def base_global_indices(self) -> IntArray:
-        """Gradiend's own numbers of the weights, in rank order; int64, shape (k,).
+        """Gradiend's own indices of the weights, in rank order; int64, shape (k,).
 
-        Only comparable between models that select the same parameters.
+        They can be compared only between models that select the same parameters.
         """
         return self.space.starts[self.param_ids] + self.offsets
 
@@ -273,10 +291,3 @@ class TopKSet:
                 "weight": self.weights[:, 0] if single else [tuple(row) for row in self.weights.tolist()],
             }
         )
-
-
-def _as_int(name: str, value: Any) -> int:
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise InvalidInputError(f"{name} must be an int; got {value!r} of type {type(value).__name__}") from None

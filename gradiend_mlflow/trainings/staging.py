@@ -51,13 +51,11 @@ def stage_topk(
     Raises:
         CheckpointError: If no part could be ranked.
     """
-    from gradiend_mlflow.sets.importance import rank
-
     sets: dict[Part, TopKSet] = {}
     left_out: dict[Part, str] = {}
     for part in check_parts(parts):
         try:
-            sets[part] = rank(weights, part, topk)
+            sets[part] = TopKSet.from_weights(weights, part=part, topk=topk)
         except CheckpointError as error:
             level = logging.INFO if isinstance(error, MissingPartError) else logging.WARNING
             logger.log(level, "No top-k set of the part %s: %s", part, error)

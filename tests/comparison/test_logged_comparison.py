@@ -366,8 +366,8 @@ def test_of_two_runs_there_is_one_number(runs: list[str], tracking: MlflowClient
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ({"run_name": ""}, "run_name must be a text, or None for the default; got ''"),
-        ({"log_to": "  "}, "log_to must be a text"),
+        ({"run_name": ""}, "run_name must be a non-empty string, or None for the default; got ''"),
+        ({"log_to": "  "}, "log_to must be a non-empty string"),
         ({"log": "no"}, "log must be True or False; got 'no'"),
         ({"link": True, "log": False}, "it cannot go with log=False"),
     ],

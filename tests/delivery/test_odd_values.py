@@ -69,9 +69,9 @@ def test_an_odd_tag_is_refused_at_once() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"tracking_uri": 5}, "tracking_uri must be a text, or None for the default; got 5"),
-        ({"tracking_uri": ""}, "tracking_uri must be a text"),
-        ({"experiment_name": " "}, "experiment_name must be a text"),
+        ({"tracking_uri": 5}, "tracking_uri must be a non-empty string, or None for the default; got 5"),
+        ({"tracking_uri": ""}, "tracking_uri must be a non-empty string"),
+        ({"experiment_name": " "}, "experiment_name must be a non-empty string"),
         ({"extra_tags": [("a", "b")]}, "extra_tags must be a mapping from name to value"),
     ],
     ids=str,

@@ -35,7 +35,7 @@ def test_fingerprint_is_of_names_and_shapes() -> None:
 @pytest.mark.parametrize(
     ("names", "shapes", "message"),
     [
-        (("a", "a"), ((1,), (1,)), "'a' comes more than once"),
+        (("a", "a"), ((1,), (1,)), "got 'a' more than once"),
         (("a",), ((1,), (2,)), "1 names, 2 shapes"),
         (("a",), ((-1,),), "sizes of at least 0"),
     ],
@@ -134,7 +134,7 @@ def test_arrays_given_are_not_the_arrays_kept() -> None:
         ({"offsets": [6, 0]}, "offset 6 at rank 1 lies outside 'query', which has 6 weights"),
         ({"param_ids": [3, 0]}, r"param_ids must lie in \[0, 3\)"),
         ({"weights": [1.0, 1.0]}, r"weights must have the shape \(2, d\)"),
-        ({"input_dim": "x"}, "input_dim must be an int; got 'x'"),
+        ({"input_dim": "x"}, "input_dim must be an int of at least 1; got 'x'"),
         ({"input_dim": 1}, "between 1 and input_dim=1 weights; got 2"),
         ({"part": "encoder"}, "part must be one of"),
     ],
