@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from os import PathLike
 from numbers import Integral
+from os import PathLike
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,7 +25,7 @@ def check_choice(name: str, value: str, choices: Sequence[Choice]) -> Choice:
     raise InvalidInputError(f"{name} must be one of {', '.join(choices)}; got {value!r}")
 
 
-def check_int(name: str, value: Any, *, least: int, most: float = float("inf")) -> int:
+def check_int(name: str, value: Any, *, least: int, most: int | None = None) -> int:
     """Return `value` as an int if it is one between `least` and `most`, both included; the error calls it `name`.
 
     NumPy's integers are ints, a bool is not.
@@ -33,8 +33,9 @@ def check_int(name: str, value: Any, *, least: int, most: float = float("inf")) 
     Raises:
         InvalidInputError: If it is no int, or outside these bounds.
     """
-    if isinstance(value, bool) or not isinstance(value, Integral) or not least <= int(value) <= most:
-        bounds = f"of at least {least}" if most == float("inf") else f"between {least} and {most}"
+    is_int = isinstance(value, Integral) and not isinstance(value, bool)
+    if not is_int or value < least or (most is not None and value > most):
+        bounds = f"of at least {least}" if most is None else f"between {least} and {most}"
         raise InvalidInputError(f"{name} must be an int {bounds}; got {value!r}")
     return int(value)
 

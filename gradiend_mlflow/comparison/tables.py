@@ -13,7 +13,7 @@ import pandas as pd
 
 from gradiend_mlflow.checks import check_choice
 from gradiend_mlflow.overlap.overlap import Overlap
-from gradiend_mlflow.overlap.ranked import Matrix
+from gradiend_mlflow.sets.space import Matrix
 
 if TYPE_CHECKING:
     from gradiend_mlflow.comparison.comparison import Comparison

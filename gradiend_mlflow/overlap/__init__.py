@@ -1,1 +1,1 @@
-"""How far sets agree: numbers only."""
+"""How far sets agree, as numbers."""

@@ -1,26 +1,30 @@
-"""How the overlap grows with k: the prefixes of ranked sets are the sets of every smaller k."""
+"""How the overlap grows with k: the first weights of a ranked set are the set of a smaller k."""
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
-from gradiend_mlflow.overlap.ranked import Matrix
-from gradiend_mlflow.sets.space import IntArray
+from gradiend_mlflow.errors import InvalidInputError
+from gradiend_mlflow.overlap.frames import pairs_of
+from gradiend_mlflow.sets.space import IntArray, Matrix
 
-if TYPE_CHECKING:
-    import pandas as pd
+_POINTS_PER_DECADE = 5
 
 
 @dataclass(frozen=True, eq=False)
 class OverlapCurve:
-    """Every pair's overlap among the first k weights of each set, for several k; made by `overlap_curve`.
+    """Every pair's overlap among the first k weights of each set, for K values of k.
+
+    Returned by `Overlap.overlap_curve` and `Comparison.overlap_curve`.
 
     Attributes:
         labels: One label per set, N of them.
-        sizes: Number of weights per set; int64, shape (N,). No k is larger than the least of them.
+        sizes: Number of weights per set; int64, shape (N,). No k is larger than the smallest of them.
         ks: The numbers of weights, ascending; int64, shape (K,).
         intersection: Shared weights; int64, shape (K, N, N).
         expected: What chance alone would give, as `Chance.expected`; float64, shape (K, N, N).
@@ -45,17 +49,13 @@ class OverlapCurve:
 
     def to_frame(self) -> pd.DataFrame:
         """One row per pair and k: a, b, k, intersection, intersection_frac, jaccard, expected, lift; pair by pair."""
-        import pandas as pd
-
-        rows, columns = np.triu_indices(len(self.labels), k=1)
-        names = np.array(self.labels, dtype=object)
+        rows, columns, names = pairs_of(self.labels)
         ks = np.tile(self.ks, len(rows))
         shared = self.intersection[:, rows, columns].T.ravel()
         expected = self.expected[:, rows, columns].T.ravel()
         return pd.DataFrame(
             {
-                "a": np.repeat(names[rows], len(self.ks)),
-                "b": np.repeat(names[columns], len(self.ks)),
+                **{name: np.repeat(own, len(self.ks)) for name, own in names.items()},
                 "k": ks,
                 "intersection": shared,
                 "intersection_frac": shared / ks,
@@ -64,3 +64,24 @@ class OverlapCurve:
                 "lift": np.divide(shared, expected, out=np.full(len(shared), np.nan), where=expected > 0),
             }
         )
+
+
+def check_ks(ks: Sequence[int] | None, most: int) -> list[int]:
+    """The numbers of weights in `ks`, ascending, each once; by default about five per factor of ten up to `most`.
+
+    Raises:
+        InvalidInputError: If `ks` is empty, or has something that is not an int between 1 and `most`.
+    """
+    if ks is None:
+        points = 1 + max(1, round(_POINTS_PER_DECADE * np.log10(most)))
+        return sorted({round(k) for k in np.geomspace(1, most, points).tolist()})
+    try:
+        chosen = sorted({operator.index(k) for k in ks})
+    except TypeError:
+        raise InvalidInputError(f"ks must be a sequence of ints; got {ks!r}") from None
+    if not chosen or chosen[0] < 1 or chosen[-1] > most:
+        raise InvalidInputError(
+            f"ks must lie between 1 and {most}, the size of the smallest set; got {chosen or 'none'}. "
+            "For a larger k, log larger sets: autolog(topk=...) or log_topk(..., topk=...)"
+        )
+    return chosen

@@ -1,29 +1,28 @@
-"""Overlap within groups of parameters, under gradiend's names for them."""
+"""The overlap within groups of parameters."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
+from gradiend_mlflow.overlap.frames import pairs_of
+from gradiend_mlflow.overlap.matrices import PairwiseOverlap
 from gradiend_mlflow.overlap.measures import Value
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from gradiend_mlflow.overlap.overlap import Overlap
 
 
 @dataclass(frozen=True, eq=False)
 class GroupedOverlap:
-    """The overlap of N sets within each group of parameters; made by `Overlap.by_layer` and its like.
+    """The overlap of N sets within each group of parameters.
+
+    Returned by `by_layer`, `by_component`, `by_param` and `by_group` of an `Overlap` or a `Comparison`.
 
     Attributes:
-        overlaps: The overlap of the weights in each group in which any set has some, by group, in the order of the
-            base model's parameters. All measures are taken within the group: a set has the size that it has there,
-            and a chance level is one among the group's weights.
+        overlaps: By group, the `Overlap` of the sets' weights in it; without groups in which no set has a weight, and
+            in the order of the base model's parameters. Everything is taken within the group: a set's size is the
+            number of its weights there, and chance levels are among the group's weights.
 
     Example:
         >>> from gradiend_mlflow import TopKSet, WeightSpace, compute_overlap
@@ -35,17 +34,15 @@ class GroupedOverlap:
         1  layer_1          1          2       1
     """
 
-    overlaps: Mapping[str, Overlap] = field(repr=False)
+    overlaps: Mapping[str, PairwiseOverlap] = field(repr=False)
 
     @property
     def groups(self) -> tuple[str, ...]:
-        """The groups."""
+        """The names of the groups, in the order of `overlaps`."""
         return tuple(self.overlaps)
 
     def share(self) -> pd.DataFrame:
         """How much of each set lies in each group, in [0, 1]: one row per group, one column per set, summing to 1."""
-        import pandas as pd
-
         sizes = np.stack([overlap.sizes for overlap in self.overlaps.values()])
         labels = list(next(iter(self.overlaps.values())).labels)
         return pd.DataFrame(sizes / sizes.sum(axis=0), index=pd.Index(self.groups, name="group"), columns=labels)
@@ -58,28 +55,15 @@ class GroupedOverlap:
         Raises:
             InvalidInputError: As for `Overlap.values`.
         """
-        import pandas as pd
-
         frames = []
         for group, overlap in self.overlaps.items():
-            rows, columns = np.triu_indices(len(overlap.labels), k=1)
-            names = np.array(overlap.labels, dtype=object)
+            rows, columns, names = pairs_of(overlap.labels)
+            sizes = {"weights_a": overlap.sizes[rows], "weights_b": overlap.sizes[columns]}
+            shared = overlap.intersection[rows, columns]
+            known = (overlap.sizes[rows] > 0) & (overlap.sizes[columns] > 0)
+            values = np.where(known, overlap.values(value)[rows, columns], np.nan)
+            lift = overlap.chance().lift[rows, columns]
             frames.append(
-                pd.DataFrame(
-                    {
-                        "group": group,
-                        "a": names[rows],
-                        "b": names[columns],
-                        "weights_a": overlap.sizes[rows],
-                        "weights_b": overlap.sizes[columns],
-                        "shared": overlap.intersection[rows, columns],
-                        value: np.where(
-                            overlap.sizes[rows] * overlap.sizes[columns] > 0,
-                            overlap.values(value)[rows, columns],
-                            np.nan,
-                        ),
-                        "lift": overlap.chance().lift[rows, columns],
-                    }
-                )
+                pd.DataFrame({"group": group, **names, **sizes, "shared": shared, value: values, "lift": lift})
             )
         return pd.concat(frames, ignore_index=True)

@@ -2,38 +2,31 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from gradiend_mlflow.errors import InvalidInputError
-from gradiend_mlflow.overlap import measures
-from gradiend_mlflow.overlap.chance import Chance, chance_of, expected_overlap
-from gradiend_mlflow.overlap.measures import RBO_P, Value, check_p, check_value
-from gradiend_mlflow.overlap.ranked import Matrix, RankedSets, common_ground, exclusive_regions, matched
-from gradiend_mlflow.sets.naming import _naming
-from gradiend_mlflow.sets.space import IntArray, WeightSpace
+from gradiend_mlflow.overlap.curve import OverlapCurve, check_ks
+from gradiend_mlflow.overlap.grouping import GroupedOverlap
+from gradiend_mlflow.overlap.matrices import PairwiseOverlap
+from gradiend_mlflow.overlap.measures import RBO_P, check_p
+from gradiend_mlflow.overlap.ranked import RankedSets, common_ground, exclusive_regions, matched
+from gradiend_mlflow.sets.naming import Grouping, group_namer
+from gradiend_mlflow.sets.space import IntArray
 from gradiend_mlflow.sets.topk import TopKSet
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from gradiend_mlflow.overlap.curve import OverlapCurve
-    from gradiend_mlflow.overlap.grouping import GroupedOverlap
-    from gradiend_mlflow.sets.naming import Grouping
 
 
 @dataclass(frozen=True, eq=False)
-class Overlap:
+class Overlap(PairwiseOverlap):
     """The pairwise and joint overlap of N top-k sets.
 
-    Made by `compute_overlap`. Rows and columns of every matrix follow `labels`; every matrix is symmetric. Each is
-    computed when it is first asked for.
+    Returned by `compute_overlap`. Rows and columns of every matrix follow `labels`; every matrix is symmetric. Each
+    is computed when it is first used.
 
     Attributes:
         labels: One label per set, in the order given; length N.
@@ -43,159 +36,6 @@ class Overlap:
         selects: Which set's space has which parameter of `space`; bool, shape (N, number of parameters).
         rbo_p: The parameter p of `rbo`.
     """
-
-    labels: tuple[str, ...]
-    space: WeightSpace = field(repr=False)
-    keys: IntArray = field(repr=False)
-    ranked: RankedSets = field(repr=False)
-    selects: npt.NDArray[np.bool_] = field(repr=False)
-    rbo_p: float = RBO_P
-
-    # ------------------------------------------------------------------------------------------------------- per pair
-
-    @property
-    def sizes(self) -> IntArray:
-        """Number of weights per set; int64, shape (N,)."""
-        return self.ranked.sizes
-
-    @property
-    def params(self) -> npt.NDArray[np.int32]:
-        """The parameter of `space` that each weight of `keys` lies in; int32, shape (U,)."""
-        bounds = np.append(self.space.starts, self.space.size)
-        return np.repeat(np.arange(len(bounds) - 1, dtype=np.int32), np.diff(np.searchsorted(self.keys, bounds)))
-
-    @cached_property
-    def intersection(self) -> IntArray:
-        """|A and B| per pair, so the sizes on the diagonal; int64, shape (N, N)."""
-        return measures.intersection(self.ranked)
-
-    @cached_property
-    def intersection_frac(self) -> Matrix:
-        """|A and B| / min(|A|, |B|) per pair, in [0, 1]; float64, shape (N, N).
-
-        The overlap coefficient, gradiend's `intersection_frac` of the measure `topk_overlap`.
-        """
-        return measures.intersection_frac(self.intersection)
-
-    @cached_property
-    def jaccard(self) -> Matrix:
-        """|A and B| / |A or B| per pair, in [0, 1] (Jaccard 1912); float64, shape (N, N)."""
-        return measures.jaccard(self.intersection)
-
-    @cached_property
-    def mass_overlap(self) -> Matrix:
-        """How much of their importance two sets have on shared weights, in [0, 1]; float64, shape (N, N).
-
-        gradiend's measure `mass_overlap`: the mean of the two shares, each by the Euclidean norm of the importances.
-        See `gradiend_mlflow.measures.mass_overlap`.
-        """
-        return measures.mass_overlap(self.ranked)
-
-    @cached_property
-    def cosine_signed(self) -> Matrix:
-        """The cosine of the signed weights, 0 outside the sets, in [-1, 1]; float64, shape (N, N).
-
-        gradiend's measure `cosine_signed` with `topk`; see `gradiend_mlflow.measures.cosine_signed`.
-
-        Raises:
-            InvalidInputError: If signed weights are not known, or are of different numbers of latent neurons.
-        """
-        return measures.cosine_signed(self.ranked)
-
-    @cached_property
-    def cosine(self) -> Matrix:
-        """The absolute value of `cosine_signed`, in [0, 1]: gradiend's measure `cosine` with `topk`."""
-        return np.abs(self.cosine_signed)
-
-    @cached_property
-    def spearman_signed(self) -> Matrix:
-        """Spearman's correlation of the signed weights, 0 outside the sets, in [-1, 1]; float64, shape (N, N).
-
-        gradiend's measure `spearman_signed` with `topk`, over the weights of the parameters that either run of a pair
-        selects from; see `gradiend_mlflow.measures.spearman_signed`.
-
-        Raises:
-            InvalidInputError: As for `cosine_signed`.
-        """
-        selected = self.selects.astype(np.int64)
-        both = (selected * self.space.sizes) @ selected.T
-        own = np.diag(both)
-        return measures.spearman_signed(self.ranked, np.add.outer(own, own) - both)
-
-    @cached_property
-    def spearman(self) -> Matrix:
-        """The absolute value of `spearman_signed`, in [0, 1]: gradiend's measure `spearman` with `topk`."""
-        return np.abs(self.spearman_signed)
-
-    @cached_property
-    def rbo(self) -> Matrix:
-        """Rank-biased overlap with `rbo_p`, in [0, 1]; float64, shape (N, N).
-
-        Extrapolated, after Webber, Moffat and Zobel 2010; see `gradiend_mlflow.measures.rbo`.
-        """
-        return measures.rbo(self.ranked, self.rbo_p)
-
-    def values(self, value: Value = "intersection_frac") -> npt.NDArray[Any]:
-        """One of the matrices by name; shape (N, N).
-
-        Raises:
-            InvalidInputError: If `value` is not the name of one, or the sets do not have what it takes.
-        """
-        matrix: npt.NDArray[Any] = getattr(self, check_value(value))
-        return matrix
-
-    def to_frame(self, value: Value = "intersection_frac") -> pd.DataFrame:
-        """One of the matrices with the labels on both axes.
-
-        Raises:
-            InvalidInputError: As for `values`.
-        """
-        import pandas as pd
-
-        return pd.DataFrame(self.values(value), index=list(self.labels), columns=list(self.labels))
-
-    def chance(self, *, population: int | None = None) -> Chance:
-        """What chance alone would give for each pair, and how unlikely that makes what is there.
-
-        Two selections at random, of k_a and k_b weights out of N, share k_a k_b / N on average, and their number of
-        shared weights has the hypergeometric distribution.
-
-        N is the number of weights in the parameters that both sets' spaces have: those of both runs' `params`,
-        before pruning. Weights outside could never be shared, so k_a and k_b count those inside only. Pruning does
-        not lower N, because which weights survive it is part of what a run selects: two runs that prune alike agree
-        more than chance.
-
-        Args:
-            population: Take this N for every pair instead, such as the number of inputs left by a pruning that
-                all runs have in common, to ask for the agreement beyond it.
-
-        Raises:
-            InvalidInputError: If `population` is no int, or smaller than the union of two sets.
-        """
-        if population is None:
-            return self._chance
-        if not isinstance(population, (int, np.integer)) or isinstance(population, bool):
-            raise InvalidInputError(f"population must be an int; got {population!r}")
-        drawn, common = self._draws()
-        return chance_of(self.labels, self.intersection, drawn, np.full_like(common, population))
-
-    @cached_property
-    def _chance(self) -> Chance:
-        return chance_of(self.labels, self.intersection, *self._draws())
-
-    def expected(self) -> Matrix:
-        """`chance().expected` alone, which takes far less time than the probabilities."""
-        return expected_overlap(*self._draws())
-
-    def _draws(self) -> tuple[IntArray, IntArray]:
-        """How many weights of A lie in the parameters that A and B have in common, and how many weights those have."""
-        sizes = self.space.sizes
-        params = self.params
-        held = np.stack([np.bincount(params[columns], minlength=len(sizes)) for columns in self.ranked.columns])
-        # In floats, because matrices of them multiply fast; exact up to 2^53.
-        selects = self.selects.astype(np.float64)
-        drawn = np.rint(held.astype(np.float64) @ selects.T).astype(np.int64)
-        return drawn, np.rint((selects * sizes) @ selects.T).astype(np.int64)
 
     # ---------------------------------------------------------------------------------------------------- all together
 
@@ -229,7 +69,7 @@ class Overlap:
         """
         return exclusive_regions(self.ranked)
 
-    # -------------------------------------------------------------------------------------------- of some weights only
+    # ------------------------------------------------------------------------------------------------ of other weights
 
     def top(self, k: int) -> Overlap:
         """The overlap of every set's first `k` weights; sets that hold fewer stay as they are."""
@@ -240,9 +80,9 @@ class Overlap:
         return self.of(self.ranked.restricted(keep))
 
     def of(self, ranked: RankedSets, selects: npt.NDArray[np.bool_] | None = None) -> Overlap:
-        """The overlap of other sets over the same keys; keys that none of them holds go.
+        """The overlap of other sets over the same keys, without the keys that none of them holds.
 
-        `selects` tells of them what it tells of this overlap's sets; default the same.
+        `selects` says which of these sets has which parameter; default as for this overlap's sets.
         """
         used = np.zeros(len(self.keys), dtype=bool)
         used[np.concatenate(ranked.columns)] = True
@@ -257,7 +97,7 @@ class Overlap:
         )
 
     def among(self, params: npt.NDArray[np.bool_]) -> Overlap:
-        """The same, with chance levels among the weights of these parameters of `space` only; a mask over them."""
+        """The same overlap, with chance levels among the weights of some parameters of `space`; a mask over them."""
         return replace(self, selects=self.selects & params)
 
     def overlap_curve(self, ks: Sequence[int] | None = None) -> OverlapCurve:
@@ -269,10 +109,16 @@ class Overlap:
         Raises:
             InvalidInputError: If `ks` is empty or a k is not between 1 and the size of the smallest set.
         """
-        return curve_of(self, ks)
+        checked = check_ks(ks, int(self.sizes.min()))
+        shape = (len(checked), len(self.labels), len(self.labels))
+        intersection, expected = np.empty(shape, dtype=np.int64), np.empty(shape)
+        for place, k in enumerate(checked):  # one at a time, because many sets would not fit into memory together
+            prefix = self.top(k)
+            intersection[place], expected[place] = prefix.intersection, prefix.expected()
+        return OverlapCurve(self.labels, self.sizes, np.array(checked, dtype=np.int64), intersection, expected)
 
     def by_layer(self) -> GroupedOverlap:
-        """The overlap within each layer, by gradiend's names: layer_0, ...; "other" for what is in none."""
+        """The overlap within each layer, by gradiend's names: layer_0, ...; "other" for parameters outside layers."""
         return self.by_group("layer")
 
     def by_component(self) -> GroupedOverlap:
@@ -288,12 +134,21 @@ class Overlap:
 
         Args:
             grouping: "layer", "component", "param", a callable from a parameter's name to its group, or a mapping
-                (with "other" for parameters that it lacks), as gradiend's `compute_grouped_similarity_matrices`.
+                (with "other" for parameters that it lacks), as in gradiend's `compute_grouped_similarity_matrices`.
 
         Raises:
             InvalidInputError: If `grouping` is none of these.
         """
-        return grouped(self, grouping)
+        name_of = group_namer(grouping, self.space.names)
+        group_of = np.array([name_of(param) for param in self.space.names], dtype=object)
+        params, found = self.params, {}
+        for group in dict.fromkeys(group_of):
+            members = group_of == group
+            inside = members[params]
+            if inside.any():
+                part = self.restricted([inside[columns] for columns in self.ranked.columns])
+                found[str(group)] = part.among(members)
+        return GroupedOverlap(found)
 
 
 def compute_overlap(sets: Mapping[str, TopKSet], *, rbo_p: float = RBO_P) -> Overlap:
@@ -301,7 +156,8 @@ def compute_overlap(sets: Mapping[str, TopKSet], *, rbo_p: float = RBO_P) -> Ove
 
     Args:
         sets: One set per label; at least one. Their spaces may differ in which parameters they hold.
-        rbo_p: The parameter p of rank-biased overlap, between 0 and 1; see `gradiend_mlflow.measures.rbo`.
+        rbo_p: The parameter p of rank-biased overlap, between 0 and 1, both excluded: the larger, the more the
+            lower ranks count. With the default 0.98 the first 50 ranks carry 85 % of the weight; see `Overlap.rbo`.
 
     Returns:
         The overlap, with rows and columns in the order of `sets`.
@@ -330,52 +186,3 @@ def compute_overlap(sets: Mapping[str, TopKSet], *, rbo_p: float = RBO_P) -> Ove
     space, selects = common_ground(sets)
     keys, ranked = matched(sets, space)
     return Overlap(tuple(sets), space, keys, ranked, selects, rbo_p)
-
-
-def grouped(overlap: Overlap, grouping: Grouping) -> GroupedOverlap:
-    """The overlap within each group; see `Overlap.by_group`."""
-    name_of = _naming(grouping, overlap.space.names)
-    group_of = np.array([name_of(param) for param in overlap.space.names], dtype=object)
-    params = overlap.params
-    found = {}
-    for group in dict.fromkeys(group_of):
-        members = group_of == group
-        inside = members[params]
-        if inside.any():
-            part = overlap.restricted([inside[columns] for columns in overlap.ranked.columns])
-            found[str(group)] = part.among(members)
-    from gradiend_mlflow.overlap.grouping import GroupedOverlap
-
-    return GroupedOverlap(found)
-
-
-_POINTS_PER_DECADE = 5
-
-
-def curve_of(overlap: Overlap, ks: Sequence[int] | npt.NDArray[np.integer] | None) -> OverlapCurve:
-    """The curve of an overlap's sets; see `Overlap.overlap_curve`."""
-    checked = _checked(ks, int(overlap.sizes.min()))
-    shape = (len(checked), len(overlap.labels), len(overlap.labels))
-    intersection, expected = np.empty(shape, dtype=np.int64), np.empty(shape)
-    for place, k in enumerate(checked):  # of many sets, one at a time is all that the memory can take
-        prefix = overlap.top(k)
-        intersection[place], expected[place] = prefix.intersection, prefix.expected()
-    from gradiend_mlflow.overlap.curve import OverlapCurve
-
-    return OverlapCurve(overlap.labels, overlap.sizes, np.array(checked, dtype=np.int64), intersection, expected)
-
-
-def _checked(ks: Sequence[int] | npt.NDArray[np.integer] | None, most: int) -> list[int]:
-    if ks is None:
-        points = 1 + max(1, round(_POINTS_PER_DECADE * np.log10(most)))
-        return sorted({round(k) for k in np.geomspace(1, most, points).tolist()})
-    try:
-        chosen = sorted({operator.index(k) for k in ks})
-    except TypeError:
-        raise InvalidInputError(f"ks must be a sequence of ints; got {ks!r}") from None
-    if not chosen or chosen[0] < 1 or chosen[-1] > most:
-        raise InvalidInputError(
-            f"ks must lie between 1 and {most}, the size of the smallest set; got {chosen or 'none'}. "
-            "Larger sets must be logged: autolog(topk=...) or log_topk(..., topk=...)"
-        )
-    return chosen

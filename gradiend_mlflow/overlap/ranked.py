@@ -1,9 +1,9 @@
-"""N ranked sets over common columns, and sums over the weights that they share: what every measure is made of."""
+"""N ranked sets over common columns, and sums over the weights that they share, which every measure is made of."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,27 +12,26 @@ import numpy.typing as npt
 from scipy import sparse
 
 from gradiend_mlflow.errors import SpaceConflictError
-from gradiend_mlflow.sets.space import IntArray, WeightSpace
+from gradiend_mlflow.sets.space import IntArray, Matrix, WeightSpace
 from gradiend_mlflow.sets.topk import TopKSet
 
-Matrix = npt.NDArray[np.float64]
 Values = Sequence[npt.NDArray[Any]]
 
-# A weight in more than this share of the sets is cheaper in a dense product, one in fewer in a sparse one.
+# A weight that more than this share of the sets hold is cheaper in a dense product, any other in a sparse one.
 _CROWDED = 1 / 16
 _BLOCK = 4096  # columns of a dense product: float32 counts them exactly
 
 
 @dataclass(frozen=True, eq=False)
 class RankedSets:
-    """N sets over the same U columns, one column per weight: what every formula takes.
+    """N sets over the same U columns, one column per weight; what every formula takes.
 
     Attributes:
-        labels: One per set, for errors.
+        labels: One per set, for error messages.
         width: U.
         columns: Each set's columns, most important first; int64, shape (k,).
-        importance: Each set's importances in that order; shape (k,). None for a set without a ranking, which a
-            union or an intersection of several seeds' sets is.
+        importance: Each set's importances in that order; shape (k,). None for a set without a ranking, such as a
+            union or an intersection of several seeds' sets.
         weights: Each set's signed weights in that order; shape (k, d). None as for `importance`.
     """
 
@@ -62,28 +61,29 @@ class RankedSets:
 
     @cached_property
     def shared(self) -> Any:
-        """Who holds the weights that several sets hold; sparse, in the order of columns, shape (N, such columns).
+        """Which set holds which of the V weights that several sets hold; sparse (CSC), shape (N, V).
 
-        Its data are places among all the sets' weights, one set after the other in rank order. Few of the columns
-        are here where sets have little in common, and no other column adds to a number of two sets.
+        Its data are positions among all the sets' weights, set by set in rank order. The weights that only one set
+        holds are left out: they add to no pair's number, and often they are most of the weights.
         """
         columns = np.concatenate(self.columns)
         several = self.presence > 1
         places = np.flatnonzero(several[columns])
-        kind = sparse.get_index_dtype(maxval=len(columns))  # scipy computes in int64 unless all indices are int32
+        # scipy computes in int64, which is slower, unless all indices are int32.
+        kind: Any = np.int32 if len(columns) <= np.iinfo(np.int32).max else np.int64
         numbers = np.cumsum(several, dtype=kind) - kind(1)
         by_set = (places.astype(kind), numbers[columns[places]], np.searchsorted(places, self._ends).astype(kind))
         return sparse.csr_array(by_set, shape=(len(self.labels), np.count_nonzero(several))).tocsc()
 
     def products(self, left: Values | None, right: Values | None) -> Matrix:
-        """For every two sets, the sum over the weights that both hold of the one's left times the other's right value.
+        """For each two sets A and B, the sum of A's left value times B's right value over the weights that both hold.
 
         Args:
-            left: One value per weight of every set, in rank order; None for 1 each.
+            left: For each set, one value per weight in rank order; None for 1 each.
             right: The same. If it is `left`, the result is symmetric to the last bit.
 
         Returns:
-            Row A, column B: A's left times B's right values; float64, shape (N, N). Exact for counts.
+            The sum for A in row A, column B; float64, shape (N, N). Exact for counts.
         """
         crowded = np.diff(self.shared.indptr) > _CROWDED * len(self.labels)
         sides = (left,) if right is left else (left, right)
@@ -103,10 +103,9 @@ class RankedSets:
         return self.restricted([slice(k)] * len(self.labels))
 
     def restricted(self, keep: Sequence[npt.NDArray[Any] | slice]) -> RankedSets:
-        """The sets with some of their weights, in the same order; `keep` has one index or mask per set."""
-        return RankedSets(
-            labels=self.labels,
-            width=self.width,
+        """The sets with only some of their weights, in the same order; `keep` has one index or mask per set."""
+        return replace(
+            self,
             columns=tuple(columns[at] for columns, at in zip(self.columns, keep, strict=True)),
             importance=tuple(None if x is None else x[at] for x, at in zip(self.importance, keep, strict=True)),
             weights=tuple(None if x is None else x[at] for x, at in zip(self.weights, keep, strict=True)),
@@ -118,16 +117,13 @@ class RankedSets:
 
 
 def _filled(places: Any, values: Values | None, kind: type) -> Any:
-    """A matrix of `shared`'s form with values instead of places; 1 of the given type for None."""
+    """A matrix of the form of `RankedSets.shared`, with values instead of places; ones of type `kind` for None."""
     data = np.ones(places.nnz, dtype=kind) if values is None else np.concatenate(values)[places.data]
     return sparse.csc_array((data, places.indices, places.indptr), shape=places.shape)
 
 
 def exclusive_regions(sets: RankedSets) -> dict[tuple[str, ...], int]:
-    """How many weights lie in exactly these sets and no other, for every combination where any do, largest first.
-
-    Only combinations that occur are visited: 100 sets do not enumerate 2^100.
-    """
+    """See `Overlap.regions`."""
     labels, shared = sets.labels, sets.shared
     alone = sets.sizes - np.bincount(shared.indices, minlength=len(labels))
     found: dict[tuple[str, ...], int] = {
@@ -142,41 +138,10 @@ def exclusive_regions(sets: RankedSets) -> dict[tuple[str, ...], int]:
     return dict(sorted(found.items(), key=lambda item: (-item[1], len(item[0]), item[0])))
 
 
-_DIGIT_BITS = 16
-
-
 def common_ground(sets: Mapping[str, TopKSet]) -> tuple[WeightSpace, npt.NDArray[np.bool_]]:
     """The union of the sets' spaces, and which set's space has which of its parameters; shape (N, parameters).
 
-    Raises:
-        SpaceConflictError: As for `union_space`.
-    """
-    space = union_space(sets)
-    where = {name: index for index, name in enumerate(space.names)}
-    selects = np.zeros((len(sets), len(where)), dtype=bool)
-    for row, topk_set in zip(selects, sets.values(), strict=True):
-        row[[where[name] for name in topk_set.space.names]] = True
-    return space, selects
-
-
-def matched(sets: Mapping[str, TopKSet], space: WeightSpace) -> tuple[IntArray, RankedSets]:
-    """Every weight of any set as base-global indices over `space`, ascending, and the sets over them."""
-    where = {name: index for index, name in enumerate(space.names)}
-    every = np.concatenate([_keys(topk_set, space, where) for topk_set in sets.values()])
-    keys, columns = distinct(every, space.size)
-    ends = np.cumsum([len(topk_set) for topk_set in sets.values()])
-    ranked = RankedSets(
-        labels=tuple(sets),
-        width=len(keys),
-        columns=tuple(np.split(columns, ends[:-1])),
-        importance=tuple(topk_set.importance for topk_set in sets.values()),
-        weights=tuple(topk_set.weights for topk_set in sets.values()),
-    )
-    return keys, ranked
-
-
-def union_space(sets: Mapping[str, TopKSet]) -> WeightSpace:
-    """The space with every parameter of every set's space, in order of first appearance.
+    The union has every parameter of every set's space, in order of first appearance.
 
     Raises:
         SpaceConflictError: If two sets have the same parameter with different shapes; names both.
@@ -196,35 +161,48 @@ def union_space(sets: Mapping[str, TopKSet]) -> WeightSpace:
                     f"({sets[first_label].space.base_model!r} and {topk_set.space.base_model!r})"
                 )
     base_models = {topk_set.space.base_model for topk_set in sets.values()}
-    return WeightSpace(
-        names=tuple(seen),
-        shapes=tuple(shape for shape, _ in seen.values()),
-        base_model=base_models.pop() if len(base_models) == 1 else None,
+    base_model = base_models.pop() if len(base_models) == 1 else None
+    space = WeightSpace(tuple(seen), tuple(shape for shape, _ in seen.values()), base_model)
+    selects = np.zeros((len(sets), len(seen)), dtype=bool)
+    for row, topk_set in zip(selects, sets.values(), strict=True):
+        row[[space.places[name] for name in topk_set.space.names]] = True
+    return space, selects
+
+
+def matched(sets: Mapping[str, TopKSet], space: WeightSpace) -> tuple[IntArray, RankedSets]:
+    """Every weight of any set as base-global indices over `space`, ascending, and the sets over them."""
+    every = np.concatenate([_keys(topk_set, space) for topk_set in sets.values()])
+    keys, columns = distinct(every, space.size)
+    ends = np.cumsum([len(topk_set) for topk_set in sets.values()])
+    ranked = RankedSets(
+        labels=tuple(sets),
+        width=len(keys),
+        columns=tuple(np.split(columns, ends[:-1])),
+        importance=tuple(topk_set.importance for topk_set in sets.values()),
+        weights=tuple(topk_set.weights for topk_set in sets.values()),
     )
+    return keys, ranked
 
 
-def _keys(topk_set: TopKSet, space: WeightSpace, where: Mapping[str, int]) -> IntArray:
+def _keys(topk_set: TopKSet, space: WeightSpace) -> IntArray:
     """The set's weights as base-global indices over `space`, in rank order."""
     if topk_set.space.fingerprint == space.fingerprint:
         return topk_set.base_global_indices()
-    translate = np.array([where[name] for name in topk_set.space.names], dtype=np.int64)
+    translate = np.array([space.places[name] for name in topk_set.space.names], dtype=np.int64)
     return space.starts[translate[topk_set.param_ids]] + topk_set.offsets
 
 
 def distinct(keys: IntArray, size: int) -> tuple[IntArray, IntArray]:
-    """The distinct keys, ascending, and the place of each key among them; keys are at least 0 and below `size`.
+    """The distinct keys, ascending, and the index of each key among them; keys are at least 0 and below `size`.
 
-    As `np.unique` with `return_inverse`, in a third of its time: from the lowest digit to the highest, keys are put
-    into the order of the digit. scipy does that when it turns rows into columns, by counting, in order within each.
+    The same as `np.unique` with `return_inverse`, but by a radix sort: NumPy sorts 16-bit numbers by their digits. For
+    10^4 to 10^7 keys of a BERT it takes 0.2 to 0.75 of `np.unique`'s time, measured.
     """
-    order = np.arange(len(keys), dtype=sparse.get_index_dtype(maxval=len(keys)))
-    whole = np.array([0, len(keys)], dtype=order.dtype)
-    for shift in range(0, size.bit_length(), _DIGIT_BITS):
-        digits = ((keys[order] >> shift) & (2**_DIGIT_BITS - 1)).astype(order.dtype)
-        order = sparse.csr_array((order, digits, whole), shape=(1, 2**_DIGIT_BITS)).tocsc().data
+    order = np.argsort(keys.astype(np.uint16), kind="stable")
+    for shift in range(16, size.bit_length(), 16):
+        order = order[np.argsort((keys >> shift).astype(np.uint16)[order], kind="stable")]
     ordered = keys[order]
-    first = np.ones(len(keys), dtype=bool)
-    np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
+    first = np.diff(ordered, prepend=-1) > 0
     columns = np.empty_like(keys)
     columns[order] = np.cumsum(first) - 1
     return ordered[first], columns

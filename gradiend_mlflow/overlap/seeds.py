@@ -1,23 +1,23 @@
-"""Several seeds of one training: choosing them, and making one number of theirs as gradiend does."""
+"""Several seeds of one training: which of them count, and how their numbers become one, as in gradiend."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from gradiend_mlflow.checks import check_choice
 from gradiend_mlflow.errors import InvalidInputError
+from gradiend_mlflow.overlap.frames import square_frame
 from gradiend_mlflow.overlap.measures import Value, check_value
 from gradiend_mlflow.overlap.overlap import Overlap
-from gradiend_mlflow.overlap.ranked import Matrix, RankedSets
-
-if TYPE_CHECKING:
-    import pandas as pd
+from gradiend_mlflow.overlap.ranked import RankedSets
+from gradiend_mlflow.sets.space import IntArray, Matrix
 
 Seeds = Literal["best", "all_convergent", "all_tried"]
 Aggregate = Literal["mean", "median", "min", "max"]
@@ -25,6 +25,13 @@ Dispersion = Literal["none", "std", "range", "minmax"]
 Pairing = Literal["matched", "all_pairs"]
 SeedGroupPolicy = Literal["primary", "union", "intersection"]
 
+_CHOICES = {
+    "seeds": Seeds,
+    "seed_aggregate": Aggregate,
+    "dispersion": Dispersion,
+    "seed_pairing_mode": Pairing,
+    "seed_group_policy": SeedGroupPolicy,
+}
 _AGGREGATES: dict[str, Callable[[npt.NDArray[Any]], Any]] = {
     "mean": np.mean,
     "median": np.median,
@@ -35,21 +42,28 @@ _AGGREGATES: dict[str, Callable[[npt.NDArray[Any]], Any]] = {
 
 @dataclass(frozen=True)
 class SeedPolicy:
-    """Which seeds stand for a training, and what is made of them; gradiend's names and values.
+    """Which seeds represent a training in a comparison, and how their numbers become one.
+
+    The names, values and results are those of gradiend. `compare` takes the same arguments; the policy of a comparison
+    is `comparison.seed_overlap.policy`.
 
     Args:
-        seeds: "best", the training's own sets, which are those of its selected model; or its "all_convergent" or
-            "all_tried" seeds.
-        seed_aggregate: "mean", "median", "min" or "max" of the pairs of seeds of two trainings, as one row per
-            training; None for one row per seed.
-        dispersion: What to tell of the spread of those pairs: "none", "std" (of the population), "range" (half of
-            it) or "minmax" (both ends).
+        seeds: "best" for the training's own sets, which are those of the selected model; "all_convergent" or
+            "all_tried" for the sets of its seeds.
+        seed_aggregate: None for one row per seed. "mean", "median", "min" or "max" for one row per training: of two
+            trainings, that number over the pairs of their seeds.
+        dispersion: The spread over those pairs: "none", "std" (the population's standard deviation), "range" (half
+            of largest minus smallest) or "minmax" (both ends).
         seed_pairing_mode: Which pairs: "matched" (the first seed with the first, and so on) or "all_pairs".
         seed_group_policy: Which weights a training has in a Venn diagram and in regions: those of its first seed
-            ("primary"), of any ("union") or of all ("intersection").
+            ("primary"), of any of its seeds ("union") or of all of them ("intersection").
 
     Raises:
-        InvalidInputError: If a value is not one of these, or they do not go together.
+        InvalidInputError: If a value is not one of these, or two values contradict each other.
+
+    Example:
+        >>> SeedPolicy("all_convergent", seed_aggregate="mean", dispersion="std").seed_pairing_mode
+        'matched'
     """
 
     seeds: Seeds = "best"
@@ -59,31 +73,33 @@ class SeedPolicy:
     seed_group_policy: SeedGroupPolicy = "primary"
 
     def __post_init__(self) -> None:
-        check_choice("seeds", self.seeds, get_args(Seeds))
-        if self.seed_aggregate is not None:
-            check_choice("seed_aggregate", self.seed_aggregate, get_args(Aggregate))
-        check_choice("dispersion", self.dispersion, get_args(Dispersion))
-        check_choice("seed_pairing_mode", self.seed_pairing_mode, get_args(Pairing))
-        check_choice("seed_group_policy", self.seed_group_policy, get_args(SeedGroupPolicy))
+        for name, choices in _CHOICES.items():
+            if name != "seed_aggregate" or self.seed_aggregate is not None:
+                check_choice(name, getattr(self, name), get_args(choices))
         if self.seed_aggregate is not None and self.seeds == "best":
             raise InvalidInputError(
                 "seed_aggregate needs seeds to aggregate: pass seeds='all_convergent' or 'all_tried' too"
             )
         if self.dispersion != "none" and self.seed_aggregate is None:
-            raise InvalidInputError(f"dispersion={self.dispersion!r} is one of aggregated seeds: pass seed_aggregate")
+            raise InvalidInputError(f"dispersion={self.dispersion!r} is of aggregated seeds: pass seed_aggregate too")
         if self.dispersion == "range" and self.seed_aggregate in ("min", "max"):
-            raise InvalidInputError(f"a range around the {self.seed_aggregate} says nothing: take minmax")
+            raise InvalidInputError(
+                f"dispersion='range' means nothing around the {self.seed_aggregate}: pass dispersion='minmax'"
+            )
 
 
 @dataclass(frozen=True, eq=False)
 class SeedOverlap:
-    """The overlap of N trainings, each of several seeds: gradiend's numbers for groups of seed models.
+    """The overlap of N trainings of several seeds each: gradiend's numbers for groups of seed models.
 
     Attributes:
         labels: One label per training; length N. Rows and columns of every matrix follow it.
         overlap: The overlap of all the seeds' sets.
         members: Each training's rows in `overlap`, in the order in which the seeds were tried.
-        policy: What is made of them.
+        policy: How the numbers of the seeds become one.
+
+    Raises:
+        InvalidInputError: If seeds are to be matched and the trainings have different numbers of them.
 
     Example:
         >>> from gradiend_mlflow import TopKSet, compute_overlap
@@ -104,19 +120,19 @@ class SeedOverlap:
         if self.policy.seed_pairing_mode == "matched" and len(set(sizes.values())) > 1:
             found = ", ".join(f"{label!r} has {size}" for label, size in sizes.items())
             raise InvalidInputError(
-                f"matched seeds need as many in every training; {found}. Pass seed_pairing_mode='all_pairs'"
+                f"matched seeds need the same number in every training; {found}. Pass seed_pairing_mode='all_pairs'"
             )
 
     @cached_property
-    def n(self) -> npt.NDArray[np.int64]:
-        """How many pairs of seeds stand behind each number; shape (N, N)."""
+    def n(self) -> IntArray:
+        """How many pairs of seeds each number is taken over; int64, shape (N, N)."""
         sizes = np.array([len(rows) for rows in self.members], dtype=np.int64)
         if self.policy.seed_pairing_mode == "matched":
             return np.broadcast_to(sizes, (len(sizes), len(sizes))).copy()
         return np.multiply.outer(sizes, sizes)
 
     def scores(self, value: Value = "intersection_frac") -> list[list[npt.NDArray[Any]]]:
-        """The values of the pairs of seeds behind each cell."""
+        """The values of the pairs of seeds of each two trainings: N lists of N arrays."""
         matrix = self.overlap.values(value)
         rows = [np.array(own, dtype=np.int64) for own in self.members]
         if self.policy.seed_pairing_mode == "matched":
@@ -133,10 +149,13 @@ class SeedOverlap:
         return np.array([[aggregate(pairs) for pairs in row] for row in self.scores(check_value(value))])
 
     def dispersion(self, value: Value = "intersection_frac") -> Matrix | None:
-        """The spread of the pairs of seeds by `policy.dispersion`, or None for "none".
+        """The spread over the pairs of seeds by `policy.dispersion`, or None for "none".
 
         Returns:
-            Shape (N, N); for "minmax" (N, N, 2), the smallest and the largest.
+            float64, shape (N, N); for "minmax" (N, N, 2), the smallest and the largest.
+
+        Raises:
+            InvalidInputError: As for `Overlap.values`.
         """
         spreads: dict[str, Callable[[npt.NDArray[Any]], Any]] = {
             "std": lambda pairs: float(np.std(pairs)),
@@ -149,16 +168,18 @@ class SeedOverlap:
         return np.array([[spread(pairs) for pairs in row] for row in self.scores(value)])
 
     def to_frame(self, value: Value = "intersection_frac") -> pd.DataFrame:
-        """`values` with the labels on both axes."""
-        import pandas as pd
+        """`values` with the labels on both axes.
 
-        return pd.DataFrame(self.values(value), index=list(self.labels), columns=list(self.labels))
+        Raises:
+            InvalidInputError: As for `Overlap.values`.
+        """
+        return square_frame(self.values(value), self.labels)
 
     @cached_property
     def collapsed(self) -> Overlap:
         """One set per training by `policy.seed_group_policy`, for Venn diagrams and regions.
 
-        A union or an intersection of several seeds has no ranks: only measures that count weights are defined.
+        A union or an intersection of several seeds has no ranks, so only measures that count weights are defined.
         """
         return self.overlap.of(
             RankedSets(

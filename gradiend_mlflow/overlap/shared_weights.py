@@ -8,17 +8,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from gradiend_mlflow.errors import InvalidInputError
+from gradiend_mlflow.checks import check_int
 from gradiend_mlflow.overlap.overlap import Overlap
-from gradiend_mlflow.overlap.ranked import Matrix
+from gradiend_mlflow.sets.space import Matrix
 
 
 def shared_weights(overlap: Overlap, *, min_runs: int) -> pd.DataFrame:
     """The weights that at least `min_runs` sets hold; see `Comparison.shared_weights`."""
     n = len(overlap.labels)
-    if not isinstance(min_runs, (int, np.integer)) or isinstance(min_runs, bool) or not 1 <= min_runs <= n:
-        raise InvalidInputError(f"min_runs must be an int between 1 and {n}, the number of runs; got {min_runs!r}")
-    wanted = overlap.presence >= min_runs
+    wanted = overlap.presence >= check_int("min_runs", min_runs, least=1, most=n)
     held = overlap.restricted([wanted[columns] for columns in overlap.ranked.columns])
     columns = np.concatenate(held.ranked.columns)
     owners = np.repeat(np.arange(n), held.sizes)
@@ -57,16 +55,15 @@ def _listed(weights: npt.NDArray[Any] | None) -> list[Any]:
 def _sign_agreement(held: Overlap) -> Matrix:
     """Per weight, the share of its holders that have the more frequent sign, on average over latent neurons."""
     weights = [own for own in held.ranked.weights if own is not None]
-    columns, width = np.concatenate(held.ranked.columns), len(held.keys)
-    depths = np.concatenate([np.full(len(own), own.shape[1]) for own in weights])
-    deepest, shallowest = np.zeros(width, dtype=np.int64), np.full(width, np.iinfo(np.int64).max)
-    np.maximum.at(deepest, columns, depths)
-    np.minimum.at(shallowest, columns, depths)
-    agreement = np.zeros(width)
-    for neuron in range(deepest.max(initial=0)):
-        # A set without this neuron counts as 0 there; such weights are of different depths and become NaN below.
-        values = np.concatenate([own[:, neuron] if neuron < own.shape[1] else np.zeros(len(own)) for own in weights])
-        signs = [np.bincount(columns, weights=sign, minlength=width) for sign in (values > 0, values < 0)]
-        unknown = np.bincount(columns, weights=np.isnan(values), minlength=width) > 0
-        agreement += np.where(unknown, np.nan, np.maximum(*signs))
-    return np.where(deepest == shallowest, agreement / (held.presence * deepest), np.nan)
+    shape = len(held.keys), max((own.shape[1] for own in weights), default=1)
+    positive, negative, known = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+    for columns, own in zip(held.ranked.columns, weights, strict=True):
+        neurons = slice(own.shape[1])
+        positive[columns, neurons] += own > 0
+        negative[columns, neurons] += own < 0
+        known[columns, neurons] += ~np.isnan(own)
+    holders = held.presence[:, None]
+    depth = (known > 0).sum(axis=1)
+    comparable = ((known == holders) | (known == 0)).all(axis=1) & (depth > 0)
+    agreement = (np.maximum(positive, negative) / holders).sum(axis=1)
+    return np.where(comparable, agreement / np.maximum(depth, 1), np.nan)

@@ -168,13 +168,6 @@ def _metadata(topk_set: TopKSet) -> dict[bytes, bytes]:
     return {SET_KEY: json.dumps(described).encode(), SPACE_KEY: json.dumps(space_described).encode()}
 
 
-def _read_metadata(metadata: dict[bytes, bytes], key: bytes) -> bytes:
-    raw = metadata.get(key)
-    if raw is None:
-        raise ArtifactError(f"not a top-k file: its metadata has no key {key.decode()!r}")
-    return raw
-
-
 @lru_cache(maxsize=128)
 def _space(raw: bytes) -> WeightSpace:
     """The space that the metadata describes; parsed once for all the sets that lie in it."""
@@ -187,7 +180,10 @@ def _space(raw: bytes) -> WeightSpace:
 
 def _from_table(table: pa.Table, metadata: dict[bytes, bytes], topk: float | None) -> TopKSet:
     """The set in the table, or as many of the weights that `topk` asks for as there are."""
-    described = json.loads(_read_metadata(metadata, SET_KEY))
+    for key in (SET_KEY, SPACE_KEY):
+        if key not in metadata:
+            raise ArtifactError(f"not a top-k file: its metadata has no key {key.decode()!r}")
+    described = json.loads(metadata[SET_KEY])
     found = described["format_version"]
     if found != FORMAT_VERSION:
         raise ArtifactError(
@@ -197,7 +193,7 @@ def _from_table(table: pa.Table, metadata: dict[bytes, bytes], topk: float | Non
     k, width = described["k"], described["weight_width"]
     scalars = {name: described[name] for name in ("part", "topk", "input_dim", "latent_dim")}
     kept = k if topk is None else min(k, resolve_topk(topk, scalars["input_dim"]))
-    space = _space(_read_metadata(metadata, SPACE_KEY))
+    space = _space(metadata[SPACE_KEY])
     columns = _checked_columns(table, _schema(width))
     if table.num_rows != k or not np.array_equal(columns["rank"], np.arange(1, k + 1)):
         raise ArtifactError(f"its ranks should be 1 to {k} in order; it has {table.num_rows} rows")
@@ -235,4 +231,5 @@ def _param_ids(param: Any, space: WeightSpace) -> IntArray:
     if unknown:
         raise ArtifactError(f"the column 'param' names {unknown[0]!r}, which its space does not have")
     lookup = np.array([space.places[name] for name in names], dtype=np.int64)
-    return lookup.take(param.indices.to_numpy(zero_copy_only=False))
+    param_ids: IntArray = lookup[param.indices.to_numpy(zero_copy_only=False)]
+    return param_ids

@@ -31,7 +31,7 @@ from gradiend_mlflow.sets.weights import DECODER_WEIGHT, ENCODER_WEIGHT, Gradien
 _STEP_AS_STORED = 1 << 19
 _STEP_ADDED = (1 << 15) - 1
 _THREADS = min(8, os.cpu_count() or 1)
-# Inputs to sample before the pass if many are to be kept, so that values that are surely too small are never collected.
+# Inputs to sample before the pass if many are to be kept, so that it never collects values that are surely too small.
 _SAMPLE = 1 << 16
 _NO_FLOOR = -1.0
 

@@ -11,8 +11,8 @@ Grouping = str | Callable[[str], str] | Mapping[str, str]
 
 OTHER = "other"
 _LAYER = re.compile(r"(?:layers?|h)\.(\d+)")
-# gradiend's kinds of parameters in its order of precedence: a name's pattern, and whether the name must (True) or
-# must not (False) be one of attention.
+# gradiend's kinds of parameters, the first that fits counts: the pattern of a name, and whether the name must (True)
+# or must not (False) contain "attention".
 _COMPONENTS: tuple[tuple[str, str, bool | None], ...] = (
     ("embeddings", "embedding", None),
     ("attention_query", "query|q_proj|wq", None),
@@ -38,7 +38,7 @@ def layer_of(param: str) -> str:
 
 
 def component_of(param: str) -> str:
-    """The kind of a parameter, as gradiend names it; by its name alone, so not right for every architecture.
+    """The kind of a parameter, as gradiend names it; by name alone, so it may be wrong for some architectures.
 
     Example:
         >>> component_of("bert.encoder.layer.3.attention.self.query.weight")
@@ -51,7 +51,16 @@ def component_of(param: str) -> str:
     return OTHER
 
 
-def _naming(grouping: Grouping, params: Sequence[str]) -> Callable[[str], str]:
+def group_namer(grouping: Grouping, params: Sequence[str]) -> Callable[[str], str]:
+    """The function from a parameter's name to its group; "other" for what a callable or a mapping leaves out.
+
+    Args:
+        grouping: "layer", "component", "param", a callable from a parameter's name to its group, or a mapping.
+        params: The parameters that are to be grouped; a mapping must name at least one of them.
+
+    Raises:
+        InvalidInputError: If `grouping` is none of these.
+    """
     if isinstance(grouping, str):
         known: dict[str, Callable[[str], str]] = {"layer": layer_of, "component": component_of, "param": str}
         if grouping not in known:
@@ -62,8 +71,8 @@ def _naming(grouping: Grouping, params: Sequence[str]) -> Callable[[str], str]:
     if isinstance(grouping, Mapping):
         if grouping and not any(param in grouping for param in params):
             raise InvalidInputError(
-                f"grouping names none of the parameters; it has {', '.join(map(repr, list(grouping)[:3]))}, they are "
-                f"{', '.join(map(repr, params[:3]))}, ..."
+                f"grouping names none of the parameters; it has {', '.join(map(repr, list(grouping)[:3]))}, ..., "
+                f"the parameters are {', '.join(map(repr, params[:3]))}, ..."
             )
         return lambda param: str(grouping.get(param, OTHER))
     if not callable(grouping):
@@ -74,6 +83,6 @@ def _naming(grouping: Grouping, params: Sequence[str]) -> Callable[[str], str]:
 
 
 def in_model_order(names: list[str]) -> list[str]:
-    """Layers by number, what is in none of them last."""
+    """Layers by number, then all other names in the order given."""
     numbered = [name for name in names if re.fullmatch(r"layer_\d+", name)]
     return sorted(numbered, key=lambda name: int(name[6:])) + [name for name in names if name not in numbered]

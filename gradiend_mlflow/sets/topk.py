@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from gradiend_mlflow.checks import check_int
 from gradiend_mlflow.errors import InvalidInputError
@@ -17,8 +18,6 @@ from gradiend_mlflow.sets.parts import DEFAULT_TOPK, Part, check_part, check_top
 from gradiend_mlflow.sets.space import FloatArray, IntArray, WeightSpace
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from gradiend_mlflow.sets.weights import GradiendWeights
 
 _FITS_32_BITS = 1 << 32
@@ -278,8 +277,6 @@ class TopKSet:
         `coordinates` is the index tuple into the parameter; `weight` is a number, or a tuple of `latent_dim`
         numbers where the part has one per latent neuron.
         """
-        import pandas as pd
-
         single = self.weights.shape[1] == 1
         return pd.DataFrame(
             {

@@ -181,7 +181,7 @@ class TestSharedWeights:
     @pytest.mark.parametrize("least", [0, 4, True, 1.5])
     def test_other_numbers_are_refused(self, least: Any, sets: dict[str, TopKSet]) -> None:
         """Fewer than one, more than there are."""
-        with pytest.raises(InvalidInputError, match="min_runs must be an int between 1 and 3, the number of runs"):
+        with pytest.raises(InvalidInputError, match="min_runs must be an int between 1 and 3; got"):
             comparison_of(sets).shared_weights(min_runs=least)
 
 

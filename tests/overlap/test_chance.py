@@ -99,7 +99,7 @@ def test_a_population_of_ones_own() -> None:
     disjoint = {"a": TopKSet.from_indices([0, 1, 2], space=9), "b": TopKSet.from_indices([3, 4, 5], space=9)}
     with pytest.raises(InvalidInputError, match="'a' and 'b' must hold at least the 6 weights"):
         compute_overlap(disjoint).chance(population=5)
-    with pytest.raises(InvalidInputError, match=r"population must be an int; got 9\.5"):
+    with pytest.raises(InvalidInputError, match=r"population must be an int of at least 0; got 9\.5"):
         overlap.chance(population=9.5)
 
 

@@ -122,9 +122,15 @@ def test_matched_seeds_need_equal_numbers() -> None:
     [
         ({"seeds": "some"}, "seeds must be one of best, all_convergent, all_tried; got 'some'"),
         ({"seed_aggregate": "mean"}, "pass seeds='all_convergent' or 'all_tried' too"),
-        ({"seeds": "all_tried", "dispersion": "std"}, "dispersion='std' is one of aggregated seeds"),
+        (
+            {"seeds": "all_tried", "dispersion": "std"},
+            "dispersion='std' is of aggregated seeds: pass seed_aggregate too",
+        ),
         ({"seeds": "all_tried", "seed_aggregate": "sum"}, "seed_aggregate must be one of mean"),
-        ({"seeds": "all_tried", "seed_aggregate": "max", "dispersion": "range"}, "says nothing: take minmax"),
+        (
+            {"seeds": "all_tried", "seed_aggregate": "max", "dispersion": "range"},
+            "around the max: pass dispersion='minmax'",
+        ),
         ({"seeds": "all_tried", "seed_pairing_mode": "some"}, "seed_pairing_mode must be"),
         ({"seeds": "all_tried", "seed_group_policy": "some"}, "seed_group_policy must be"),
     ],
