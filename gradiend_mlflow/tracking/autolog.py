@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from gradiend.trainer.suite import TrainerCollection, TrainerSuite
 from gradiend.trainer.trainer import Trainer
-from mlflow.utils.autologging_utils import autologging_integration, safe_patch
+from mlflow.utils.autologging_utils import ExceptionSafeAbstractClass, autologging_integration, safe_patch
 
 from gradiend_mlflow.sets.parts import DEFAULT_TOPK, PARTS
 from gradiend_mlflow.store import tags
-from gradiend_mlflow.tracking.callback import MLflowCallback
-from gradiend_mlflow.tracking.evaluations import EVALUATIONS, Evaluation, log_evaluation, session_of
-from gradiend_mlflow.tracking.guard import describe, safely
-from gradiend_mlflow.tracking.session import Session, is_first_rank
-from gradiend_mlflow.tracking.start_run import owned, suite, training_block
+from gradiend_mlflow.tracking.callback import MLflowCallback, is_first_rank
+from gradiend_mlflow.tracking.evaluations import EVALUATIONS, evaluate_and_log
+from gradiend_mlflow.tracking.guard import safely
+from gradiend_mlflow.tracking.session import Session
+from gradiend_mlflow.tracking.start_run import claimed, closing, suite, training_block
+from gradiend_mlflow.tracking.trainers import suite_tags
 from gradiend_mlflow.trainings.options import DEFAULT_DEADLINE, LogModels
-from gradiend_mlflow.trainings.terms import suite_tags
 
 FLAVOR = "gradiend"
 
@@ -47,13 +46,14 @@ def autolog(
     What is logged is what `start_run` logs, and later evaluations of the trained model go to its run. The trainers of
     a `TrainerSuite` or `TrainerCollection` become runs below one of the suite. A trainer that is logged already - by
     `start_run`, or by an `MLflowCallback` among its callbacks - is not logged twice. A model that gradiend takes from
-    its cache is recorded from disk, unless it is recorded already. Calling it again replaces the options.
+    its cache is imported from disk, unless it has a run already. Calling it again replaces the options.
 
     `train()` does not wait for MLflow: a thread delivers, also while the next training runs. This package's functions
-    wait for it before they read; call `flush()` before you read by other ways.
+    wait for it before they read; call `flush()` before you read by other means.
 
     Args:
-        topk: How many weights per part to log, or which fraction of the GRADIEND's inputs.
+        topk: How many weights per part to log, or which fraction of the GRADIEND's inputs. Any smaller number can be
+            compared later.
         parts: Which of gradiend's four importances; one that the GRADIEND lacks is left out and named.
         disable: Stop logging.
         exclusive: Do not log to a run that the user has started: trainings inside one are not logged.
@@ -61,7 +61,8 @@ def autolog(
         extra_tags: More tags for every run.
         log_models: True logs each selected model's directory as `model/`; "external" registers it as an MLflow
             external model, the weights staying where they are.
-        experiment_name: Where runs go, made if needed; default MLflow's active experiment.
+        experiment_name: Where runs go, created if needed; default MLflow's active experiment. Inside an active run
+            the training is logged to that run.
         tracking_uri: The MLflow server or database; default MLflow's current one when training begins.
         deadline: How many seconds the end of the process, and this package's readers, may wait for MLflow.
 
@@ -75,7 +76,7 @@ def autolog(
     """
     own = {tags.MLFLOW_AUTOLOGGING: FLAVOR}
     new_callback = functools.partial(
-        MLflowCallback,
+        _Callback,
         topk=topk,
         parts=parts,
         experiment_name=experiment_name,
@@ -93,78 +94,61 @@ def autolog(
         safe_patch(FLAVOR, group, "train", functools.partial(_train_suite, new_callback))
 
 
+class _Callback(MLflowCallback, metaclass=ExceptionSafeAbstractClass):
+    """The callback as MLflow requires it of what a patch passes on; its testing mode checks that."""
+
+
 def _train(new_callback: NewCallback, original: Callable[..., Any], self: Any, *args: Any, **kwargs: Any) -> Any:
     # A learning-rate search trains the same trainer again inside train(): its probes are no runs.
-    if not owned.claim(self):
-        return original(self, *args, **kwargs)
-    try:
+    with claimed(self) as is_free:
+        if not is_free or not is_first_rank():
+            return original(self, *args, **kwargs)
         args, kwargs, callback = _with_callback(new_callback, inspect.signature(original), args, kwargs)
         with training_block(self, callback):
             return original(self, *args, **kwargs)
-    finally:
-        owned.release(self)
 
 
 def _tune(original: Callable[..., Any], self: Any, *args: Any, **kwargs: Any) -> Any:
-    """A learning-rate search by itself: its probes are no runs either."""
-    claimed = owned.claim(self)
-    try:
+    """A learning-rate search outside `train()`: its probes are no runs either."""
+    with claimed(self):
         return original(self, *args, **kwargs)
-    finally:
-        if claimed:
-            owned.release(self)
 
 
 def _evaluate(name: str, original: Callable[..., Any], self: Any, *args: Any, **kwargs: Any) -> Any:
-    result = original(self, *args, **kwargs)
-    session = session_of(self)
-    if session is not None:
-        log_evaluation(session, self, Evaluation(name, original, (self, *args), kwargs, result))
-    return result
+    return evaluate_and_log(self, name, functools.partial(original, self, *args, **kwargs))
 
 
 def _train_suite(new_callback: NewCallback, original: Callable[..., Any], self: Any, *args: Any, **kwargs: Any) -> Any:
-    begun: list[Session] = []
+    session = None
     if suite.get() is None and is_first_rank():
-        safely("begin the run of a suite", lambda: begun.append(_suite_session(self, new_callback())))
-    if not begun:  # its trainers are logged nevertheless
+        with safely("begin the run of a suite"):
+            session = _suite_session(self, new_callback())
+    if session is None:  # its trainers are logged nevertheless
         return original(self, *args, **kwargs)
-    with _suite_block(begun[0]):
-        return original(self, *args, **kwargs)
+    token = suite.set(session)
+    try:
+        with closing(session):
+            return original(self, *args, **kwargs)
+    finally:
+        suite.reset(token)
 
 
 def _suite_session(group: Any, callback: MLflowCallback) -> Session:
+    """The session of a suite: the runs of its trainers go below its run."""
     about = suite_tags(group)
-    session = Session(
+    return Session(
         callback.options,
         name=about.get(tags.RUN_ID) or type(group).__name__,
-        run_tags=about,
+        about=about,
         experiment_dir=Path(about[tags.DIRECTORY]) if tags.DIRECTORY in about else None,
+        kind=tags.SUITE,
     )
-    session.start_suite()
-    return session
-
-
-@contextmanager
-def _suite_block(session: Session) -> Iterator[None]:
-    """Put the runs of a suite's trainers below one run, which ends with the suite."""
-    token = suite.set(session)
-    try:
-        yield
-    except BaseException as error:
-        status, reason = "FAILED" if isinstance(error, Exception) else "KILLED", describe(error)
-        safely("end the run of a failed suite", lambda: session.close(status, reason))
-        raise
-    else:
-        safely("end the run of a suite", lambda: session.close("FINISHED"))
-    finally:
-        suite.reset(token)
 
 
 def _with_callback(
     new_callback: NewCallback, signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any], MLflowCallback]:
-    """The arguments of `train()` with our callback among them: the user's own one, or else a new one at the end."""
+    """The arguments of `train()` with an MLflowCallback among them: the user's own, or else a new one at the end."""
     position = list(signature.parameters).index("callbacks") - 1  # self is not among the arguments
     positional = len(args) > position
     callbacks = list((args[position] if positional else kwargs.get("callbacks")) or [])

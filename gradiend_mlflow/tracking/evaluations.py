@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -18,102 +16,99 @@ from gradiend_mlflow.tracking.session import Session
 from gradiend_mlflow.trainings.directories import seed_number
 from gradiend_mlflow.trainings.terms import decoder_metrics, encoder_metrics
 
-logger = logging.getLogger("gradiend_mlflow")
-
 EVALUATIONS = ("evaluate_encoder", "evaluate_decoder", "evaluate")
 
-_sessions: WeakKeyDictionary[Any, Session] = WeakKeyDictionary()
+_attached: WeakKeyDictionary[Any, Session] = WeakKeyDictionary()
 
 
-def remember(trainer: Any, session: Session | None) -> None:
-    """Later evaluations of this trainer belong to that session's run; None forgets it."""
-    _sessions.pop(trainer, None)
-    if session is not None and session.started:
-        _sessions[trainer] = session
+def attach(trainer: Any, session: Session) -> None:
+    """From now on, log this trainer's evaluations to that session's run."""
+    _attached[trainer] = session
 
 
-def session_of(trainer: Any) -> Session | None:
-    """The session of the trainer's last training, if it was logged."""
-    return _sessions.get(trainer)
+def detach(trainer: Any) -> Session | None:
+    """Log no more evaluations of this trainer; returns the session to which they went."""
+    return _attached.pop(trainer, None)
 
 
 @contextmanager
-def followed(trainer: Any, session: Session, *, trained: Callable[[], None]) -> Iterator[None]:
+def evaluations_logged(trainer: Any, session: Session, *, after_training: Callable[[], None]) -> Iterator[None]:
     """Within the block, log this one trainer's evaluations to the session's run, once it has trained.
 
     Args:
         trainer: The trainer; its own methods are back when the block ends.
         session: The training's.
-        trained: Called when `train()` has returned.
+        after_training: Called when `train()` has returned.
     """
-    before = {name: vars(trainer)[name] for name in ("train", *EVALUATIONS) if name in vars(trainer)}
-    has_trained = [False]
+    own = {name: vars(trainer)[name] for name in ("train", *EVALUATIONS) if name in vars(trainer)}
+    train = trainer.train
 
-    def train(*args: Any, **kwargs: Any) -> Any:
-        has_trained[0] = False  # what gradiend evaluates meanwhile is its own business
-        result = original_train(*args, **kwargs)
-        has_trained[0] = True
-        safely("look for the run of a model from gradiend's cache", trained)
+    @functools.wraps(train)
+    def train_and_attach(*args: Any, **kwargs: Any) -> Any:
+        detach(trainer)  # what gradiend evaluates while it trains is its own business
+        result = train(*args, **kwargs)
+        attach(trainer, session)
+        with safely("look for the run of a model from gradiend's cache"):
+            after_training()
         return result
 
-    original_train = trainer.train
-    trainer.train = functools.wraps(original_train)(train)
+    trainer.train = train_and_attach
     for name in EVALUATIONS:
-        setattr(trainer, name, _followed(getattr(trainer, name), name, trainer, session, lambda: has_trained[0]))
+        setattr(trainer, name, _logging(getattr(trainer, name), name, trainer))
     try:
         yield
     finally:
+        detach(trainer)
         for name in ("train", *EVALUATIONS):
             vars(trainer).pop(name, None)
-        vars(trainer).update(before)
+        vars(trainer).update(own)
 
 
-def _followed(
-    original: Callable[..., Any], name: str, trainer: Any, session: Session, has_trained: Callable[[], bool]
-) -> Callable[..., Any]:
-    @functools.wraps(original)
+def _logging(evaluation: Callable[..., Any], name: str, trainer: Any) -> Callable[..., Any]:
+    @functools.wraps(evaluation)
     def evaluate(*args: Any, **kwargs: Any) -> Any:
-        result = original(*args, **kwargs)
-        if has_trained():
-            log_evaluation(session, trainer, Evaluation(name, original, args, kwargs, result))
-        return result
+        return evaluate_and_log(trainer, name, functools.partial(evaluation, *args, **kwargs))
 
     return evaluate
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """One call of one of `EVALUATIONS`: its name, the function, its arguments, what it returned."""
+def evaluate_and_log(trainer: Any, name: str, evaluation: functools.partial[Any]) -> Any:
+    """Evaluate, and log what that returned and wrote to the run of the trainer's training, if it was logged.
 
-    name: str
-    function: Callable[..., Any]
-    args: tuple[Any, ...]
-    kwargs: Mapping[str, Any]
-    result: Mapping[str, Any]
-
-    def arguments(self) -> dict[str, Any]:
-        """The arguments by name, with the defaults of those that were not given."""
-        bound = inspect.signature(self.function).bind(*self.args, **self.kwargs)
-        bound.apply_defaults()
-        return dict(bound.arguments)
-
-
-def log_evaluation(session: Session, trainer: Any, evaluation: Evaluation) -> None:
-    """Log what an evaluation of a trained model returned and wrote to the run of its training; never raises."""
-    safely(f"log {evaluation.name}", lambda: _log(session, trainer, evaluation))
+    Args:
+        trainer: The trainer.
+        name: Which of `EVALUATIONS` it is.
+        evaluation: The function with its arguments.
+    """
+    session = detach(trainer)  # what it evaluates in turn is a part of it
+    try:
+        result = evaluation()
+    finally:
+        if session is not None:
+            attach(trainer, session)
+    if session is not None:
+        with safely(f"log {name}"):
+            _log(session, trainer, name, _arguments(evaluation), result)
+    return result
 
 
-def _log(session: Session, trainer: Any, evaluation: Evaluation) -> None:
-    arguments = evaluation.arguments()
+def _arguments(call: functools.partial[Any]) -> Mapping[str, Any]:
+    """The arguments of a call by name, with the defaults of those that were not given."""
+    bound = inspect.signature(call.func).bind(*call.args, **call.keywords)
+    bound.apply_defaults()
+    return bound.arguments
+
+
+def _log(session: Session, trainer: Any, name: str, arguments: Mapping[str, Any], result: Mapping[str, Any]) -> None:
     if _is_of_another_model(trainer, arguments.get("model_with_gradiend")):
         return
-    metrics = _metrics(evaluation.name, arguments, evaluation.result)
+    metrics = _metrics(name, arguments, result)
     seed = _seed_under_evaluation(session, trainer)
     if seed is None:
         session.log_evaluation(metrics)
     elif seed in session.seeds:  # gradiend points the trainer at one seed after the other
         session.seeds[seed].metrics(0, metrics)
-    if session.closed:  # else the end of the block logs the files
+    if session.closed:  # if not, the end of the block logs the files
         if seed is None and session.directory is not None:
             session.log_files(session.directory.evaluation_files(), tags.EVALUATION_FOLDER)
             session.run.tags({tags.FINGERPRINT: session.directory.fingerprint()})
@@ -121,35 +116,28 @@ def _log(session: Session, trainer: Any, evaluation: Evaluation) -> None:
 
 
 def _metrics(name: str, arguments: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, float]:
-    if name == "evaluate_decoder":
-        return decoder_metrics(result)
-    if name == "evaluate_encoder":
-        return encoder_metrics(result, _split_name(arguments.get("split")))
-    options = {**arguments.get("kwargs", {}), **(arguments.get("kwargs_encoder") or {})}
-    encoder, decoder = result.get("encoder") or {}, result.get("decoder") or {}
-    return {**encoder_metrics(encoder, _split_name(options.get("split"))), **decoder_metrics(decoder)}
-
-
-def _split_name(split: Any) -> str:
-    """As gradiend names splits in its files; it evaluates the test split by default."""
-    return "_".join(map(str, split)) if isinstance(split, (list, tuple)) else str(split or "test")
+    if name == "evaluate":  # both at once
+        options, results = {**arguments.get("kwargs", {}), **(arguments.get("kwargs_encoder") or {})}, result
+    else:
+        options, results = dict(arguments), {name.removeprefix("evaluate_"): result}
+    split = options.get("split") or "test"  # gradiend's default
+    split_name = (
+        "_".join(map(str, split)) if isinstance(split, (list, tuple)) else str(split)
+    )  # as in gradiend's files
+    encoder, decoder = results.get("encoder") or {}, results.get("decoder") or {}
+    return {**encoder_metrics(encoder, split_name), **decoder_metrics(decoder)}
 
 
 def _is_of_another_model(trainer: Any, model: Any) -> bool:
     """Whether an evaluation is of a model that is not the trained one, or of one while seeds are being tried."""
-    own = Path(trainer.model_path)
-    if own.parent.name == "seeds":  # gradiend chooses among the seeds
-        return True
-    path = getattr(model, "name_or_path", None)
-    return model is not None and path is not None and Path(path) != own
+    own, path = Path(trainer.model_path), getattr(model, "name_or_path", None)
+    return own.parent.name == "seeds" or (path is not None and Path(path) != own)
 
 
 def _seed_under_evaluation(session: Session, trainer: Any) -> int | None:
     """The seed at which gradiend has pointed the trainer's experiment directory, if it has."""
     where = Path(trainer.experiment_dir or "").resolve()
-    if session.directory is None:
-        return None
-    for seed in session.directory.seeds:
+    for seed in () if session.directory is None else session.directory.seeds:
         if where.is_relative_to(seed.with_name(f"seed_{seed_number(seed)}")) or where.is_relative_to(seed):
             return seed_number(seed)
     return None

@@ -1,28 +1,29 @@
-"""From a GRADIEND's weights to files that a run can hold, and into a run that is already there."""
+"""`log_topk()`: the sets of a GRADIEND that is already there, into a run that is already there."""
 
 from __future__ import annotations
 
 import json
-import logging
 import tempfile
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from gradiend.trainer.trainer import Trainer
 
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.sets.parts import DEFAULT_TOPK, PARTS, Part, check_parts, check_topk
 from gradiend_mlflow.sets.topk import TopKSet
+from gradiend_mlflow.sets.weights import GradiendWeights, open_checkpoint, open_model
 from gradiend_mlflow.store import tags
+from gradiend_mlflow.store.current import active_run_id
 from gradiend_mlflow.store.pending import flush
-from gradiend_mlflow.store.tags import _left_out_of
+from gradiend_mlflow.store.store import MetricPoint, Store, now_ms
+from gradiend_mlflow.store.tags import _left_out_of, sets_of
+from gradiend_mlflow.tracking.trainers import trainer_tags
+from gradiend_mlflow.trainings.directories import TRAINING_FILE, read_json
 from gradiend_mlflow.trainings.staging import stage_topk
-from gradiend_mlflow.trainings.terms import Outcome, outcome_of, read_training_file, trainer_tags, version_tags
-
-if TYPE_CHECKING:
-    from gradiend_mlflow.sets.weights import GradiendWeights
-
-logger = logging.getLogger("gradiend_mlflow")
+from gradiend_mlflow.trainings.terms import outcome_of, version_tags
 
 
 def log_topk(
@@ -51,10 +52,6 @@ def log_topk(
         CheckpointError: If `source` cannot be read or has none of the parts.
         StoreError: If the run does not exist or MLflow refuses.
     """
-    from gradiend_mlflow.store.current import active_run_id
-    from gradiend_mlflow.store.store import MetricPoint, Store, now_ms
-    from gradiend_mlflow.store.tags import sets_of
-
     topk, parts = check_topk(topk), check_parts(parts)
     flush()
     weights, run_tags, metrics = _look_into(source)
@@ -69,10 +66,9 @@ def log_topk(
         raise InvalidInputError(f"the run {run_id} is a comparison; log top-k sets to a run of their own")
     with tempfile.TemporaryDirectory(prefix="gradiend-mlflow-") as folder:
         staged = stage_topk(weights, topk=topk, parts=parts, folder=Path(folder))
-        for file in staged.files:
-            store.upload(run_id, file, tags.TOPK_FOLDER)
-        for file in staged.figures:
-            store.upload(run_id, file, tags.FIGURES_FOLDER)
+        for artifact_folder, files in staged.files.items():
+            for file in files:
+                store.upload(run_id, file, artifact_folder)
     now = now_ms()
     store.log_metrics(run_id, [MetricPoint(key, value, now, 0) for key, value in metrics.items()])
     listed = {**sets_of(existing), **json.loads(staged.run_tags[tags.TOPK])}
@@ -92,20 +88,13 @@ def log_topk(
 
 def _look_into(source: Any) -> tuple[GradiendWeights, dict[str, str], dict[str, float]]:
     """The weights of whatever `log_topk` takes, with the tags and metrics that are known of them."""
-    from gradiend_mlflow.sets.weights import open_checkpoint, open_model
-
-    is_trainer = hasattr(source, "model_path") and hasattr(source, "train") and hasattr(source, "run_id")
-    if not isinstance(source, (str, PathLike)) and not is_trainer:
-        weights, directory = open_model(source), None
-    else:
+    is_trainer = isinstance(source, Trainer)
+    if is_trainer or isinstance(source, (str, PathLike)):
         directory = Path(source.model_path if is_trainer else source)
-        weights = open_checkpoint(directory)
-    record = None if directory is None else read_training_file(directory)
-    outcome = Outcome() if record is None else outcome_of(record)
-    run_tags = trainer_tags(source) if is_trainer else {}
-    if weights.space.base_model is not None:
-        run_tags.setdefault(tags.BASE_MODEL, weights.space.base_model)
-    seed = (record or {}).get("training_args", {}).get("seed")
-    if seed is not None:
-        run_tags[tags.SEED] = str(seed)
-    return weights, run_tags | outcome.run_tags(), outcome.metrics()
+        weights, training_file = open_checkpoint(directory), read_json(directory / TRAINING_FILE)
+    else:
+        weights, training_file = open_model(source), {}
+    seed, outcome = training_file.get("training_args", {}).get("seed"), outcome_of(training_file)
+    known = {tags.BASE_MODEL: weights.space.base_model, tags.SEED: seed}
+    run_tags = {key: str(value) for key, value in known.items() if value is not None}
+    return weights, run_tags | (trainer_tags(source) if is_trainer else {}) | outcome.run_tags(), outcome.metrics()

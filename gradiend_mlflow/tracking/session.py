@@ -1,21 +1,23 @@
-"""One training on its way into MLflow: its recorder, its run and the runs of its seeds."""
+"""One training or suite on its way into MLflow: its recorder, its run and the runs of its seeds."""
 
 from __future__ import annotations
 
 import atexit
 import logging
-import os
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from gradiend_mlflow.delivery.recorder import Recorder
 from gradiend_mlflow.delivery.records import Destination
 from gradiend_mlflow.delivery.run_writer import RunWriter
+from gradiend_mlflow.sets.weights import open_checkpoint
 from gradiend_mlflow.store import tags
 from gradiend_mlflow.store.current import active_run_id, chosen_experiment
 from gradiend_mlflow.store.store import Store, now_ms
+from gradiend_mlflow.tracking.loop import LoopConfig, TrainingLoop
 from gradiend_mlflow.trainings.account import Account
 from gradiend_mlflow.trainings.directories import TrainingDirectory
 from gradiend_mlflow.trainings.options import LogOptions
@@ -29,14 +31,16 @@ _OF_ONE_SEED = ("output_dir", "experiment_dir")  # params that gradiend sets ane
 
 
 class Session:
-    """One training's runs. Nothing is sent before `run` is first used.
+    """The runs of one training or suite. Nothing is sent before `run` is first used.
 
     Args:
         options: How to log.
         name: The run's name, unless the options have one.
-        run_tags: Its tags, besides the kind, the versions and the options' extra tags.
+        about: Its tags, besides the kind, the versions and the options' extra tags.
         suite: The session of the suite that the training is part of; its run becomes the parent.
-        experiment_dir: Where gradiend puts what the training leaves, and we the journal; None: there is no journal.
+        experiment_dir: Where gradiend puts what the training leaves, and the journal goes. None: there is no journal.
+        is_of_loop: Whether one training loop is all that it logs, because there is no block around the training.
+        kind: The run's kind; that of a suite starts when the first run below it does.
     """
 
     def __init__(
@@ -44,23 +48,23 @@ class Session:
         options: LogOptions,
         *,
         name: str,
-        run_tags: Mapping[str, str],
+        about: Mapping[str, str],
         suite: Session | None = None,
         experiment_dir: Path | None = None,
+        is_of_loop: bool = False,
+        kind: str = tags.TRAINING,
     ) -> None:
         self.options = options
-        self.seeds: dict[int, RunWriter] = {}
-        self.was_live = False  # whether a training loop has logged to the run itself
-        self.seeds_change_later = False  # whether gradiend prunes or rewrites a seed's model after its loop
-        self.live_outcome: Outcome | None = None  # what that loop came to, where gradiend's file may not say it
-        self.live_steps: dict[int, list[tuple[int, Mapping[str, float]]]] = {}  # the same of seeds, and their metrics
-        self.live_outcomes: dict[int, Outcome] = {}
-        self.directory: TrainingDirectory | None = None  # once it is known
-        self.was_imported = False  # whether the run is one that is imported from disk
-        self.begun = now_ms()
         self.name = options.run_name or name
-        self._about = dict(run_tags)
+        self.is_of_loop = is_of_loop
+        self.begun = now_ms()
+        self.seeds: dict[int, RunWriter] = {}
+        self.loops: dict[int | None, TrainingLoop] = {}  # by seed; None: that of the training's own run
+        self.directory: TrainingDirectory | None = None  # once the training has ended
+        self.closed = False
+        self._about = dict(about)
         self._suite = suite
+        self._kind = kind
         self._destination = _destination(options)
         self._recorder: Recorder = (
             suite._recorder  # noqa: SLF001  # its own class
@@ -71,7 +75,6 @@ class Session:
         self._open: list[RunWriter] = []
         self._evaluated: set[str] = set()  # the keys of the metrics of evaluations
         self._uploaded: dict[Path, int] = {}  # when those files were modified
-        self.closed = False
         atexit.register(self._abandon)
 
     @property
@@ -83,38 +86,71 @@ class Session:
     def run(self) -> RunWriter:
         """The training's run; started when first asked for, as of the session's beginning."""
         if self._run is None:
-            run_tags = self._tags_of(tags.TRAINING)
-            if self._suite is None:
-                self._run = self._recorder.start(self.name, run_tags, self._destination, start_time=self.begun)
-            else:
+            run_tags = self._tags_of(self._kind)
+            if self._suite is not None:
                 self._run = self._suite.run.child(self.name, run_tags, start_time=self.begun)
+            else:
+                deferred = self._kind == tags.SUITE
+                self._run = self._recorder.start(
+                    self.name, run_tags, self._destination, start_time=self.begun, deferred=deferred
+                )
             self._open.append(self._run)
         return self._run
 
-    def start_suite(self) -> None:
-        """Make the run one of a suite, to be started when the first run below it is."""
-        run_tags = self._tags_of(tags.SUITE)
-        self._run = self._recorder.start(self.name, run_tags, self._destination, start_time=self.begun, deferred=True)
-        self._open.append(self._run)
+    def run_id(self) -> str | None:
+        """MLflow's id of the run; waits for it as long as the options allow. None if there is no run."""
+        if self.closed and not self.started:
+            return None
+        return self.run.run_id(self.options.deadline)
 
-    def seed_run(self, seed: int, params: Mapping[str, str]) -> RunWriter:
-        """Start the run of one seed that is tried, below the training's, which shares its params."""
-        if not self.seeds:
-            self.run.params({key: value for key, value in params.items() if key not in _OF_ONE_SEED})
-        self.seeds[seed] = self._start_seed(seed)
-        self.seeds[seed].params({**params, "seed": str(seed)})  # gradiend's config keeps the first seed
-        return self.seeds[seed]
-
-    def _start_seed(self, seed: int, *, start_time: int | None = None) -> RunWriter:
+    def _start_seed(self, seed: int, params: Mapping[str, str], *, start_time: int | None = None) -> RunWriter:
         run_tags = {**self._tags_of(tags.SEED_RUN), tags.SEED: str(seed)}
-        run = self.run.child(f"{self.name}/seed_{seed}", run_tags, start_time=start_time)
+        run = self.seeds[seed] = self.run.child(f"{self.name}/seed_{seed}", run_tags, start_time=start_time)
         self._open.append(run)
+        run.params({**params, "seed": str(seed)})  # gradiend's config keeps the first seed
         return run
 
     def _tags_of(self, kind: str) -> dict[str, str]:
         return {tags.KIND: kind, **version_tags(), **self._about, **(self.options.extra_tags or {})}
 
-    # ----------------------------------------------------------------------------------------------------- what it was
+    # ------------------------------------------------------------------------------------------------------- its loops
+
+    def start_loop(self, config: LoopConfig) -> TrainingLoop:
+        """Start logging a training loop: to a run of its own below the training's, if it is one of several seeds."""
+        seed, params = config.seed, config.params()
+        directory = Path(config.output_dir).resolve()
+        own = seed if config.several_seeds and not self.is_of_loop else None
+        if own is None:
+            run = self.run
+            run.params(params)
+        else:
+            if not self.seeds:
+                self.run.params({key: value for key, value in params.items() if key not in _OF_ONE_SEED})
+            run = self._start_seed(own, params)
+            # gradiend copies the selected seed from <experiment>/seeds/seed_<n> to <experiment>/model.
+            self.run.tags({tags.DIRECTORY: str(directory.parents[1] / "model")})
+        run.tags({tags.DIRECTORY: str(directory)} | ({} if seed is None else {tags.SEED: str(seed)}))
+        loop = TrainingLoop(run, config, keeps_steps=own is not None and not config.writes_training_file)
+        self.loops[own] = loop
+        return loop
+
+    def end_loop(self, loop: TrainingLoop, training_stats: Mapping[str, Any]) -> None:
+        """Log the loop's outcome and sets where the end of the training will not, and end its run if it is its own."""
+        is_seed = loop.run is not self._run
+        try:
+            if is_seed or self.is_of_loop:
+                self.log_outcome(loop.run, loop.end(training_stats, of_best=loop.has_best))
+                self.log_sets(loop.run, loop.checkpoint, picture=not is_seed)
+            else:
+                # With delete_models gradiend deletes the best model and then saves the last step's.
+                loop.end(training_stats, of_best=loop.has_best and not loop.config.deletes_models)
+        finally:
+            if self.is_of_loop:
+                self.close("FINISHED")
+            elif is_seed:
+                self._end(loop.run)
+
+    # ---------------------------------------------------------------------------------------------- the whole training
 
     def log_account(self, account: Account) -> None:
         """Queue what the selected model's directory says, as far as it is not logged already.
@@ -122,18 +158,17 @@ class Session:
         Raises:
             CheckpointError: If its weights cannot be ranked.
         """
-        if not self.was_live:
-            self._log_steps(account)
-            live = account.params if not self.seeds else {key: account.params[key] for key in _OF_ONE_SEED}
-            self.run.params(live)
+        own = self.loops.get(None)
+        selected = own or self.loops.get(int(account.run_tags.get(tags.SEED, -1)))
+        if own is None:
+            self._log_steps(account, selected)
+            new = _OF_ONE_SEED if self.seeds else account.params
+            self.run.params({key: account.params[key] for key in new})
         self.log_seeds(account.seeds)
-        outcome = self.live_outcome
-        if outcome is None and account.gap is not None:
-            outcome = self.live_outcomes.get(int(account.run_tags.get(tags.SEED, -1)))
-        converged = account.outcome.converged
-        self.log_outcome(self.run, account.outcome if outcome is None else replace(outcome, converged=converged))
-        self.run.tags(account.run_tags)
-        self.run.metrics(0, {key: value for key, value in account.metrics.items() if key not in self._evaluated})
+        outcome = account.outcome
+        if selected is not None and selected.outcome is not None and (own or account.gap is not None):
+            outcome = replace(selected.outcome, converged=outcome.converged)
+        self._log(self.run, account, outcome)
         for folder, files in account.files.items():
             self.log_files(files, folder)
         if account.has_weights:
@@ -141,11 +176,11 @@ class Session:
             self._log_model(account)
         self.run.tags({tags.FINGERPRINT: account.fingerprint})
         self.directory = account.training
-        self.live_steps.clear()
+        self.loops.clear()
 
-    def _log_steps(self, account: Account) -> None:
+    def _log_steps(self, account: Account, selected: TrainingLoop | None) -> None:
         """The metrics by step of the selected model: as its file has them, or else as they were live."""
-        steps = account.steps or self.live_steps.get(int(account.run_tags.get(tags.SEED, -1)), ())
+        steps = account.steps or (() if selected is None else selected.steps)
         if not steps and account.gap is not None:
             logger.warning("The run %s lacks params and metrics: %s", self.name, account.gap)
         for step, values in steps:
@@ -153,39 +188,38 @@ class Session:
 
     def log_seeds(self, seeds: Iterable[Account]) -> None:
         """Queue what the seeds came to: to their runs, or to new ones if gradiend took them from its cache."""
+        changed = any(loop.config.changes_model_later for loop in self.loops.values())
         for account in seeds:
             seed = int(account.run_tags[tags.SEED])
-            live = self.seeds.get(seed)
-            run = self.seeds[seed] = live or self._start_seed(seed, start_time=account.start_time)
-            run.metrics(0, account.metrics)
-            run.tags({**account.run_tags, **Outcome(converged=account.outcome.converged).run_tags()})
-            if live is None:
-                run.params(account.params)
-                for step, values in account.steps:
-                    run.metrics(step, values)
-                self.log_outcome(run, account.outcome)
-            if account.has_weights and (live is None or self.seeds_change_later):
+            is_new = seed not in self.seeds
+            run = self._start_seed(seed, account.params, start_time=account.start_time) if is_new else self.seeds[seed]
+            for step, values in account.steps if is_new else ():
+                run.metrics(step, values)
+            self._log(run, account, account.outcome if is_new else Outcome(converged=account.outcome.converged))
+            if account.has_weights and (is_new or changed):
                 self.log_sets(run, account.directory, picture=False)
-            elif live is not None and self.seeds_change_later:  # gradiend keeps the models of some seeds only
+            elif changed and not is_new:  # gradiend keeps the models of some seeds only
                 logger.info("The sets of seed %s are those before pruning: its model was not kept", seed)
-            self.end(run, "FINISHED")
+            self._end(run)
+
+    def _log(self, run: RunWriter, account: Account, outcome: Outcome) -> None:
+        """What a training or one of its seeds came to, apart from evaluations that have been logged live."""
+        self.log_outcome(run, outcome)
+        run.tags(account.run_tags)
+        run.metrics(0, {key: value for key, value in account.metrics.items() if key not in self._evaluated})
 
     def import_account(self, account: Account) -> None:
         """Import a model that gradiend took from its cache, unless it has a run already; that is then the run."""
         parent = None if self._suite is None else self._suite.run
         self._run = self._recorder.import_account(account, self.options, self._destination, parent=parent)
-        self.was_imported, self.directory = True, account.training
+        self.directory = account.training
 
     def log_sets(self, run: RunWriter, directory: Path, *, picture: bool = True) -> None:
         """Rank the weights of a checkpoint now, and queue its sets; the tag that lists them comes last.
 
-        Seeds go without the picture.
-
         Raises:
             CheckpointError: If the directory holds no checkpoint that can be ranked.
         """
-        from gradiend_mlflow.sets.weights import open_checkpoint
-
         folder = self._recorder.new_folder()
         staged = stage_topk(
             open_checkpoint(directory),
@@ -194,7 +228,8 @@ class Session:
             folder=folder,
             picture=False,
         )
-        run.upload(staged.files, tags.TOPK_FOLDER)
+        for artifact_folder, files in staged.files.items():
+            run.upload(files, artifact_folder)
         if picture:
             run.draw(folder)
         run.tags(staged.run_tags)
@@ -210,7 +245,7 @@ class Session:
         self.run.metrics(0, metrics)
 
     def log_files(self, files: Iterable[Path], folder: str) -> None:
-        """Queue copies of the files that are new or have changed; they may change or vanish afterwards."""
+        """Queue copies of the files that are new or have changed; the originals may change or vanish afterwards."""
         copies = self._recorder.new_folder()
         new = [file for file in files if self._uploaded.get(file) != file.stat().st_mtime_ns]
         self._uploaded |= {file: file.stat().st_mtime_ns for file in new}
@@ -224,12 +259,6 @@ class Session:
 
     # --------------------------------------------------------------------------------------------------------- the end
 
-    def end(self, run: RunWriter, status: str) -> None:
-        """End one run, once."""
-        if run in self._open:
-            self._open.remove(run)
-            run.end(status)
-
     def close(self, status: str, reason: str | None = None, *, wait: bool = False) -> None:
         """End every run that is still open, children first; wait until all is delivered, if wanted."""
         if self.closed:
@@ -241,15 +270,21 @@ class Session:
         for run in reversed(self._open):
             run.end(status)
         self._open.clear()
-        if self._suite is None:  # else the suite's end is the end
+        if self._suite is None:  # else the end of the suite closes it
             self._recorder.close(self.options.deadline if wait else None)
 
     def release(self) -> None:
-        """More has been said after the end: nothing comes after it for now."""
+        """Let what has been logged after the end be delivered: nothing comes after it for now."""
         self._recorder.close()
 
+    def _end(self, run: RunWriter) -> None:
+        """End the run of one seed, once."""
+        if run in self._open:
+            self._open.remove(run)
+            run.end("FINISHED")
+
     def _abandon(self) -> None:
-        """The interpreter ends and nobody closed: a training that never came to its end."""
+        """Close a session that is still open when the interpreter ends: the training never came to its end."""
         if self.started:
             self._recorder.deadline = min(_EXIT_DEADLINE, self._recorder.deadline)
             self.close("FAILED", "the training did not come to its end before the process ended")
@@ -263,15 +298,3 @@ def _destination(options: LogOptions) -> Destination:
         experiment_name=options.experiment_name or experiment_name,
         adopt=active_run_id(options.tracking_uri),
     )
-
-
-def run_id_of(session: Session | None) -> str | None:
-    """MLflow's id of the session's run; waits for it as long as the options allow."""
-    if session is None or (session.closed and not session.started):
-        return None
-    return session.run.run_id(session.options.deadline)
-
-
-def is_first_rank() -> bool:
-    """Whether this process is the one of its `torchrun` group that logs; true outside of one."""
-    return os.environ.get("RANK", "0") == "0"

@@ -3,217 +3,199 @@
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gradiend.trainer.trainer import Trainer
 
 from gradiend_mlflow.errors import InvalidInputError
-from gradiend_mlflow.sets.parts import DEFAULT_TOPK, PARTS
 from gradiend_mlflow.store import tags
-from gradiend_mlflow.tracking.callback import MLflowCallback
-from gradiend_mlflow.tracking.evaluations import followed, remember
+from gradiend_mlflow.tracking.callback import MLflowCallback, is_first_rank
+from gradiend_mlflow.tracking.evaluations import attach, detach, evaluations_logged
 from gradiend_mlflow.tracking.guard import describe, safely
-from gradiend_mlflow.tracking.session import Session, is_first_rank
+from gradiend_mlflow.tracking.session import Session
+from gradiend_mlflow.tracking.trainers import (
+    directory_of,
+    experiment_dir_of,
+    has_trained,
+    is_cached,
+    name_of,
+    trainer_tags,
+)
 from gradiend_mlflow.trainings.account import Account, account_of, seed_accounts
 from gradiend_mlflow.trainings.directories import CONFIG, TrainingDirectory, best_of, modified
-from gradiend_mlflow.trainings.options import DEFAULT_DEADLINE, LogModels
-from gradiend_mlflow.trainings.terms import trainer_tags
+from gradiend_mlflow.trainings.files import SeedFiles
+from gradiend_mlflow.trainings.options import LogKeywords
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 logger = logging.getLogger("gradiend_mlflow")
 
-
-class _Owned:
-    """The trainers whose training is being logged, so that no training is logged twice."""
-
-    def __init__(self) -> None:
-        self._trainers: set[int] = set()
-        self._lock = threading.Lock()
-
-    def claim(self, trainer: Any) -> bool:
-        with self._lock:
-            if id(trainer) in self._trainers:
-                return False
-            self._trainers.add(id(trainer))
-            return True
-
-    def release(self, trainer: Any) -> None:
-        with self._lock:
-            self._trainers.discard(id(trainer))
-
-
-owned = _Owned()
+_owners: dict[int, object] = {}  # by the id of the trainer whose training is being logged
 # The suite whose trainers are being trained in this context.
 suite: ContextVar[Session | None] = ContextVar("gradiend_mlflow_suite", default=None)
 
 
 @contextmanager
-def start_run(
-    trainer: Any,
-    *,
-    topk: float = DEFAULT_TOPK,
-    parts: Sequence[str] = PARTS,
-    experiment_name: str | None = None,
-    run_name: str | None = None,
-    extra_tags: Mapping[str, str] | None = None,
-    log_models: LogModels = False,
-    tracking_uri: str | None = None,
-    deadline: float = DEFAULT_DEADLINE,
-) -> Iterator[MLflowCallback]:
+def start_run(trainer: Any, **options: Unpack[LogKeywords]) -> Iterator[MLflowCallback]:
     """Own one MLflow run around a trainer's whole `train()`.
 
     The run holds the model that `train()` finally selects - after all seeds, the choice among them and pruning: its
     metrics by step, its top-k sets. Seeds that were tried are child runs. Evaluations inside the block go to the run
-    too. When the block ends the run is FINISHED, or FAILED with the reason if an exception leaves it, or KILLED on an
-    interrupt; the exception goes on. A model that gradiend takes from its cache is recorded from disk, unless it is
-    recorded already: then the block's run is that one. Of several `torchrun` processes only rank 0 logs.
+    too. When the block ends, the run is FINISHED, or FAILED with the reason if an exception leaves it, or KILLED on an
+    interrupt; the exception goes on. A model that gradiend takes from its cache is imported from disk, unless it has a
+    run already: then the block's run is that one. Of several `torchrun` processes only rank 0 logs.
+
+    Inside an active MLflow run the training is logged to that run, which is then not ended.
 
     Args:
         trainer: The gradiend Trainer that is trained inside the block.
-        topk: How many weights per part to log, or which fraction of the GRADIEND's inputs.
-        parts: Which of gradiend's four importances; one that the GRADIEND lacks is left out and named.
-        experiment_name: Where the run goes, made if needed; default MLflow's active experiment. Inside an active
-            run the training is logged to that run, which is then not ended.
-        run_name: The run's name; default the trainer's run_id, or its target classes.
-        extra_tags: More tags for the run.
-        log_models: True logs the selected model's directory as `model/`; "external" registers it as an MLflow
-            external model, the weights staying where they are.
-        tracking_uri: The MLflow server or database; default MLflow's current one.
-        deadline: How many seconds the end of the block may wait for MLflow, and the end of the process once more.
+        options: `run_name`, the run's name (default the trainer's run_id, or its target classes), and the options of
+            `autolog`, which documents them: `topk`, `parts`, `extra_tags`, `log_models`, `experiment_name`,
+            `tracking_uri`, `deadline`. The end of the block waits up to `deadline` seconds for MLflow.
 
     Yields:
         The callback to pass: ``trainer.train(callbacks=[callback])``. Its `run_id` is the run's.
 
     Raises:
+        TypeError: If a keyword is none of these options.
         InvalidInputError: If `trainer` is no gradiend Trainer, is being logged already, or an option is not
             acceptable. MLflow's faults are not raised; they are logged as warnings.
 
     Example:
         ::
 
-            with gradiend_mlflow.start_run(trainer) as callback:
+            with gradiend_mlflow.start_run(trainer, experiment_name="pronouns") as callback:
                 trainer.train(callbacks=[callback])
                 trainer.evaluate_encoder()
     """
-    callback = MLflowCallback(
-        topk=topk,
-        parts=parts,
-        experiment_name=experiment_name,
-        run_name=run_name,
-        extra_tags=extra_tags,
-        log_models=log_models,
-        tracking_uri=tracking_uri,
-        deadline=deadline,
-    )
+    callback = MLflowCallback(**options)
     if not isinstance(trainer, Trainer):
         raise InvalidInputError(
             f"start_run needs a gradiend Trainer; got {type(trainer).__name__}. autolog() logs suites and collections."
         )
-    if not owned.claim(trainer):
-        raise InvalidInputError(f"this trainer is being logged already: {trainer}")
-    try:
-        with training_block(trainer, callback, wait=True) as session:
-            if session is None:
-                yield callback
-            else:
-                with followed(trainer, session, trained=lambda: _log_cached(session, trainer)):
-                    yield callback
-    finally:
-        owned.release(trainer)
+    with claimed(trainer) as is_free:
+        if not is_free:
+            raise InvalidInputError(f"this trainer is being logged already: {trainer}")
+        if not is_first_rank():
+            yield callback
+            return
+        with (
+            training_block(trainer, callback, wait=True) as session,
+            evaluations_logged(trainer, session, after_training=lambda: _import_cached(session, trainer)),
+        ):
+            yield callback
 
 
 @contextmanager
-def training_block(trainer: Any, callback: MLflowCallback, *, wait: bool = False) -> Iterator[Session | None]:
-    """The block itself: `callback` logs to one session, which ends as the block does. None where no rank 0 is.
+def claimed(trainer: Any) -> Iterator[bool]:
+    """Claim a trainer within the block, so that no training is logged twice: False if it is claimed already."""
+    owner = object()
+    is_free = _owners.setdefault(id(trainer), owner) is owner
+    try:
+        yield is_free
+    finally:
+        if is_free:
+            del _owners[id(trainer)]
+
+
+@contextmanager
+def training_block(trainer: Any, callback: MLflowCallback, *, wait: bool = False) -> Iterator[Session]:
+    """The block itself: `callback` logs to one session, which ends as the block does.
 
     With `wait` the block's end waits for MLflow, up to the callback's deadline.
     """
-    if not is_first_rank():
-        yield None
-        return
     session = Session(
         callback.options,
-        name=_name_of(trainer),
-        run_tags=trainer_tags(trainer),
+        name=name_of(trainer),
+        about=trainer_tags(trainer),
         suite=_suite_for(callback),
-        experiment_dir=Path(trainer.experiment_dir) if trainer.experiment_dir else None,
+        experiment_dir=experiment_dir_of(trainer),
     )
-    before = callback.serve(session)
-    remember(trainer, None)  # evaluations of an earlier training's model are over
-    try:
+    detach(trainer)  # an earlier training's model is not evaluated any more
+    with (
+        callback.serving(session),
+        closing(
+            session,
+            at_end=lambda: _log_selected(session, trainer),
+            at_failure=lambda: _log_remains(session, trainer),
+            wait=wait,
+        ),
+    ):
         yield session
+    if session.started:
+        attach(trainer, session)
+
+
+@contextmanager
+def closing(
+    session: Session,
+    *,
+    at_end: Callable[[], None] = lambda: None,
+    at_failure: Callable[[], None] = lambda: None,
+    wait: bool = False,
+) -> Iterator[None]:
+    """End the session's runs with the block, as it ends: FINISHED, FAILED with the reason, or KILLED by an interrupt.
+
+    Before that `at_end` or `at_failure` logs what is left to be logged. With `wait`, wait until all is delivered.
+    """
+    try:
+        yield
     except BaseException as error:
-        status = "FAILED" if isinstance(error, Exception) else "KILLED"
-        reason = describe(error)
-        safely("log what there is of a failed training", lambda: _log_remains(session, trainer))
-        safely("end the run of a failed training", lambda: session.close(status, reason, wait=wait))
+        with safely("log what a failed training has left"):
+            at_failure()
+        with safely("end the run of a failed training"):
+            status = "FAILED" if isinstance(error, Exception) else "KILLED"
+            session.close(status, describe(error), wait=wait)
         raise
-    else:
-        safely("log the selected model", lambda: _log_selected(session, trainer))
-        safely("end the run", lambda: session.close("FINISHED", wait=wait))
-        remember(trainer, session)
-    finally:
-        callback.serve(before)
+    with safely("log the selected model"):
+        at_end()
+    with safely("end the run"):
+        session.close("FINISHED", wait=wait)
 
 
-def directory_of(trainer: Any) -> TrainingDirectory:
-    """Where a trainer's results lie."""
-    return TrainingDirectory.of(
-        Path(trainer.model_path), Path(trainer.experiment_dir) if trainer.experiment_dir else None
-    )
-
-
-def _account_of(session: Session, trainer: Any) -> Account | None:
-    """What the trainer's selected model says; None where nothing was trained."""
-    if Path(trainer.model_path) == Path(trainer.base_model_path):
-        return None
+def _account(session: Session, trainer: Any) -> Account:
     return account_of(directory_of(trainer), name=session.name, about=trainer_tags(trainer))
 
 
-def _is_cached(trainer: Any) -> bool:
-    return bool(getattr(trainer, "_last_train_used_cache", False))
-
-
-def _log_cached(session: Session, trainer: Any) -> None:
+def _import_cached(session: Session, trainer: Any) -> None:
     """When `train()` returns: a model from gradiend's cache has a run already, or gets one from disk."""
-    if _is_cached(trainer) and not session.started:
-        account = _account_of(session, trainer)
-        if account is not None:
-            session.import_account(account)
+    if is_cached(trainer) and has_trained(trainer) and not session.started:
+        session.import_account(_account(session, trainer))
 
 
 def _log_selected(session: Session, trainer: Any) -> None:
-    """What is known once `train()` has returned: the selected model and, for several seeds, their report."""
-    _log_cached(session, trainer)
-    if session.was_imported:
+    """Log what is known once `train()` has returned: the selected model and, for several seeds, their report."""
+    _import_cached(session, trainer)
+    if session.directory is not None:  # it was imported
         return
-    account = _account_of(session, trainer)
-    if account is None:
+    if not has_trained(trainer):
         session.run  # noqa: B018  # nothing was trained, but the block is to have its run
         return
-    if not (_is_cached(trainer) or session.was_live or session.seeds):
+    if not (is_cached(trainer) or session.loops):
         logger.warning(
             "train() was not given the block's callback: train(callbacks=[callback]). The run %s has what gradiend's "
             "training.json says, at the time of its end.",
             session.name,
         )
-    session.log_account(account)
+    session.log_account(_account(session, trainer))
 
 
 def _log_remains(session: Session, trainer: Any) -> None:
-    """What a training that failed has written since it began: the report on its seeds, a learning-rate search."""
-    if not trainer.experiment_dir:
+    """Log what a training that failed has written since it began: the report on its seeds, a learning-rate search."""
+    experiment_dir = experiment_dir_of(trainer)
+    if experiment_dir is None:
         return
-    training = TrainingDirectory.of(best_of(Path(trainer.experiment_dir) / "model"), Path(trainer.experiment_dir))
+    training = TrainingDirectory.of(best_of(experiment_dir / "model"), experiment_dir)
     fresh = [file for file in training.reports() if modified(file) * 1000 >= session.begun]
     if fresh:
         session.log_files(fresh, tags.FILES_FOLDER)
-    if session.seeds and training.report_file() in fresh:
-        session.log_seeds(seed_accounts(training, session.name, trainer_tags(trainer)))
+    if session.seeds and training.report_file in fresh:
+        seeds = SeedFiles.read(training)
+        session.log_seeds(seed_accounts(training, seeds, session.name, trainer_tags(trainer)))
     if modified(training.model / CONFIG) * 1000 >= session.begun:
         # Its model is there, so an import would take it for a finished training: this run is what became of it.
         session.run.tags({tags.DIRECTORY: str(training.model), tags.FINGERPRINT: training.fingerprint()})
@@ -224,9 +206,3 @@ def _suite_for(callback: MLflowCallback) -> Session | None:
     around = suite.get()
     same = around is not None and around.options.tracking_uri == callback.options.tracking_uri
     return around if same else None
-
-
-def _name_of(trainer: Any) -> str:
-    if trainer.run_id:
-        return str(trainer.run_id)
-    return " vs ".join(map(str, trainer.target_classes or [])) or "gradiend"

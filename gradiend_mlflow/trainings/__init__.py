@@ -1,1 +1,1 @@
-"""What trainings left on disk, recorded once."""
+"""What trainings left on disk, imported once."""

@@ -1,4 +1,4 @@
-"""Recording one finished training from disk, once: a new run, or what its run lacks."""
+"""Adding one finished training to an experiment from disk, once: as a new run, or to the run that it has."""
 
 from __future__ import annotations
 
@@ -7,39 +7,38 @@ import logging
 import math
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from gradiend_mlflow.sets.weights import open_checkpoint
 from gradiend_mlflow.store import tags
 from gradiend_mlflow.store.limits import as_stored, shortened_param
+from gradiend_mlflow.store.reader import LoggedRun
 from gradiend_mlflow.store.store import MetricPoint, Store
 from gradiend_mlflow.trainings.account import Account
 from gradiend_mlflow.trainings.options import LogOptions
+from gradiend_mlflow.trainings.staging import StagedSets, stage_topk
 from gradiend_mlflow.trainings.terms import version_tags
-
-if TYPE_CHECKING:
-    from gradiend_mlflow.store.reader import LoggedRun
-    from gradiend_mlflow.trainings.staging import StagedSets
 
 logger = logging.getLogger("gradiend_mlflow")
 
-Result = Literal["imported", "updated", "unchanged"]
-
 _OF_PLACE = ("experiment_dir", "output_dir")  # params that change when a directory is moved
+
+Values = Mapping[tuple[str, int], float]  # of metrics, by key and step
 
 
 @dataclass(frozen=True)
 class Added:
-    """What became of one training."""
+    """The run of one training, and whether it is new, was completed or was left as it is."""
 
     run_id: str
-    result: Result
+    result: Literal["imported", "updated", "unchanged"]
 
 
 class Backfill:
-    """Records finished trainings into one experiment. Several threads may use it.
+    """Adds finished trainings to one experiment. Several threads may use it.
 
     Args:
         store: The MLflow server or database.
@@ -54,8 +53,7 @@ class Backfill:
         self._options = options
         self._keep_open = keep_open
         self._known: list[LoggedRun] | None = None
-        self._suites: dict[Path, tuple[str, int]] = {}  # their run and latest end
-        self._recorded: dict[str, str] = {}  # by fingerprint: copies of a directory are one training
+        self._suites: dict[Path, tuple[str, int]] = {}  # the id of each one's run, and the latest end of a training
         self._lock = Lock()
 
     def look_up(self) -> None:
@@ -63,72 +61,61 @@ class Backfill:
         self._known = self._store.search([self.experiment_id], f"tags.`{tags.DIRECTORY}` != ''")
 
     def add(self, account: Account, *, parent: Callable[[], str] | None = None) -> Added:
-        """Record one training with its seeds, or complete the run that it has.
+        """Add one training with its seeds, or complete the run that it has.
 
         Args:
             account: The training.
-            parent: Gives the id of the run to record it below; only asked if it is not recorded yet.
+            parent: Returns the id of the run that becomes its parent; only called if the training has no run yet.
 
         Raises:
             StoreError: If MLflow refuses or cannot be reached.
-            CheckpointError: If the checkpoint cannot be read; then nothing is recorded.
+            CheckpointError: If the checkpoint cannot be read; then nothing is added.
         """
-        with self._lock:
-            copy = self._recorded.get(account.fingerprint)
-        if copy is not None:
-            return Added(copy, "unchanged")
-        done = self._add(account, parent)
-        with self._lock:
-            self._recorded[account.fingerprint] = done.run_id
-        return done
-
-    def _add(self, account: Account, parent: Callable[[], str] | None) -> Added:
         candidates = self._candidates(account)
         for run in candidates:
             if run.tags.get(tags.FINGERPRINT) == account.fingerprint:
-                self._note_move(run, account)
+                self._follow_move(run, account)
                 return Added(run.run_id, "unchanged")
-        here = [run for run in candidates if _may_be_of(run, account, tags.TRAINING)]
+        here = [run for run in candidates if _may_be_of(run, account)]
         with tempfile.TemporaryDirectory(prefix="gradiend-mlflow-") as folder:
             staged = _stage(account, self._options, Path(folder))  # first: what cannot be read leaves no run behind
             for run in here:
                 if self._is_of(run, account):
-                    self._write(account, staged, run)
-                    return Added(run.run_id, "updated")
+                    return Added(self._write(account, staged, run), "updated")
             run_id = self._write(account, staged, None, parent=None if parent is None else parent())
         for run in here:
             if tags.FINGERPRINT in run.tags:
                 self._store.set_tags(run.run_id, {tags.SUPERSEDED_BY: run_id})
         return Added(run_id, "imported")
 
+    # -------------------------------------------------------------------------------------------------------- suites
+
     def suite(self, directory: Path, account: Account) -> str:
-        """The id of the run of a suite, which is made if needed."""
+        """The id of the run of the suite that a training belongs to; the run is made if needed."""
         with self._lock:
-            if directory not in self._suites:
-                self._suites[directory] = self._suite_run(directory, account)
-            run_id, end = self._suites[directory]
+            run_id, end = self._suites.get(directory) or self._suite_run(directory, account)
             self._suites[directory] = (run_id, max(end, account.end_time))
             return run_id
 
     def end_suites(self) -> None:
-        """End the runs of suites that were imported when their last training ended."""
+        """End the runs of imported suites at the end of their last training."""
         for run_id, end in self._suites.values():
             if tags.IMPORTED in self._store.run(run_id).tags:
                 self._store.end_imported_run(run_id, "FINISHED", end)
 
     def _suite_run(self, directory: Path, account: Account) -> tuple[str, int]:
-        where = str(directory)
+        own = {tags.KIND: tags.SUITE, tags.DIRECTORY: str(directory)}
         for run in self._known or ():
-            if run.tags.get(tags.KIND) == tags.SUITE and run.tags.get(tags.DIRECTORY) == where:
+            if own.items() <= run.tags.items():
                 return run.run_id, run.end_time or 0
         about = {key: account.run_tags[key] for key in (tags.BASE_MODEL,) if key in account.run_tags}
-        own = {tags.KIND: tags.SUITE, tags.RUN_ID: directory.name, tags.DIRECTORY: where, tags.IMPORTED: "true"}
-        return self._create(directory.name or where, {**about, **own}, account.start_time, None), 0
+        run_tags = {**about, **own, tags.RUN_ID: directory.name}
+        return self._create(directory.name or str(directory), run_tags, account.start_time, None), 0
 
     # ------------------------------------------------------------------------------------------------------ matching
 
     def _candidates(self, account: Account) -> list[LoggedRun]:
-        """The runs of this content or this directory, newest first."""
+        """The runs that may be of this content or of this directory."""
         if self._known is not None:
             return self._known
         quote = '"' if "'" in account.run_tags[tags.DIRECTORY] else "'"
@@ -136,8 +123,8 @@ class Backfill:
         directory = f"tags.`{tags.DIRECTORY}` = {quote}{account.run_tags[tags.DIRECTORY]}{quote}"
         return same + self._store.search([self.experiment_id], directory)
 
-    def _note_move(self, run: LoggedRun, account: Account) -> None:
-        """A directory that was moved is known again; its next change must be, too."""
+    def _follow_move(self, run: LoggedRun, account: Account) -> None:
+        """Tag the run of a directory that was moved with its new place, by which its next change is recognized."""
         if not Path(run.tags.get(tags.DIRECTORY, "")).exists():
             self._store.set_tags(run.run_id, {tags.DIRECTORY: account.run_tags[tags.DIRECTORY]})
 
@@ -148,77 +135,88 @@ class Backfill:
         params = {key: shortened_param(value) for key, value in account.params.items() if key not in _OF_PLACE}
         if any(run.params.get(key, value) != value for key, value in params.items()):
             return False
-        logged = self._logged(run, account)
-        steps = [((key, step), value) for step, values in account.steps for key, value in values.items()]
-        return all(where not in logged or _is_same(logged[where], as_stored(value)) for where, value in steps)
+        held = self._held(run, account)
+        return all((point.key, point.step) not in held or _holds(held, point) for point in _step_points(account))
 
-    def _logged(self, run: LoggedRun, account: Account) -> dict[tuple[str, int], float]:
-        """What a run holds of the account's metrics, by key and step."""
+    def _held(self, run: LoggedRun, account: Account) -> Values:
+        """What a run holds of the account's metrics."""
         keys = {point.key for point in _points(account)} & set(run.metrics)
         return {
             (key, step): value for key in keys for step, value in self._store.metric_history(run.run_id, key).items()
         }
-
-    def _children(self, parent: LoggedRun) -> list[LoggedRun]:
-        below = f"tags.`{tags.MLFLOW_PARENT}` = '{parent.run_id}'"
-        return self._store.search([self.experiment_id], below)
 
     # ------------------------------------------------------------------------------------------------------- writing
 
     def _write(
         self, account: Account, staged: Mapping[Path, StagedSets], run: LoggedRun | None, *, parent: str | None = None
     ) -> str:
-        """Bring everything that an account says, and a run does not hold, to that run or to a new one."""
-        store, before = self._store, {} if run is None else run.tags
-        run_id = self._create_for(account, parent) if run is None else run.run_id
-        logged = {} if run is None else self._logged(run, account)
-        params = {} if run is None else run.params
-        refused = store.log_params(run_id, {key: value for key, value in account.params.items() if key not in params})
-        new = [point for point in _points(account) if not _is_logged(point, logged)]
-        refused_points = store.log_metrics(run_id, new)
-        if refused or refused_points:
-            logger.warning("MLflow refuses these of %s: %s %s", account.directory, list(refused), refused_points)
-        listed = self._upload(run_id, account, staged.get(account.directory), is_new=run is None)
-        children = [] if run is None or not account.seeds else self._children(run)
+        """Write all of an account that a run does not hold yet, to that run or to a new one; returns its id."""
+        is_new = run is None
+        run = run or self._new_run(account, parent)
+        held = self._held(run, account)
+        self._write_values(
+            run.run_id,
+            {key: value for key, value in account.params.items() if key not in run.params},
+            [point for point in _points(account) if not _holds(held, point)],
+        )
+        sets = staged.get(account.directory)
+        self._upload(run.run_id, account, sets)
+        if is_new and sets is not None and account.run_tags[tags.KIND] == tags.TRAINING:
+            self._log_model(run.run_id, account)
+        children = self._children(run) if account.seeds and not is_new else []
         for seed in account.seeds:
-            known = next((child for child in children if _may_be_of(child, seed, tags.SEED_RUN)), None)
-            self._write(seed, staged, known, parent=run_id)
-        about = {key: value for key, value in account.run_tags.items() if key not in before or key == tags.DIRECTORY}
+            known = next((child for child in children if _may_be_of(child, seed)), None)
+            self._write(seed, staged, known, parent=run.run_id)
+        about = {key: value for key, value in account.run_tags.items() if key not in run.tags or key == tags.DIRECTORY}
         known_by = {tags.FINGERPRINT: account.fingerprint} if account.fingerprint else {}
-        if tags.TOPK in before and tags.TOPK not in listed:
-            listed = {}  # weights that are gone by now leave the sets that were logged of them
-        store.set_tags(run_id, {**about, **account.outcome.run_tags(), **listed, **known_by})
-        if run_id != self._keep_open:
-            store.end_imported_run(run_id, "FINISHED", account.end_time)
-        return run_id
+        run_tags = {**about, **account.outcome.run_tags(), **self._listed(sets, run.tags), **known_by}
+        self._store.set_tags(run.run_id, run_tags)
+        if self._known is not None:  # copies of a directory are one training
+            self._known.append(replace(run, tags={**run.tags, **run_tags}))
+        if run.run_id != self._keep_open:
+            self._store.end_imported_run(run.run_id, "FINISHED", account.end_time)
+        return run.run_id
 
-    def _create_for(self, account: Account, parent: str | None) -> str:
-        return self._create(account.name, {**account.run_tags, tags.IMPORTED: "true"}, account.start_time, parent)
+    def _new_run(self, account: Account, parent: str | None) -> LoggedRun:
+        """Create the run of an account; it counts as one that holds nothing, so that all is written to it."""
+        run_id = self._create(account.name, account.run_tags, account.start_time, parent)
+        return LoggedRun(
+            run_id=run_id,
+            name=account.name,
+            experiment_id=self.experiment_id,
+            status="RUNNING",
+            start_time=account.start_time,
+            end_time=None,
+            artifact_uri="",
+            tags={},
+            params={},
+            metrics={},
+        )
+
+    def _children(self, run: LoggedRun) -> list[LoggedRun]:
+        return self._store.search([self.experiment_id], f"tags.`{tags.MLFLOW_PARENT}` = '{run.run_id}'")
 
     def _create(self, name: str, run_tags: Mapping[str, str], start_time: int, parent: str | None) -> str:
         below = {} if parent is None else {tags.MLFLOW_PARENT: parent}
-        plugin = {tags.PLUGIN_VERSION: version_tags()[tags.PLUGIN_VERSION]}  # which gradiend trained it is not known
+        # Which version of gradiend trained it is not known.
+        own = {tags.PLUGIN_VERSION: version_tags()[tags.PLUGIN_VERSION], tags.IMPORTED: "true"}
         return self._store.create_run(
             self.experiment_id,
             name=name,
-            run_tags={**(self._options.extra_tags or {}), **plugin, **run_tags, **below},
+            run_tags={**(self._options.extra_tags or {}), **own, **run_tags, **below},
             start_time=start_time,
         )
 
-    def _upload(self, run_id: str, account: Account, staged: StagedSets | None, *, is_new: bool) -> dict[str, str]:
-        """The account's files and sets; returns the tags that say that they are there."""
-        for folder, files in account.files.items():
+    def _write_values(self, run_id: str, params: Mapping[str, str], points: list[MetricPoint]) -> None:
+        refused_params = self._store.log_params(run_id, params)
+        refused_points = self._store.log_metrics(run_id, points)
+        if refused_params or refused_points:
+            logger.warning("MLflow refuses these of the run %s: %s %s", run_id, list(refused_params), refused_points)
+
+    def _upload(self, run_id: str, account: Account, sets: StagedSets | None) -> None:
+        for folder, files in (*account.files.items(), *(() if sets is None else sets.files.items())):
             for file in files:
                 self._store.upload(run_id, file, folder)
-        if staged is None:
-            return {tags.TOPK_LEFT_OUT: json.dumps(dict.fromkeys(self._options.parts, "its weights were not kept"))}
-        for file in staged.files:
-            self._store.upload(run_id, file, tags.TOPK_FOLDER)
-        for file in staged.figures:
-            self._store.upload(run_id, file, tags.FIGURES_FOLDER)
-        if is_new and account.run_tags[tags.KIND] == tags.TRAINING:
-            self._log_model(run_id, account)
-        return dict(staged.run_tags)
 
     def _log_model(self, run_id: str, account: Account) -> None:
         if self._options.log_models is True:
@@ -226,23 +224,26 @@ class Backfill:
         elif self._options.log_models:
             self._store.link_model(run_id, self.experiment_id, account.name, account.directory, account.params)
 
+    def _listed(self, sets: StagedSets | None, run_tags: Mapping[str, str]) -> Mapping[str, str]:
+        """The tags that say which sets a run has, now that they are uploaded."""
+        if sets is not None:
+            return sets.run_tags
+        if tags.TOPK in run_tags:  # weights that have been deleted since leave the sets that were logged of them
+            return {}
+        return {tags.TOPK_LEFT_OUT: json.dumps(dict.fromkeys(self._options.parts, "its weights were not kept"))}
 
-def _may_be_of(run: LoggedRun, account: Account, kind: str) -> bool:
-    """Whether a run is of this directory and not known to be of an earlier training there, nor of one that failed."""
-    run_tags = run.tags
+
+def _may_be_of(run: LoggedRun, account: Account) -> bool:
+    """Whether a run is of this directory, and known neither to be of an earlier training there nor to have failed."""
     return (
-        run_tags.get(tags.KIND) == kind
-        and run_tags.get(tags.DIRECTORY) == account.run_tags[tags.DIRECTORY]
-        and (tags.FINGERPRINT in run_tags or run.status in ("RUNNING", "FINISHED"))
-        and tags.SUPERSEDED_BY not in run_tags
+        all(run.tags.get(key) == account.run_tags[key] for key in (tags.KIND, tags.DIRECTORY))
+        and (tags.FINGERPRINT in run.tags or run.status in ("RUNNING", "FINISHED"))
+        and tags.SUPERSEDED_BY not in run.tags
     )
 
 
 def _stage(account: Account, options: LogOptions, folder: Path) -> dict[Path, StagedSets]:
     """The sets of a training and its seeds, by model directory, as far as their weights were kept."""
-    from gradiend_mlflow.sets.weights import open_checkpoint
-    from gradiend_mlflow.trainings.staging import stage_topk
-
     return {
         each.directory: stage_topk(
             open_checkpoint(each.directory),
@@ -256,25 +257,28 @@ def _stage(account: Account, options: LogOptions, folder: Path) -> dict[Path, St
     }
 
 
-def _is_logged(point: MetricPoint, logged: Mapping[tuple[str, int], float]) -> bool:
-    where = (point.key, point.step)
-    return where in logged and _is_same(logged[where], as_stored(point.value))
-
-
-def _is_same(value: float, other: float) -> bool:
-    return value == other or (math.isnan(value) and math.isnan(other))
+def _holds(held: Values, point: MetricPoint) -> bool:
+    """Whether a metric has that value at that step already."""
+    value, stored = held.get((point.key, point.step)), as_stored(point.value)
+    return value is not None and (value == stored or (math.isnan(value) and math.isnan(stored)))
 
 
 def _points(account: Account) -> list[MetricPoint]:
-    """The metrics of an account. When each step was is not known: they are spread evenly over the training."""
+    """The metrics of an account."""
+    outcome = account.outcome.metrics().items()
+    return [
+        *_step_points(account),
+        *(MetricPoint(key, value, account.end_time, account.outcome.step or 0) for key, value in outcome),
+        *(MetricPoint(key, value, account.end_time, 0) for key, value in account.metrics.items()),
+    ]
+
+
+def _step_points(account: Account) -> list[MetricPoint]:
+    """Those by step. When each step was is not known: they are spread evenly over the training."""
     span = account.end_time - account.start_time
     last = max((step for step, _ in account.steps), default=0) or 1
-    points = [
+    return [
         MetricPoint(key, value, account.start_time + span * step // last, step)
         for step, values in account.steps
         for key, value in values.items()
     ]
-    outcome = account.outcome.metrics().items()
-    points += [MetricPoint(key, value, account.end_time, account.outcome.step or 0) for key, value in outcome]
-    points += [MetricPoint(key, value, account.end_time, 0) for key, value in account.metrics.items()]
-    return points

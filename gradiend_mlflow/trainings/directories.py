@@ -17,6 +17,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
 
@@ -28,17 +29,14 @@ TRAINING_FILE = "training.json"
 CONFIG = "config.json"
 LR_SEARCH = "lr_search.json"
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
-
-
 _SEEDS = "seeds"
-_REPORT = "seed_report.json"
 _NOT_TRAININGS = (_SEEDS, "lr_search", "cache", "decoder_mlm_head", "classification_head", "custom_prediction_head")
 _OF_MLFLOW = re.compile(r"(m-)?[0-9a-f]{32}")  # a run's or a logged model's directory in a local store
 _SEED = re.compile(r"seed_-?\d+")
-_OF_EARLIER_STEP = re.compile(r"(.+)_(?:epoch_\d+|step_\d+|temp|best)")
+_OF_EARLIER_STEP = re.compile(r"(?<=.)_(?:epoch_\d+|step_\d+|temp|best)$")
 _OF_EVALUATIONS = re.compile(r"(encoded_values|encoder_|decoder_).*\.(csv|json|png|pdf|svg)")
 _SAMPLES, _SAMPLE_BYTES = 64, 4096
-_STUB_BYTES = 1000  # gradiend may write the first 120 characters of a record instead of the record
+_STUB_BYTES = 1000  # gradiend may write only the first 120 characters of a training file
 _IN_TRAINING = ("encoded_values.json", "encoded_values.csv")  # of the evaluations by which the best step is found
 
 
@@ -52,32 +50,30 @@ class TrainingDirectory:
 
     @staticmethod
     def of(model: Path, experiment_dir: Path | None = None) -> TrainingDirectory:
-        """The training whose selected model lies in `model`, by default in a directory of that name.
+        """The training whose selected model lies in `model`.
 
         Args:
             model: The model's directory.
-            experiment_dir: Where its trainer says that it is; it counts if the model lies in it. A training can be
-                told to go elsewhere.
+            experiment_dir: The experiment directory that its trainer names. It counts only if the model lies in it,
+                because a training can be told to write elsewhere. Default: the parent of a directory called `model`
+                or `model_best`, else `model` itself.
         """
         model = model.resolve()
         around = None if experiment_dir is None else experiment_dir.resolve()
         if around is None or not model.is_relative_to(around):
             around = model.parent if model.name in ("model", "model_best") else model
         seeds = [path for path in (around / _SEEDS).glob("seed_*") if _SEED.fullmatch(path.name)]
-        recorded = [best_of(seed) for seed in sorted(seeds, key=seed_number) if (seed / TRAINING_FILE).is_file()]
-        return TrainingDirectory(around, model, tuple(recorded))
+        finished = [best_of(seed) for seed in sorted(seeds, key=seed_number) if (seed / TRAINING_FILE).is_file()]
+        return TrainingDirectory(around, model, tuple(finished))
 
+    @property
     def report_file(self) -> Path:
         """Where gradiend's report on the choice among the seeds lies, if there is one."""
-        return self.experiment_dir / _SEEDS / _REPORT
-
-    def report(self) -> Mapping[str, Any] | None:
-        """That report."""
-        return read_json(self.report_file())
+        return self.experiment_dir / _SEEDS / "seed_report.json"
 
     def reports(self) -> tuple[Path, ...]:
         """What gradiend writes beside models: the seed report and the result of a learning-rate search."""
-        return _existing(self.report_file(), self.experiment_dir / LR_SEARCH)
+        return _existing(self.report_file, self.experiment_dir / LR_SEARCH)
 
     def files(self) -> dict[str, tuple[Path, ...]]:
         """The files that a run holds, by artifact folder."""
@@ -88,9 +84,9 @@ class TrainingDirectory:
         }
 
     def evaluation_files(self) -> tuple[Path, ...]:
-        """What evaluations of the selected model wrote: tables, results and plots, in the order in which they did.
+        """The tables, results and plots that evaluations of the selected model wrote, oldest first.
 
-        All are newer than the training.
+        Only files that are newer than the training count.
         """
         own = self.experiment_dir.parts
         # gradiend puts some plots into a folder named after the run_id, which it has appended already.
@@ -106,30 +102,31 @@ class TrainingDirectory:
         return tuple(sorted((file for file in found if modified(file) > trained), key=modified))
 
     def fingerprint(self) -> str:
-        """A digest of all that a run of it holds, equal as long as nothing has changed.
+        """A digest of all that a run of this training holds, equal as long as nothing has changed.
 
-        Weights count by their size; by samples, too, if the record beside them is a stub that tells no two trainings
-        apart.
+        Weights count by their size; by samples, too, if the training file beside them is a stub, which does not tell
+        two trainings apart.
         """
         digest = hashlib.sha256()
         for folder, files in sorted(self.files().items()):
             for file in sorted(files):
-                digest.update(f"{folder}/{file.name}\0".encode())
-                digest.update(_digest(file))
+                digest.update(f"{folder}/{file.name}\0".encode() + _digest(file))
         for directory in (self.model, *self.seeds):
-            record = _existing(directory / TRAINING_FILE)
-            stub = not record or record[0].stat().st_size < _STUB_BYTES
-            for file in record:
+            training_files = _existing(directory / TRAINING_FILE)
+            for file in training_files:
                 digest.update(_digest(file))
+            is_stub = all(file.stat().st_size < _STUB_BYTES for file in training_files)
             for file in _existing(*(directory / name for name in _WEIGHTS)):
-                digest.update(f"{file.stat().st_size}\0".encode())
-                digest.update(_samples(file) if stub else b"")
+                digest.update(f"{file.stat().st_size}\0".encode() + (_samples(file) if is_stub else b""))
         return digest.hexdigest()
+
+
+# ------------------------------------------------------------------------------------------------------- searching
 
 
 @dataclass(frozen=True)
 class FoundTrainings:
-    """What lies below a directory: finished trainings, in the order of their ends, and what cannot be imported.
+    """What lies below a directory: finished trainings, ordered by their ends, and what cannot be imported.
 
     `faults` are directories with the reason: trainings that were broken off, and directories that cannot be read.
     """
@@ -141,8 +138,8 @@ class FoundTrainings:
 def find_trainings(path: Path) -> FoundTrainings:
     """Look for trainings in and below a directory.
 
-    What is no training of its own is passed by: the probes of a learning-rate search, caches, heads, and the models of
-    earlier steps beside the selected one. A seed's directory counts if it is `path` itself.
+    What is no training of its own is passed over: the probes of a learning-rate search, caches, heads, and the models
+    of earlier steps beside the selected one. A seed's directory counts only if it is `path` itself.
     """
     faults: list[tuple[Path, str]] = []
     trainings: list[TrainingDirectory] = []
@@ -150,12 +147,8 @@ def find_trainings(path: Path) -> FoundTrainings:
         try:
             if (here / TRAINING_FILE).is_file() and _is_selected(here):
                 trainings.append(TrainingDirectory.of(here))
-            elif _is_broken_off(here):
-                faults.append((here, "the training was broken off: it has no selected model"))
-            elif _base_of(here) is None and not (here / TRAINING_FILE).is_file() and _is_gradiend(here):
-                faults.append(
-                    (here, f"it has a model, but no {TRAINING_FILE}: the training was broken off, or copied in part")
-                )
+            elif fault := _fault_of(here):
+                faults.append((here, fault))
         except OSError as error:
             faults.append((here, f"it cannot be read: {error}"))
     trainings.sort(key=lambda training: (modified(training.model / TRAINING_FILE), training.model))
@@ -165,60 +158,57 @@ def find_trainings(path: Path) -> FoundTrainings:
 def _walk(path: Path, faults: list[tuple[Path, str]]) -> Iterator[Path]:
     """`path` and the directories below it, in order, each once even if links lead there again."""
 
-    def note(error: OSError) -> None:
+    def add_fault(error: OSError) -> None:
         faults.append((Path(error.filename), f"it cannot be read: {error}"))
 
     seen: set[str] = set()
-    for folder, below, names in os.walk(path, followlinks=True, onerror=note):
+    for folder, below, names in os.walk(path, followlinks=True, onerror=add_fault):
         real = os.path.realpath(folder)
         if real in seen:
             below[:] = []
             continue
         seen.add(real)
+        here = Path(folder)
         # Beside these, such names are gradiend's own; elsewhere they may be anybody's.
-        is_experiment = {"model", "model_best", LR_SEARCH, TRAINING_FILE} & {*below, *names} or _has_seeds(
-            Path(folder)
-        )
+        is_experiment = {"model", "model_best", LR_SEARCH, TRAINING_FILE} & {*below, *names} or _has_seeds(here)
         # What runs hold in MLflow's store are copies.
-        skip = _NOT_TRAININGS if is_experiment else ("artifacts",) if _OF_MLFLOW.fullmatch(Path(folder).name) else ()
+        skip = _NOT_TRAININGS if is_experiment else ("artifacts",) if _OF_MLFLOW.fullmatch(here.name) else ()
         below[:] = sorted(name for name in below if name not in (JOURNALS, *skip))
-        yield Path(folder)
+        yield here
+
+
+def _is_selected(model: Path) -> bool:
+    """Whether this is the training's only model or, where gradiend keeps the best and the last step's, the best."""
+    last = _last_of(model)
+    is_best = model.name.endswith("_best") and (last / TRAINING_FILE).is_file()
+    return best_of(model) == model and (last == model or is_best)
+
+
+def _fault_of(here: Path) -> str | None:
+    """Why a directory without a selected model should have one; None if there is no sign that it should."""
+    if _has_seeds(here):
+        selected = any((here / name / TRAINING_FILE).is_file() for name in ("model", "model_best", "."))
+        return None if selected else "the training was broken off: there are seeds, but no selected model"
+    if (_last_of(here) / TRAINING_FILE).is_file() or not _holds_gradiend(here):
+        return None
+    return f"there is a model, but no {TRAINING_FILE}: the training was broken off, or copied in part"
 
 
 def _has_seeds(experiment_dir: Path) -> bool:
     return any((experiment_dir / _SEEDS).glob(f"seed_*/{TRAINING_FILE}"))
 
 
-def _is_broken_off(here: Path) -> bool:
-    """Whether seeds lie here without a selected model, or earlier steps' models beside none."""
-    if _has_seeds(here):
-        return not any((here / name / TRAINING_FILE).is_file() for name in ("model", "model_best", "."))
-    base = _base_of(here)
-    return base is not None and (here / CONFIG).is_file() and not (base / TRAINING_FILE).is_file()
-
-
-def _is_selected(model: Path) -> bool:
-    """Whether no other model is the training's: the best step's where both are kept, else the last step's."""
-    if best_of(model) != model:
-        return False
-    base = _base_of(model)
-    return base is None or (model.name.endswith("_best") and (base / TRAINING_FILE).is_file())
-
-
-def _is_gradiend(directory: Path) -> bool:
+def _holds_gradiend(directory: Path) -> bool:
     """Whether a directory holds a GRADIEND, and not a base model or a head."""
-    if not has_weights(directory):
-        return False
     try:
-        return "mapping" in (read_json(directory / CONFIG) or {})
+        return has_weights(directory) and "mapping" in read_json(directory / CONFIG)
     except CheckpointError:
         return False
 
 
-def _base_of(model: Path) -> Path | None:
-    """Where the last step's model goes, if `model` is named like one of an earlier step."""
-    named = _OF_EARLIER_STEP.fullmatch(model.name)
-    return model.with_name(named.group(1)) if named else None
+def _last_of(model: Path) -> Path:
+    """The directory of the last step's model, if `model` is named like that of an earlier step; else `model`."""
+    return model.with_name(_OF_EARLIER_STEP.sub("", model.name)) if model.name else model
 
 
 def best_of(model: Path) -> Path:
@@ -228,8 +218,11 @@ def best_of(model: Path) -> Path:
 
 
 def seed_number(directory: Path) -> int:
-    """Which seed a directory below `seeds` is of."""
+    """The seed that a directory below `seeds` is of."""
     return int(directory.name.removeprefix("seed_").removesuffix("_best"))
+
+
+# --------------------------------------------------------------------------------------------------------- files
 
 
 def has_weights(directory: Path) -> bool:
@@ -237,16 +230,16 @@ def has_weights(directory: Path) -> bool:
     return any((directory / name).is_file() for name in _WEIGHTS)
 
 
-def read_json(file: Path) -> Mapping[str, Any] | None:
-    """A JSON object, or None if the file does not exist.
+def read_json(file: Path) -> Mapping[str, Any]:
+    """The JSON object in a file; an empty one if the file does not exist.
 
     Raises:
-        CheckpointError: If it is there and no JSON object.
+        CheckpointError: If the file exists and holds no JSON object.
     """
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        return None
+        return {}
     except ValueError as error:
         raise CheckpointError(f"{file} is not valid JSON: {error}") from error
     if not isinstance(content, dict):
@@ -260,13 +253,9 @@ def _digest(file: Path) -> bytes:
 
 def _samples(file: Path) -> bytes:
     """Some blocks of a file, evenly spread: enough to tell two trainings' weights apart in no time."""
-    size = file.stat().st_size
-    with file.open("rb") as opened:
-        blocks = []
-        for number in range(_SAMPLES):
-            opened.seek(size * number // _SAMPLES)
-            blocks.append(opened.read(_SAMPLE_BYTES))
-    return b"".join(blocks)
+    with file.open("rb") as opened, mmap(opened.fileno(), 0, access=ACCESS_READ) as content:
+        starts = [len(content) * number // _SAMPLES for number in range(_SAMPLES)]
+        return b"".join(content[start : start + _SAMPLE_BYTES] for start in starts)
 
 
 def _existing(*files: Path) -> tuple[Path, ...]:

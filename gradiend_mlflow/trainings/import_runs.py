@@ -8,7 +8,10 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
+from tqdm import tqdm
 
 from gradiend_mlflow.checks import existing_directory
 from gradiend_mlflow.errors import CheckpointError, GradiendMLflowError, InvalidInputError
@@ -20,9 +23,6 @@ from gradiend_mlflow.trainings.backfill import Backfill
 from gradiend_mlflow.trainings.directories import TRAINING_FILE, TrainingDirectory, find_trainings
 from gradiend_mlflow.trainings.options import LogModels, LogOptions
 from gradiend_mlflow.wording import tell_failures
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 logger = logging.getLogger("gradiend_mlflow")
 
@@ -43,17 +43,17 @@ def import_runs(
     progress: bool = True,
     tracking_uri: str | None = None,
 ) -> pd.DataFrame:
-    """Record finished GRADIEND trainings that nobody tracked, as if they had been.
+    """Import finished GRADIEND trainings that were not tracked, as if they had been.
 
     Every training in or below `path` becomes a run with its params, metrics by step, seeds, sets, files and plots;
     its start and end are those of its files. Suites become parent runs. What the experiment holds already - imported
     before or tracked live - is left alone, whatever the options say; a directory that has changed since updates its
     run, and one that holds another training than before becomes a new run, to which the old one's tag
-    `gradiend.superseded_by` points. Two imports of the same directories at the same time may record them twice.
+    `gradiend.superseded_by` points. Two imports of the same directories at the same time may add them twice.
 
     Args:
         path: An experiment directory, a model directory, or any directory above them.
-        experiment_name: Where runs go, made if needed; default MLflow's active experiment.
+        experiment_name: Where runs go, created if needed; default MLflow's active experiment.
         topk: How many weights per part to log, or which fraction of the GRADIEND's inputs.
         parts: Which of gradiend's four importances; one that a GRADIEND lacks is left out and named.
         extra_tags: More tags for every run.
@@ -63,27 +63,28 @@ def import_runs(
         tracking_uri: The MLflow server or database; default MLflow's current one.
 
     Returns:
-        First a row for each directory that cannot be imported, then one per training, in the order of their ends:
-        directory (of its model), result ("imported", "updated",
-        "unchanged" or "failed"), run_id (None if failed), run_name, and reason: of the failure, or what the run lacks
-        because the files do not tell it.
+        A row for each directory that cannot be imported, then one per training, ordered by their ends. Columns:
+        directory (of the model), result ("imported", "updated", "unchanged" or "failed"), run_id (None if failed),
+        run_name, and reason: why it failed, or what the run lacks because the files do not say it.
 
     Raises:
         InvalidInputError: If `path` does not exist, nothing below it is a training, or an option is not acceptable.
         CheckpointError: With `strict`, if directories failed; it names them.
         StoreError: If MLflow cannot be reached.
-    """
-    import pandas as pd
-    from tqdm import tqdm
 
-    root = _checked(path)
+    Example:
+        ::
+
+            frame = gradiend_mlflow.import_runs("runs/", experiment_name="pronouns")
+    """
+    root = existing_directory(path, "import")
     options = LogOptions(
         topk=topk, parts=parts, extra_tags=extra_tags, log_models=log_models, tracking_uri=tracking_uri
     )
     found = find_trainings(root)
     if not found.trainings and not found.faults:
         raise InvalidInputError(f"no GRADIEND training below {root}: no directory there has a {TRAINING_FILE}")
-    flush()  # what is being told of these directories is not told twice
+    flush()  # the trainings of this process may be about to log these directories
     store = Store(tracking_uri)
     experiment_id = store.active_experiment_id() if experiment_name is None else store.experiment_id(experiment_name)
     backfill = Backfill(store, experiment_id, options)
@@ -102,14 +103,8 @@ def import_runs(
     return frame
 
 
-def _checked(path: str | PathLike[str]) -> Path:
-    if not isinstance(path, (str, PathLike)) or not str(path):
-        raise InvalidInputError(f"import needs the path of a directory; got {path!r}")
-    return existing_directory(path, "import")
-
-
 def _suites(found: Sequence[TrainingDirectory]) -> dict[TrainingDirectory, Path]:
-    """The directory of the suite that each training seems to be of, if any.
+    """The directory of the suite that each training seems to belong to, if any.
 
     gradiend's suites name their trainers, and so their directories, `<class>__<class>`; one alone is no suite.
     """
@@ -121,13 +116,13 @@ def _suites(found: Sequence[TrainingDirectory]) -> dict[TrainingDirectory, Path]
 def _attempt(backfill: Backfill, training: TrainingDirectory, suite: Path | None) -> tuple[Any, ...]:
     try:
         account = account_of(training)
-        done = backfill.add(account, parent=None if suite is None else lambda: backfill.suite(suite, account))
+        added = backfill.add(account, parent=None if suite is None else lambda: backfill.suite(suite, account))
     except GradiendMLflowError as error:
         return _failed(training.model, str(error))
     except Exception as error:  # one broken directory must not cost the others
         logger.debug("%s", training.model, exc_info=True)
         return _failed(training.model, f"{type(error).__name__}: {error}")
-    return (str(training.model), done.result, done.run_id, account.name, account.gap)
+    return (str(training.model), added.result, added.run_id, account.name, account.gap)
 
 
 def _failed(directory: Path, reason: str) -> tuple[Any, ...]:

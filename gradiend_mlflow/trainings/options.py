@@ -1,23 +1,39 @@
-"""How trainings are logged: what `MLflowCallback`, `start_run`, `autolog` and `import_runs` have in common."""
+"""How trainings are logged: the options that `MLflowCallback`, `start_run`, `autolog` and `import_runs` share."""
 
 from __future__ import annotations
 
 import re
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal, get_args
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 from gradiend_mlflow.checks import check_names
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.sets.parts import DEFAULT_TOPK, PARTS, check_parts, check_topk
 from gradiend_mlflow.store.limits import is_long_tag
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
 DEFAULT_DEADLINE = 60.0
 
 _TAG_NAME = re.compile(r"[\w./ :-]{1,250}")
 
 LogModels = bool | Literal["external"]
+
+
+class LogKeywords(TypedDict, total=False):
+    """The options as keywords; `autolog` documents all but `run_name`, the name of the run."""
+
+    topk: float
+    parts: Sequence[str]
+    experiment_name: str | None
+    run_name: str | None
+    extra_tags: Mapping[str, str] | None
+    log_models: LogModels
+    tracking_uri: str | None
+    deadline: float
 
 
 @dataclass(frozen=True)
@@ -32,32 +48,31 @@ class LogOptions:
     parts: Sequence[str] = PARTS
     experiment_name: str | None = None
     run_name: str | None = None
-    extra_tags: Mapping[str, str] | None = field(default_factory=dict)
+    extra_tags: Mapping[str, str] | None = None  # always a mapping once checked
     log_models: LogModels = False
     tracking_uri: str | None = None
     deadline: float = DEFAULT_DEADLINE
 
+    @classmethod
+    def of(cls, **keywords: Unpack[LogKeywords]) -> LogOptions:
+        """The options that these keywords give.
+
+        Raises:
+            TypeError: If a keyword is none of the options; names those that there are.
+            InvalidInputError: If the value of one is not acceptable.
+        """
+        known = [field.name for field in fields(cls)]
+        for name in keywords:
+            if name not in known:
+                raise TypeError(f"unexpected keyword argument {name!r}; the options are {', '.join(known)}")
+        return cls(**keywords)
+
     def __post_init__(self) -> None:
         check_names(experiment_name=self.experiment_name, run_name=self.run_name, tracking_uri=self.tracking_uri)
-        if not (self.extra_tags is None or isinstance(self.extra_tags, Mapping)):
-            raise InvalidInputError(f"extra_tags must be a mapping from name to value; got {self.extra_tags!r}")
         object.__setattr__(self, "topk", check_topk(self.topk))
         object.__setattr__(self, "parts", check_parts(self.parts))
-        object.__setattr__(self, "extra_tags", dict(self.extra_tags or {}))
-        reserved = [name for name in self.extra_tags or () if str(name).startswith("gradiend.")]
-        if reserved:
-            raise InvalidInputError(
-                f"extra_tags may not begin with 'gradiend.', which the plugin sets; got {reserved}"
-            )
-        odd = [name for name in self.extra_tags or () if not _TAG_NAME.fullmatch(str(name))]
-        if odd:
-            raise InvalidInputError(
-                f"MLflow takes letters, digits and / . _ - : and spaces in a tag's name, up to 250; got {odd}"
-            )
-        long = [name for name, value in (self.extra_tags or {}).items() if is_long_tag(str(value))]
-        if long:
-            raise InvalidInputError(f"MLflow takes no tag as long as these of extra_tags: {long}")
-        if self.log_models not in (True, False, *get_args(get_args(LogModels)[1])):
+        object.__setattr__(self, "extra_tags", _checked_tags(self.extra_tags))
+        if self.log_models not in (True, False, "external"):
             raise InvalidInputError(f'log_models must be True, False or "external"; got {self.log_models!r}')
         if (
             isinstance(self.deadline, bool)
@@ -65,3 +80,18 @@ class LogOptions:
             or not 0 <= self.deadline <= threading.TIMEOUT_MAX
         ):
             raise InvalidInputError(f"deadline must be a finite number of seconds, 0 or more; got {self.deadline!r}")
+
+
+def _checked_tags(extra_tags: Mapping[str, str] | None) -> dict[str, str]:
+    if not (extra_tags is None or isinstance(extra_tags, Mapping)):
+        raise InvalidInputError(f"extra_tags must be a mapping from name to value; got {extra_tags!r}")
+    checked = dict(extra_tags or {})
+    if reserved := [name for name in checked if str(name).startswith("gradiend.")]:
+        raise InvalidInputError(f"extra_tags may not begin with 'gradiend.', which the plugin sets; got {reserved}")
+    if odd := [name for name in checked if not _TAG_NAME.fullmatch(str(name))]:
+        raise InvalidInputError(
+            f"MLflow accepts up to 250 letters, digits, spaces and / . _ - : in a tag's name; got {odd}"
+        )
+    if long := [name for name, value in checked.items() if is_long_tag(str(value))]:
+        raise InvalidInputError(f"MLflow accepts no tag as long as these of extra_tags: {long}; shorten them")
+    return checked

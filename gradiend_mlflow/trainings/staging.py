@@ -1,4 +1,4 @@
-"""From a GRADIEND's weights to the files that a run holds."""
+"""From a GRADIEND's weights to the files that a run holds, with the tags that list them."""
 
 from __future__ import annotations
 
@@ -8,19 +8,17 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from gradiend_mlflow.errors import CheckpointError, MissingPartError
 from gradiend_mlflow.sets.artifact import save_topk
+from gradiend_mlflow.sets.importance import rank
 from gradiend_mlflow.sets.parts import Part, check_parts
 from gradiend_mlflow.sets.picture import save_picture
 from gradiend_mlflow.sets.topk import TopKSet
+from gradiend_mlflow.sets.weights import GradiendWeights
 from gradiend_mlflow.store import tags
-
-if TYPE_CHECKING:
-    from gradiend_mlflow.sets.weights import GradiendWeights
 
 logger = logging.getLogger("gradiend_mlflow")
 
@@ -29,16 +27,15 @@ _PREVIEW_ROWS = 500  # what the MLflow UI shows of a table
 
 @dataclass(frozen=True)
 class StagedSets:
-    """The sets of one GRADIEND as files, ready to be uploaded.
+    """The sets of one GRADIEND as files, ready to be uploaded: `files` by artifact folder.
 
-    `files` belong into `tags.TOPK_FOLDER`, `figures` into `tags.FIGURES_FOLDER`.
+    `run_tags` are to be set when the files have been uploaded: they say which sets the run has.
     """
 
     sets: Mapping[Part, TopKSet]
     left_out: Mapping[Part, str]
-    files: tuple[Path, ...]
-    run_tags: Mapping[str, str]  # to be set when the files are there
-    figures: tuple[Path, ...] = ()
+    files: Mapping[str, tuple[Path, ...]]
+    run_tags: Mapping[str, str]
 
 
 def stage_topk(
@@ -63,32 +60,27 @@ def stage_topk(
     if not sets:
         raise CheckpointError(f"no top-k set could be made: {'; '.join(left_out.values())}")
     folder.mkdir(parents=True, exist_ok=True)
-    files = {part: folder / f"{part}.parquet" for part in sets}
-    for part, file in files.items():
-        save_topk(sets[part], file)
     preview = folder / "preview.csv"
     _preview(sets).to_csv(preview, index=False)
-    entries = {
-        part: {
+    files, entries = [preview], {}
+    for part, topk_set in sets.items():
+        file = folder / f"{part}.parquet"
+        save_topk(topk_set, file)
+        entries[part] = {
             "path": f"{tags.TOPK_FOLDER}/{file.name}",
             "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
-            "k": len(sets[part]),
+            "k": len(topk_set),
         }
-        for part, file in files.items()
-    }
+        files.append(file)
     run_tags = {tags.TOPK: json.dumps(entries)}
     if left_out:
         run_tags[tags.TOPK_LEFT_OUT] = json.dumps(left_out)
     figures = save_picture(sets, folder) if picture else ()
-    return StagedSets(sets, left_out, (*files.values(), preview), run_tags, figures)
+    return StagedSets(sets, left_out, {tags.TOPK_FOLDER: tuple(files), tags.FIGURES_FOLDER: tuple(figures)}, run_tags)
 
 
 def _preview(sets: Mapping[Part, TopKSet]) -> pd.DataFrame:
     """The first weights of every part in one table, few enough that the MLflow UI shows them all."""
     rows = _PREVIEW_ROWS // len(sets)
-    frames = []
-    for part, topk_set in sets.items():
-        frame = topk_set.top(min(rows, len(topk_set))).to_frame()
-        frame.insert(0, "part", part)
-        frames.append(frame)
-    return pd.concat(frames, ignore_index=True)
+    first = {part: topk_set.top(min(rows, len(topk_set))).to_frame() for part, topk_set in sets.items()}
+    return pd.concat(first, names=["part"]).reset_index(level="part")

@@ -9,7 +9,7 @@ from typing import Any
 
 import gradiend_mlflow
 from gradiend_mlflow.store.pending import JOURNALS
-from gradiend_mlflow.tracking.evaluations import session_of
+from gradiend_mlflow.tracking.evaluations import detach
 from tests.support.faults import At, only, weights
 from tests.support.proxy import Proxy
 
@@ -58,7 +58,7 @@ def test_the_journal_vanishes(
     assert weights(trainer) == untracked
     for folder in (Path(trainer.experiment_dir) / JOURNALS).iterdir():
         (folder / "journal.jsonl").unlink()
-    session = session_of(trainer)
+    session = detach(trainer)
     session._recorder.close(0.2)
     assert any("it has vanished" in warning for warning in warnings())
     proxy.start()

@@ -152,15 +152,15 @@ class TestStartRun:
         assert set(history(tracking, seed, "train/loss")) == {1, 2}
         assert search_runs().empty
 
-    def test_a_cached_model_is_recorded_from_disk(self, make_trainer: MakeTrainer, tracking: MlflowClient) -> None:
+    def test_a_cached_model_is_imported_from_disk(self, make_trainer: MakeTrainer, tracking: MlflowClient) -> None:
         """The block asks for a run: what training.json says of the cached model goes into it."""
         make_trainer().train()
         trainer = make_trainer(use_cache="always")
         with start_run(trainer, topk=50) as callback:
             trainer.train(callbacks=[callback])
         run = tracking.get_run(callback.run_id)
-        record = json.loads((Path(trainer.model_path) / "training.json").read_text())
-        assert history(tracking, run, "train/loss") == dict(enumerate(record["losses"], start=1))
+        training_file = json.loads((Path(trainer.model_path) / "training.json").read_text())
+        assert history(tracking, run, "train/loss") == dict(enumerate(training_file["losses"], start=1))
         assert run.data.params["max_steps"] == "4"
         assert search_runs()["k"].tolist() == [50]
 
@@ -308,9 +308,9 @@ def _trained(trainer: TextPredictionTrainer, how: Train) -> Trained:
         np.random.get_state()[1].tolist(),  # noqa: NPY002
         torch.get_rng_state().tolist(),
     )
-    record = json.loads((Path(trainer.model_path) / "training.json").read_text())
+    training_file = json.loads((Path(trainer.model_path) / "training.json").read_text())
     model = (Path(trainer.model_path) / "model.safetensors").read_bytes()
-    return model, (record["losses"], record["training_stats"]), state
+    return model, (training_file["losses"], training_file["training_stats"]), state
 
 
 @pytest.fixture(scope="module")

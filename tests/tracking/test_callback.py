@@ -32,16 +32,16 @@ def test_a_training_becomes_a_run(make_trainer: MakeTrainer, tracking: MlflowCli
     assert run.data.tags["gradiend.seed"] == "0"
     assert run.data.tags["gradiend.version"] == "0.2.3"
     assert run.data.tags["team"] == "nlp"
-    record = json.loads((Path(trainer.model_path) / "training.json").read_text())
-    stats = record["training_stats"]
-    assert history(tracking, run, "train/loss") == dict(enumerate(record["losses"], start=1))
+    training_file = json.loads((Path(trainer.model_path) / "training.json").read_text())
+    stats = training_file["training_stats"]
+    assert history(tracking, run, "train/loss") == dict(enumerate(training_file["losses"], start=1))
     assert history(tracking, run, "train/encoder_norm") == {int(k): v for k, v in stats["encoder_norms"].items()}
     assert history(tracking, run, "train/decoder_norm") == {int(k): v for k, v in stats["decoder_norms"].items()}
     assert history(tracking, run, "eval/correlation") == {int(k): v for k, v in stats["scores"].items()}
     means = {int(k): v["3SG"] for k, v in stats["mean_by_feature_class"].items()}
     assert history(tracking, run, "eval/mean/3SG") == means
-    assert run.data.metrics["best/correlation"] == record["best_score_checkpoint"]["correlation"]
-    assert run.data.metrics["best/step"] == record["best_score_checkpoint"]["global_step"]
+    assert run.data.metrics["best/correlation"] == training_file["best_score_checkpoint"]["correlation"]
+    assert run.data.metrics["best/step"] == training_file["best_score_checkpoint"]["global_step"]
     for part in PARTS:
         expected = TopKSet.from_checkpoint(trainer.model_path, part=part, topk=100)
         assert load_topk([run.info.run_id], part=part, topk=100) == {run.info.run_id: expected}
@@ -101,9 +101,9 @@ def test_a_decoder_trained_alone_is_selected_by_loss(make_trainer: MakeTrainer, 
     trainer = make_trainer(supervised_decoder=True, convergent_metric="loss", convergent_score_threshold=1.0)
     trainer.train(callbacks=[MLflowCallback(topk=100)])
     run = only_run(tracking)
-    record = json.loads((Path(trainer.model_path) / "training.json").read_text())
-    assert run.data.metrics["best/loss"] == min(record["losses"])
-    assert run.data.metrics["best/step"] == 1 + record["losses"].index(min(record["losses"]))
+    training_file = json.loads((Path(trainer.model_path) / "training.json").read_text())
+    assert run.data.metrics["best/loss"] == min(training_file["losses"])
+    assert run.data.metrics["best/step"] == 1 + training_file["losses"].index(min(training_file["losses"]))
     assert "best/correlation" not in run.data.metrics
     assert load_topk([run.info.run_id], topk=100)[run.info.run_id] == TopKSet.from_checkpoint(
         trainer.model_path, topk=100
@@ -144,7 +144,7 @@ def test_a_fault_of_ours_never_reaches_the_training(
         raise ZeroDivisionError("our bug")
 
     if hook == "on_step_end":
-        monkeypatch.setattr("gradiend_mlflow.tracking.callback.step_metrics", fail)
+        monkeypatch.setattr("gradiend_mlflow.tracking.loop.step_metrics", fail)
     else:
         monkeypatch.setattr(Session, broken, property(fail) if broken == "run" else fail)
     trainer = make_trainer()
@@ -153,7 +153,7 @@ def test_a_fault_of_ours_never_reaches_the_training(
     assert (Path(trainer.model_path) / "model.safetensors").is_file()
     warnings = [record.getMessage() for record in caplog.records if "our bug" in record.getMessage()]
     assert len(warnings) == 1
-    assert warnings[0].startswith(f"{hook} of MLflowCallback failed; the training goes on")
+    assert warnings[0].startswith(f"Could not run the hook {hook} of MLflowCallback; the training goes on")
 
 
 def test_the_callback_returns_nothing_that_gradiend_would_take_for_an_evaluation() -> None:

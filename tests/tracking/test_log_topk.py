@@ -38,12 +38,12 @@ def test_a_checkpoint_into_a_run(logged: dict[str, Path], run_id: str, tracking:
     sets = log_topk(checkpoint, run_id=run_id, topk=50)
     assert list(sets) == list(PARTS)
     (row,) = search_runs().to_dict("records")
-    record = json.loads((checkpoint / "training.json").read_text())
+    training_file = json.loads((checkpoint / "training.json").read_text())
     assert row["run_id"] == run_id
     assert row["parts"] == PARTS
     assert row["k"] == 50
-    assert row["correlation"] == record["best_score_checkpoint"]["correlation"]
-    assert row["converged"] is record["convergence_info"]["converged"]
+    assert row["correlation"] == training_file["best_score_checkpoint"]["correlation"]
+    assert row["converged"] is training_file["convergence_info"]["converged"]
     assert row["seed"] == 0
     assert row["base_model"] == sets["decoder-weight"].space.base_model
     for part in PARTS:
@@ -52,7 +52,7 @@ def test_a_checkpoint_into_a_run(logged: dict[str, Path], run_id: str, tracking:
 
 
 def test_a_trainer_into_the_active_run(make_trainer: MakeTrainer) -> None:
-    """The trainer tells what it is about."""
+    """The tags are those of the trainer."""
     trainer = make_trainer()
     trainer.train()
     with mlflow.start_run(run_name="mine") as run:
@@ -128,7 +128,7 @@ def test_a_picture_shows_where_the_weights_lie(run_id: str, tracking: MlflowClie
 def test_without_the_picture_the_sets_are_logged(
     run_id: str, tracking: MlflowClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A figure that cannot be drawn is told and left out."""
+    """A figure that cannot be drawn is left out, with a warning."""
 
     def fail(*_: object) -> None:
         raise OSError("no fonts")

@@ -310,7 +310,7 @@ class TestCache:
             trainer.train(callbacks=[callback])
         assert callback.run_id == only_run(tracking).info.run_id == first.info.run_id
 
-    def test_a_model_that_nobody_logged_is_recorded_from_disk(
+    def test_a_model_that_was_never_logged_is_imported_from_disk(
         self, make_trainer: MakeTrainer, tracking: MlflowClient
     ) -> None:
         """With its metrics by step, params, seeds and sets; once."""

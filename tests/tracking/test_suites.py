@@ -104,8 +104,8 @@ def test_trained_again_from_gradiends_cache(base_model: str, tmp_path: Path, tra
     assert {run.info.run_id for run in tracking.search_runs(["0"])} == before
 
 
-def test_a_cached_suite_that_nobody_logged(base_model: str, tmp_path: Path, tracking: MlflowClient) -> None:
-    """Recorded from disk, below a run of the suite."""
+def test_a_cached_suite_that_was_never_logged(base_model: str, tmp_path: Path, tracking: MlflowClient) -> None:
+    """Imported from disk, below a run of the suite."""
     make_suite(base_model, tmp_path).train()
     gradiend_mlflow.autolog(topk=10)
     make_suite(base_model, tmp_path, use_cache="always").train()

@@ -1,4 +1,4 @@
-"""Trainings that nobody tracked, recorded from disk."""
+"""Trainings that were not tracked, imported from disk."""
 
 from __future__ import annotations
 
@@ -28,6 +28,11 @@ from gradiend_mlflow import (
     search_runs,
 )
 from gradiend_mlflow.cli import main
+from gradiend_mlflow.store.store import Store
+from gradiend_mlflow.trainings.account import account_of
+from gradiend_mlflow.trainings.backfill import Backfill
+from gradiend_mlflow.trainings.directories import find_trainings
+from gradiend_mlflow.trainings.options import LogOptions
 from tests.support.trainings import MakeTrainer, Scripted, children_of, history, make_suite, train
 
 
@@ -84,11 +89,11 @@ class TestImport:
         assert len(children_of(tracking, runs["1SG_1PL"])) == 2
         for directory, run_id in zip(frame["directory"], frame["run_id"], strict=True):
             run = tracking.get_run(run_id)
-            record = json.loads((Path(directory) / "training.json").read_text())
+            training_file = json.loads((Path(directory) / "training.json").read_text())
             assert load_topk([run_id], topk=100)[run_id] == TopKSet.from_checkpoint(directory, topk=100)
-            assert history(tracking, run, "train/loss") == dict(enumerate(record["losses"], start=1))
+            assert history(tracking, run, "train/loss") == dict(enumerate(training_file["losses"], start=1))
             assert run.info.end_time == int((Path(directory) / "training.json").stat().st_mtime * 1000)
-            assert run.info.end_time - run.info.start_time == int(record["time"]["total"] * 1000)
+            assert run.info.end_time - run.info.start_time == int(training_file["time"]["total"] * 1000)
             assert run.data.params["max_steps"] == "4"
             assert run.info.start_time <= suite.info.end_time or run.data.tags.get("mlflow.parentRunId") is None
 
@@ -213,10 +218,10 @@ class TestImport:
         assert set(frame["result"]) <= {"unchanged", "failed"}
         assert {name: run.to_dictionary() for name, run in runs_by_name(tracking).items()} == before
 
-    def test_what_tells_no_trainings_apart_is_not_taken_for_one(
+    def test_trainings_without_a_training_file_are_not_confused(
         self, make_trainer: MakeTrainer, tracking: MlflowClient
     ) -> None:
-        """Where gradiend wrote no record, another training in the same place does not get the first one's run."""
+        """Where gradiend wrote no statistics, another training in the same place does not get the first one's run."""
         gradiend_mlflow.autolog(topk=10)
         make_trainer(save_only_best=False).train()
         gradiend_mlflow.autolog(disable=True)
@@ -269,7 +274,7 @@ class TestImport:
     def test_what_mlflow_stores_is_no_training(
         self, make_trainer: MakeTrainer, tmp_path: Path, tracking: MlflowClient
     ) -> None:
-        """Runs hold copies of records, and of models if asked to."""
+        """Runs hold copies of training files, and of models if asked to."""
         gradiend_mlflow.autolog(topk=10, log_models=True, experiment_name="local")
         make_trainer().train()
         assert gradiend_mlflow.flush()
@@ -295,7 +300,7 @@ class TestImport:
         assert "gradiend.topk" in run.data.tags
         assert "gradiend.topk_left_out" not in run.data.tags
 
-    def test_a_model_without_a_record_is_named(self, copied: Path) -> None:
+    def test_a_model_without_a_training_file_is_named(self, copied: Path) -> None:
         """Copied in part, or broken off."""
         (copied / "single" / "3SG_3PL" / "model" / "training.json").unlink()
         frame = import_runs(copied / "single", progress=False)
@@ -311,14 +316,24 @@ class TestImport:
         frame = import_runs(trainer.experiment_dir, progress=False)
         assert frame["directory"].tolist() == [trainer.model_path]
 
-    def test_what_gradiend_did_not_write_down_is_told(self, make_trainer: MakeTrainer) -> None:
-        """With save_only_best=False its record may hold nothing: the run has sets, but neither params nor curves."""
+    def test_what_gradiend_did_not_write_down_is_reported(self, make_trainer: MakeTrainer) -> None:
+        """With save_only_best=False its file may hold nothing: the run has sets, but neither params nor curves."""
         trainer = make_trainer(save_only_best=False)
         trainer.train()
         frame = import_runs(trainer.experiment_dir, progress=False)
         assert frame["result"].tolist() == ["imported"]
         assert "holds no params and no metrics" in frame["reason"][0]
         assert load_topk(frame, topk=100)
+
+    def test_a_copy_of_a_directory_is_no_second_training(self, copied: Path, tracking: MlflowClient) -> None:
+        """Whichever comes first gets the run."""
+        shutil.copytree(copied / "single", copied / "single" / "copy")
+        backfill = Backfill(Store(tracking.tracking_uri), "0", LogOptions(topk=10))
+        backfill.look_up()
+        found = find_trainings(copied / "single").trainings
+        first, second = (backfill.add(account_of(training)) for training in found)
+        assert (first.result, second.result) == ("imported", "unchanged")
+        assert first.run_id == second.run_id
 
     def test_links_that_lead_in_circles(self, copied: Path) -> None:
         """Every training once."""
@@ -426,7 +441,7 @@ class TestCommand:
         ],
     )
     def test_unacceptable_arguments(self, arguments: list[str], message: str) -> None:
-        """Are told without a traceback."""
+        """An error message without a traceback."""
         result = CliRunner().invoke(main, arguments)
         assert result.exit_code != 0
         assert message in result.output

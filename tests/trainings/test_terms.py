@@ -12,14 +12,13 @@ from hypothesis import strategies as st
 from mlflow.utils.validation import _validate_metric_name
 
 from gradiend_mlflow import CheckpointError
+from gradiend_mlflow.trainings.directories import read_json
 from gradiend_mlflow.trainings.terms import (
     Outcome,
     history,
     key_of,
     outcome_of,
     params_of,
-    read_training_file,
-    seed_of,
     step_metrics,
 )
 
@@ -43,10 +42,10 @@ def test_metrics_of_a_step_are_those_recorded_for_it() -> None:
 
 def test_history_from_json_is_what_was_logged_live() -> None:
     """JSON turns steps into strings; the metrics are the same."""
-    record = json.loads(json.dumps({"losses": [0.25, 0.5], "training_stats": STATS}))
+    training_file = json.loads(json.dumps({"losses": [0.25, 0.5], "training_stats": STATS}))
     live = [(0, step_metrics(0, None, STATS)), (1, step_metrics(1, 0.25, STATS)), (2, step_metrics(2, 0.5, STATS))]
     # Python's repr tells NaN to be NaN; == does not.
-    assert repr(list(history(record))) == repr(live)
+    assert repr(list(history(training_file))) == repr(live)
 
 
 @given(st.text(max_size=400))
@@ -57,7 +56,7 @@ def test_any_name_becomes_a_key_that_mlflow_takes(name: str) -> None:
 
 @given(st.lists(st.text(alphabet="a>%#/ .é", max_size=6), unique=True, max_size=8))
 def test_different_names_become_different_keys(names: list[str]) -> None:
-    """What had to be changed is told apart by a hash."""
+    """Names that had to be changed differ in a hash."""
     assert len({key_of(name) for name in names}) == len(names)
 
 
@@ -73,14 +72,14 @@ def test_params_are_flat() -> None:
     }
 
 
-def test_outcome_of_a_record() -> None:
-    """The best checkpoint's figures and convergence, where gradiend tells them."""
-    record = {
+def test_outcome_of_a_training_file() -> None:
+    """The best checkpoint's figures and convergence, where gradiend says them."""
+    training_file = {
         "training_stats": STATS,
         "best_score_checkpoint": {"correlation": 0.9, "loss": None, "global_step": 4},
         "convergence_info": {"converged": False},
     }
-    assert outcome_of(record) == Outcome(converged=False, correlation=0.9, step=4)
+    assert outcome_of(training_file) == Outcome(converged=False, correlation=0.9, step=4)
     assert outcome_of({}) == Outcome()
     by_loss = {"best_score_checkpoint": {"correlation": None, "loss": 0.5, "global_step": 4}}
     assert outcome_of(by_loss) == Outcome(loss=0.5, step=4)
@@ -92,25 +91,13 @@ def test_outcome_of_a_record() -> None:
     assert Outcome().run_tags() == {}
 
 
-@pytest.mark.parametrize(
-    ("config", "seed"),
-    [
-        ({"seed": 7, "max_seeds": 1, "output_dir": "runs/seed_3"}, 7),
-        ({"seed": 7, "max_seeds": 3, "output_dir": "runs/x/seeds/seed_9"}, 9),
-        ({"seed": None, "max_seeds": 1}, None),
-    ],
-)
-def test_seed_is_the_loops_own(config: dict[str, object], seed: int | None) -> None:
-    """Among several seeds, only the directory tells."""
-    assert seed_of(config) == seed
-
-
-def test_damaged_records_are_named(tmp_path: Path) -> None:
-    """None is fine, broken is not."""
-    assert read_training_file(tmp_path) is None
-    (tmp_path / "training.json").write_text("[")
+def test_damaged_files_are_named(tmp_path: Path) -> None:
+    """One that does not exist is empty; a broken one is an error."""
+    file = tmp_path / "training.json"
+    assert read_json(file) == {}
+    file.write_text("[")
     with pytest.raises(CheckpointError, match=r"training\.json is not valid JSON"):
-        read_training_file(tmp_path)
-    (tmp_path / "training.json").write_text("[]")
+        read_json(file)
+    file.write_text("[]")
     with pytest.raises(CheckpointError, match="should hold a JSON object; it holds a list"):
-        read_training_file(tmp_path)
+        read_json(file)

@@ -1,0 +1,47 @@
+"""The options of all that logs: documented once, checked at once."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+from typing import Any
+
+import pytest
+
+from gradiend_mlflow import MLflowCallback, autolog, start_run
+from gradiend_mlflow.trainings.options import LogKeywords, LogOptions
+
+OF_MLFLOW = {"disable", "exclusive", "silent"}  # what MLflow's own machinery reads
+
+
+def test_autolog_documents_every_option() -> None:
+    """`start_run` and `MLflowCallback` take the same ones, and `run_name`, and say where they are documented."""
+    options = {field.name for field in dataclasses.fields(LogOptions)}
+    assert options == set(LogKeywords.__annotations__)
+    assert options == set(inspect.signature(autolog).parameters) - OF_MLFLOW | {"run_name"}
+    documented = set(
+        re.findall(r"^ {8}(\w+): ", inspect.getdoc(autolog).replace("\n    ", "\n        "), re.MULTILINE)
+    )
+    assert documented >= options - {"run_name"}
+    for function in (start_run, MLflowCallback):
+        assert all(f"`{name}`" in function.__doc__ for name in options)
+        assert "`autolog`, which documents them" in function.__doc__
+
+
+def test_defaults_are_those_of_autolog() -> None:
+    """Wherever the options are given."""
+    signature = inspect.signature(autolog).parameters
+    given = {name: parameter.default for name, parameter in signature.items() if name not in OF_MLFLOW}
+    assert LogOptions(**given) == MLflowCallback().options == LogOptions()
+
+
+@pytest.mark.parametrize("options", [{"top_k": 5}, {"topk": 5, "experiment": "pronouns"}])
+def test_an_unknown_option_is_a_type_error(options: dict[str, Any]) -> None:
+    """As any wrong keyword; it says which there are."""
+    with pytest.raises(
+        TypeError, match=r"unexpected keyword argument '(top_k|experiment)'; the options are topk, parts"
+    ):
+        MLflowCallback(**options)
+    with pytest.raises(TypeError, match="unexpected keyword argument"), start_run(None, **options):
+        pass
