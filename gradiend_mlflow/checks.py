@@ -51,6 +51,17 @@ def check_names(**given: object) -> None:
             raise InvalidInputError(f"{name} must be a non-empty string, or None for the default; got {value!r}")
 
 
+def check_flags(**given: object) -> None:
+    """Accept True and False; the error calls each value by its keyword.
+
+    Raises:
+        InvalidInputError: If a value is neither.
+    """
+    for name, value in given.items():
+        if not isinstance(value, bool):
+            raise InvalidInputError(f"{name} must be True or False; got {value!r}")
+
+
 def existing_directory(path: str | PathLike[str], command: str) -> Path:
     """Return `path` as an absolute path; the error says that `command` needs a directory.
 

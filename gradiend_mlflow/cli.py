@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -14,10 +15,10 @@ from gradiend_mlflow.wording import some_of
 if TYPE_CHECKING:
     import pandas as pd
 
+Command = TypeVar("Command", bound=Callable[..., Any])
+
 _PRINTED_RUNS = 30  # of which a matrix can be read in a terminal
 _PRINTED_PAIRS = 30
-
-_TRACKING_URI = click.option("--tracking-uri", help="The MLflow server or database; default MLflow's current one.")
 
 
 class _TopK(click.ParamType):  # type: ignore[type-arg]
@@ -34,24 +35,35 @@ class _TopK(click.ParamType):  # type: ignore[type-arg]
         return int(number) if whole else number
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    """Commands whose expected errors are one line without a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except GradiendMLflowError as error:
+            raise click.ClickException(str(error)) from error
+
+
+_TRACKING_URI = click.option("--tracking-uri", help="The MLflow server or database; default MLflow's current one.")
+_QUIET = click.option("--quiet", is_flag=True, help="No progress bar, and only failures.")
+
+
+def _topk_option(default: str, help_text: str) -> Callable[[Command], Command]:
+    return click.option("--topk", type=_TopK(), metavar="NUMBER", default=default, show_default=True, help=help_text)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="gradiend-mlflow")
 def main() -> None:
     """Experiment tracking for GRADIEND with MLflow."""
-    logging.basicConfig(level=logging.ERROR, format="%(message)s")  # what a command has to say it prints itself
+    logging.basicConfig(level=logging.ERROR, format="%(message)s")  # the commands print what users need
 
 
 @main.command("import")
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--experiment-name", help="Where runs go, made if needed; default MLflow's active experiment.")
-@click.option(
-    "--topk",
-    type=_TopK(),
-    metavar="NUMBER",
-    default="10000",
-    show_default=True,
-    help="How many weights per part to log, or which fraction.",
-)
+@_topk_option("10000", "How many weights per part to log, or which fraction.")
 @click.option(
     "--part",
     "parts",
@@ -65,17 +77,9 @@ def main() -> None:
     help="Log each model's directory too: as artifacts, or as an external model whose weights stay where they are.",
 )
 @_TRACKING_URI
-@click.option("--quiet", is_flag=True, help="No progress bar, and only failures.")
+@_QUIET
 def import_command(
-    path: Path,
-    *,
-    experiment_name: str | None,
-    topk: float,
-    parts: tuple[str, ...],
-    extra_tags: tuple[str, ...],
-    log_models: str | None,
-    tracking_uri: str | None,
-    quiet: bool,
+    path: Path, *, parts: tuple[str, ...], extra_tags: tuple[str, ...], log_models: Any, quiet: bool, **options: Any
 ) -> None:
     """Record finished trainings that nobody tracked.
 
@@ -87,28 +91,21 @@ def import_command(
     from gradiend_mlflow.sets.parts import PARTS
     from gradiend_mlflow.trainings.import_runs import import_runs
 
-    try:
-        frame = import_runs(
-            path,
-            experiment_name=experiment_name,
-            topk=topk,
-            parts=parts or PARTS,
-            extra_tags=dict(_pair(text) for text in extra_tags),
-            log_models={None: False, "copy": True, "external": "external"}[log_models],  # type: ignore[arg-type]
-            progress=not quiet,
-            tracking_uri=tracking_uri,
-        )
-    except GradiendMLflowError as error:
-        raise click.ClickException(str(error)) from error
+    frame = import_runs(
+        path,
+        parts=parts or PARTS,
+        extra_tags=dict(_pair(text) for text in extra_tags),
+        log_models={None: False, "copy": True}.get(log_models, log_models),
+        progress=not quiet,
+        **options,
+    )
     _report(frame, quiet=quiet)
-    if (frame["result"] == "failed").any():
-        raise click.exceptions.Exit(1)
 
 
 @main.command("sync")
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--tracking-uri", help="Send to this MLflow server or database; default where each training logged.")
-@click.option("--quiet", is_flag=True, help="No progress bar, and only failures.")
+@_QUIET
 def sync_command(path: Path, *, tracking_uri: str | None, quiet: bool) -> None:
     """Send to MLflow what trainings below PATH could not send, and end the runs of those that were killed.
 
@@ -117,16 +114,11 @@ def sync_command(path: Path, *, tracking_uri: str | None, quiet: bool) -> None:
     """
     from gradiend_mlflow.delivery.sync import sync
 
-    try:
-        frame = sync(path, tracking_uri=tracking_uri, progress=not quiet)
-    except GradiendMLflowError as error:
-        raise click.ClickException(str(error)) from error
+    frame = sync(path, tracking_uri=tracking_uri, progress=not quiet)
     frame["run_id"] = [", ".join(run_ids) for run_ids in frame["run_ids"]]
     if frame.empty and not quiet:
         click.echo("nothing to send")
     _report(frame, quiet=quiet)
-    if (frame["result"] == "failed").any():
-        raise click.exceptions.Exit(1)
 
 
 @main.command("compare")
@@ -135,14 +127,7 @@ def sync_command(path: Path, *, tracking_uri: str | None, quiet: bool) -> None:
 @click.option("--filter", "filter_string", default="", help="An MLflow filter over runs.")
 @click.option("--all-experiments", is_flag=True, help="Search every experiment.")
 @click.option("--part", default="decoder-weight", show_default=True, help="Which importance.")
-@click.option(
-    "--topk",
-    type=_TopK(),
-    metavar="NUMBER",
-    default="1000",
-    show_default=True,
-    help="How many, or which fraction.",
-)
+@_topk_option("1000", "How many, or which fraction.")
 @click.option("--value", default="intersection_frac", show_default=True, help="Which measure.")
 @click.option("--labels", help="A column, params.<name> or tags.<name>.")
 @click.option("--groups", help="A column, params.<name> or tags.<name>.")
@@ -164,16 +149,8 @@ def compare_command(run_ids: tuple[str, ...], *, all_experiments: bool, no_log: 
     """
     from gradiend_mlflow.comparison.compare import compare
 
-    asked: dict[str, Any] = {
-        **options,
-        "experiment_names": list(options["experiment_names"]) or None,
-        "search_all_experiments": all_experiments,
-        "log": not no_log,
-    }
-    try:
-        comparison = compare(list(run_ids) or None, **asked)
-    except GradiendMLflowError as error:
-        raise click.ClickException(str(error)) from error
+    options["experiment_names"] = list(options["experiment_names"]) or None
+    comparison = compare(list(run_ids) or None, search_all_experiments=all_experiments, log=not no_log, **options)
     if len(comparison.matrix) <= _PRINTED_RUNS:
         click.echo(comparison.matrix.to_string(float_format="{:.3f}".format))
     else:
@@ -196,13 +173,14 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def _report(frame: pd.DataFrame, *, quiet: bool) -> None:
+    """Print a line per row and how many there are of each result; exit with the code 1 if a row failed."""
     for row in frame.to_dict("records"):
-        note = f"  ({row['reason']})" if row["reason"] else ""
-        if row["result"] == "failed":
-            click.echo(f"failed    {row['directory']}{note}", err=True)
-        elif not quiet:
-            run = f"  ->  run {row['run_id']}" if row["run_id"] else ""
-            click.echo(f"{row['result']:<9} {row['directory']}{run}{note}")
+        failed, reason = row["result"] == "failed", f"  ({row['reason']})" if row["reason"] else ""
+        run = f"  ->  run {row['run_id']}" if row["run_id"] and not failed else ""
+        if failed or not quiet:
+            click.echo(f"{row['result']:<9} {row['directory']}{run}{reason}", err=failed)
+    counts = frame["result"].value_counts()
     if not quiet and not frame.empty:
-        counts = frame["result"].value_counts()
         click.echo(", ".join(f"{count} {result}" for result, count in counts.items()))
+    if "failed" in counts:
+        raise click.exceptions.Exit(1)

@@ -1,4 +1,4 @@
-"""Lists in messages, cut where nobody would read on."""
+"""How messages list and count things."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
-_MOST = 20
+logger = logging.getLogger("gradiend_mlflow")
+
+_MOST = 20  # nobody reads more
 
 
 def some_of(items: Sequence[str], most: int = _MOST) -> list[str]:
@@ -24,7 +26,7 @@ def some_of(items: Sequence[str], most: int = _MOST) -> list[str]:
 
 
 def lines_of(items: Sequence[str]) -> str:
-    r"""The same, each on a line of its own, indented.
+    r"""The same, each on an indented line of its own.
 
     Example:
         >>> lines_of(["a", "b"])
@@ -34,7 +36,7 @@ def lines_of(items: Sequence[str]) -> str:
 
 
 def counted(number: int, what: str) -> str:
-    """A number of things, in the singular where it is one.
+    """A number of things, in the singular if there is one.
 
     Example:
         >>> counted(1, "run"), counted(2000, "run")
@@ -43,15 +45,12 @@ def counted(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
-logger = logging.getLogger("gradiend_mlflow")
-
-
 def tell_failures(frame: pd.DataFrame, fault: str) -> list[str]:
-    """Warn of every row that failed, and return a line on each, for an error.
+    """Warn of every row that failed, and return one line about each, for an error.
 
     Args:
-        frame: With the columns directory, result and reason.
-        fault: What is to be said of those that failed, such as "could not be imported".
+        frame: A frame with the columns directory, result and reason.
+        fault: What happened to the rows that failed, such as "could not be imported".
     """
     failed = frame[frame["result"] == "failed"]
     for row in failed.itertuples():

@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-import numpy as np
 import pandas as pd
 
+from gradiend_mlflow.checks import check_choice
 from gradiend_mlflow.comparison.selection import Skipped
-from gradiend_mlflow.comparison.tables import Table, as_csv, as_latex, pair_table, table_of
+from gradiend_mlflow.comparison.tables import block_means, latex_of, pair_table
 from gradiend_mlflow.figures.curve import plot_curve
 from gradiend_mlflow.figures.heatmap import plot_heatmap
 from gradiend_mlflow.figures.layers import plot_layers
@@ -32,6 +33,8 @@ from gradiend_mlflow.sets.topk import TopKSet
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+Table = Literal["pairs", "groups", "matrix"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +95,7 @@ class Comparison:
     @cached_property
     def pairs(self) -> pd.DataFrame:
         """What `to_frame("pairs")` gives a copy of."""
-        return pair_table(self)
+        return pair_table(self.shown, self.value)
 
     def chance(self, *, population: int | None = None) -> Chance:
         """What chance alone would give for each pair of sets; see `Overlap.chance`."""
@@ -147,15 +150,22 @@ class Comparison:
         Raises:
             InvalidInputError: If `table` is none of these.
         """
-        return table_of(self, table)
+        check_choice("table", table, get_args(Table))
+        if table == "pairs":
+            return self.pairs.copy()
+        if table == "matrix":
+            return self.matrix
+        labels = self.shown.labels
+        return block_means(labels, self.shown.values(self.value), self.groups or dict.fromkeys(labels, "all"))
 
     def to_csv(self, path: str | PathLike[str] | None = None, *, table: Table = "pairs") -> str:
         """The table of `to_frame` as CSV, with all digits; written to `path` if one is given."""
-        return as_csv(self, table, path)
+        return _written(self.to_frame(table).to_csv(index=table == "matrix", lineterminator="\n"), path)
 
     def to_latex(self, path: str | PathLike[str] | None = None, *, table: Table = "pairs") -> str:
         """The table of `to_frame` as a LaTeX tabular for the package booktabs, rounded; written to `path` if given."""
-        return as_latex(self, table, path)
+        frame = self.to_frame(table)
+        return _written(latex_of(frame.rename_axis("run").reset_index() if table == "matrix" else frame), path)
 
     def plot_heatmap(self, ax: Axes | None = None, *, correlation: bool = False, **options: Any) -> Axes:
         """Draw `matrix`, in brackets by `groups`; runs that did not converge have gradiend's dagger.
@@ -165,13 +175,11 @@ class Comparison:
             correlation: Whether to put each run's correlation beside its row.
             options: As for `gradiend_mlflow.plot_heatmap`.
         """
-        settings = {"value": self.value, "groups": self.groups, "converged": self._of_rows("converged")}
+        settings = {"value": self.value, "groups": self.groups, "converged": column_by_label(self, "converged")}
         if options.get("cluster") or options.get("order") == "cluster":
             settings.pop("groups")
         if correlation:
-            settings["correlation"] = {
-                label: np.nan if x is None else x for label, x in self._of_rows("correlation").items()
-            }
+            settings["correlation"] = column_by_label(self, "correlation")
         return plot_heatmap(self.shown, ax, **{**settings, **options})
 
     def plot_venn(self, ax: Axes | None = None, **options: Any) -> Axes:
@@ -194,14 +202,20 @@ class Comparison:
         """Draw in which layers and components the weights lie; options as for `gradiend_mlflow.plot_layers`."""
         return plot_layers(self._one_set_per_label, fig, **options)
 
-    def _of_rows(self, column: str) -> dict[str, Any]:
-        """A column of `runs` by label; of the first of its seeds, where they are aggregated."""
-        values = [None if pd.isna(value) else value for value in self.runs[column]]
-        if self.seed_overlap is None:
-            return dict(zip(self.runs["label"], values, strict=True))
-        firsts = [values[rows[0]] for rows in self.seed_overlap.members]
-        return dict(zip(self.seed_overlap.labels, firsts, strict=True))
-
     @property
     def _one_set_per_label(self) -> Overlap:
         return self.overlap if self.seed_overlap is None else self.seed_overlap.collapsed
+
+
+def column_by_label(comparison: Comparison, column: str) -> dict[str, Any]:
+    """A column of a comparison's runs, by label; of each training's first seed, if the seeds are aggregated."""
+    seeds, values = comparison.seed_overlap, comparison.runs[column]
+    if seeds is not None:
+        values = values.iloc[[members[0] for members in seeds.members]]
+    return dict(zip(comparison.shown.labels, values, strict=True))
+
+
+def _written(text: str, path: str | PathLike[str] | None) -> str:
+    if path is not None:
+        Path(path).write_text(text, encoding="utf-8")
+    return text

@@ -5,31 +5,34 @@ from __future__ import annotations
 import re
 import sys
 import textwrap
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from itertools import accumulate
 
-import pandas as pd
-
+from gradiend_mlflow.comparison.comparison import Comparison, column_by_label
 from gradiend_mlflow.comparison.labels import TRAINING_RUN
 from gradiend_mlflow.overlap.measures import Value
-from gradiend_mlflow.overlap.overlap import Overlap
 from gradiend_mlflow.sets.parts import shown_topk
-
-if TYPE_CHECKING:
-    from gradiend_mlflow.comparison.comparison import Comparison
+from gradiend_mlflow.wording import counted, some_of
 
 _LISTED_PAIRS = 10
 _LISTED_SKIPPED = 20
 _NAMED_RUNS = 3
 _NAME_LENGTH = 60
 _DESCRIPTION_LENGTH = 7900  # MLflow's tags hold 8000 characters
-_SHARES = ("intersection", "intersection_frac")  # what two runs share of their weights; the others say how they agree
+_SHARES = ("intersection", "intersection_frac")  # two runs share weights; by the other measures they agree
+_TITLES = {
+    "intersection": "shared weights",
+    "intersection_frac": "of the smaller set",
+    "expected": "by chance",
+    "q_value": "q-value",
+}
 
 
 def summary_of(comparison: Comparison) -> dict[str, float]:
-    """The numbers by which comparisons are searched and charted, by metric key.
+    """The numbers by which comparisons can be searched and charted, by metric key.
 
-    The lift is that of all pairs together: their shared weights over those that chance would give. It is not defined
-    for aggregated seeds.
+    The lift is that of all pairs together: their shared weights over those that chance would give. Aggregated seeds
+    have none.
     """
     pairs = comparison.pairs
     numbers = pairs[comparison.value]
@@ -44,16 +47,16 @@ def summary_of(comparison: Comparison) -> dict[str, float]:
 
 
 def name_of_comparison(comparison: Comparison) -> str:
-    """Who is compared, the answer, and of what: first what tells comparisons apart, since lists cut names."""
+    """Who is compared, the answer, and of what: first what distinguishes comparisons, because lists cut names."""
     labels, value = comparison.shown.labels, comparison.value
     who, details = ", ".join(labels), [f"top {shown_topk(comparison.topk)}", comparison.part]
     if len(labels) > _NAMED_RUNS or len(who) > _NAME_LENGTH:
-        experiments = list(dict.fromkeys(comparison.runs["experiment"]))
         who = f"{len(labels)} runs"
+        experiments = comparison.runs["experiment"].unique()
         details.append(experiments[0] if len(experiments) == 1 else f"{len(experiments)} experiments")
     if comparison.groups is not None:
         groups = list(dict.fromkeys(comparison.groups.values()))
-        who += f" in {len(groups)} group{'s' if len(groups) > 1 else ''}"
+        who += f" in {counted(len(groups), 'group')}"
         details.append("groups " + textwrap.shorten(", ".join(groups), _NAME_LENGTH, placeholder=", …"))
     if comparison.seed_overlap is not None:
         details.append(f"{comparison.seed_overlap.policy.seed_aggregate} over seeds")
@@ -63,122 +66,93 @@ def name_of_comparison(comparison: Comparison) -> str:
 
 
 def description_of(comparison: Comparison) -> str:
-    """The description: the answer in a sentence, the top pairs, what to know of them, links to all runs."""
-    pairs = comparison.pairs
-    lines = [*_answer(comparison), "", *_pair_lines(comparison, pairs.head(_LISTED_PAIRS))]
+    """Markdown: the answer in a sentence, the first pairs, the notes, the skipped runs, links to all runs."""
+    pairs, sizes, skipped = comparison.pairs, comparison.overlap.sizes, comparison.skipped
+    paragraphs = [_answer(comparison), _pair_table(comparison)]
     if len(pairs) > _LISTED_PAIRS:
-        lines += ["", f"The {_LISTED_PAIRS} most overlapping of {len(pairs):,} pairs; all are in matrix.csv."]
-    lines += ["", "To look at: overlap_heatmap.png, and report.html with every pair and k."]
-    sizes = comparison.overlap.sizes
+        paragraphs.append(f"The {_LISTED_PAIRS} most overlapping of {len(pairs):,} pairs; all are in matrix.csv.")
+    paragraphs.append("To look at: overlap_heatmap.png, and report.html with every pair and k.")
     if sizes.min() != sizes.max():
-        lines += ["", f"The sets differ in size: they hold {sizes.min():,} to {sizes.max():,} weights."]
+        paragraphs.append(f"The sets differ in size: they hold {sizes.min():,} to {sizes.max():,} weights.")
+    # Shortened, because a description holds 8000 characters; comparison.json has the whole.
     if comparison.notes:
-        lines += ["", *(f"* {_escaped(textwrap.shorten(note, 600, placeholder=' …'))}" for note in comparison.notes)]
-    lines += _skipped_lines(comparison)
-    return "\n".join(lines) + _run_links(comparison, _DESCRIPTION_LENGTH - sum(len(line) + 1 for line in lines))
+        paragraphs.append(_bullets([_shortened(note, 600) for note in comparison.notes]))
+    if skipped:
+        lines = [f"{_escaped(run.name)} ({run.run_id}): {_shortened(run.reason, 160)}" for run in skipped]
+        paragraphs.append(f"**Skipped**, {len(skipped)} that were asked for, as comparison.json says in full:")
+        paragraphs.append(_bullets(some_of(lines, _LISTED_SKIPPED)))
+    text = "\n\n".join(paragraphs)
+    return text + _run_links(comparison, _DESCRIPTION_LENGTH - len(text))
 
 
-def _answer(comparison: Comparison) -> list[str]:
-    value, summary = comparison.value, summary_of(comparison)
+def _answer(comparison: Comparison) -> str:
+    value, summary, seeds = comparison.value, summary_of(comparison), comparison.seed_overlap
     mean, low, high = (_shown(value, summary[f"overlap/{key}"]) for key in ("mean", "min", "max"))
     top = shown_topk(comparison.topk)
     top = f"their top {top}{' of' if top.endswith('%') else ''} weights"
     answer = f"share {mean} of {top}" if value in _SHARES else f"agree to {mean} ({value}) in {top}"
     details: list[str] = [comparison.part, value]
-    if comparison.seed_overlap is not None:
-        details.insert(0, f"{comparison.seed_overlap.policy.seed_aggregate} over {len(comparison.runs)} seeds")
+    if seeds is not None:
+        details.insert(0, f"{seeds.policy.seed_aggregate} over {len(comparison.runs)} seeds")
     if len(comparison.pairs) > 1:
         answer = f"Two runs {answer} on average"
-        details = [f"of {len(comparison.shown.labels)} runs", *details[:-1], f"{value}, from {low} to {high}"]
+        details = [f"of {len(comparison.shown.labels)} runs", *details, f"from {low} to {high}"]
     else:
         answer = f"The two runs {answer}"
-    line = f"**{answer}** ({'; '.join(details)})."
-    if isinstance(comparison.shown, Overlap):
-        if "overlap/lift" in summary:
-            line += f" They share {summary['overlap/lift']:,.3g} times as many weights as chance would give."
+    sentences = [f"**{answer}** ({'; '.join(details)})."]
+    if "overlap/lift" in summary:
+        sentences.append(f"They share {summary['overlap/lift']:,.3g} times as many weights as chance would give.")
+    if seeds is None:
         core = len(comparison.overlap.core)
         held = f"{core:,} weights are" if core > 1 else "One weight is" if core else "No weight is"
-        line += f" {held} in all runs."
-    return [line]
+        sentences.append(f"{held} in all runs.")
+    return " ".join(sentences)
 
 
-def _skipped_lines(comparison: Comparison) -> list[str]:
-    if not comparison.skipped:
-        return []
-    lines = ["", f"**Skipped**, {len(comparison.skipped)} that were asked for:", ""]
-    lines += [
-        # Shortened, because a description holds 8000 characters; comparison.json has the whole.
-        f"* {_escaped(run.name)} ({run.run_id}): {_escaped(textwrap.shorten(run.reason, 160, placeholder=' …'))}"
-        for run in comparison.skipped[:_LISTED_SKIPPED]
+def _pair_table(comparison: Comparison) -> str:
+    """The first pairs, with what chance would give; of aggregated seeds with their spread."""
+    value, links = comparison.value, _links(comparison)
+    pairs = comparison.pairs.head(_LISTED_PAIRS).drop(columns=["lift", "p_value"], errors="ignore")
+    if "intersection" in pairs:  # the count before what is computed from it
+        pairs.insert(2, "intersection", pairs.pop("intersection"))
+    columns = [str(name) for name in pairs.columns[2:]]
+    rows = [["run", "run", *(_TITLES.get(name, name) for name in columns)]]
+    rows += [
+        [links[pair["a"]], links[pair["b"]], *(_cell(name, value, pair[name]) for name in columns)]
+        for pair in pairs.to_dict("records")
     ]
-    if len(comparison.skipped) > _LISTED_SKIPPED:
-        lines.append(f"* and {len(comparison.skipped) - _LISTED_SKIPPED} more, in comparison.json")
-    return lines
-
-
-def _run_links(comparison: Comparison, room: int) -> str:
-    """Links to as many runs as there is room for."""
-    links = list(_links(comparison).values())
-    text, rest = "\n\nRuns: ", f" and more, all in runs.csv ({len(links)})"
-    for index, link in enumerate(links):
-        if len(text) + len(link) + len(rest) + 2 > room:
-            return text + rest if index else ""
-        text += (", " if index else "") + link
-    return text + "."
-
-
-def _pair_lines(comparison: Comparison, pairs: pd.DataFrame) -> list[str]:
-    """The table of pairs, with what chance would give; of aggregated seeds with their spread."""
-    links, value = _links(comparison), comparison.value
-    titles = {
-        "intersection": "shared weights",
-        "intersection_frac": "of the smaller set",
-        "expected": "by chance",
-        "q_value": "q-value",
-    }
-    columns = [name for name in map(str, pairs.columns) if name not in ("a", "b", "lift", "p_value")]
-    if value != "intersection" and "intersection" in columns:  # the count before what is made of it
-        columns = ["intersection", value, *(name for name in columns if name not in ("intersection", value))]
-    lines = [
-        _row(["run", "run", *(titles.get(name, name) for name in columns)]),
-        f"|---|---|{'---:|' * len(columns)}",
-    ]
-    lines += [
-        _row([links[row["a"]], links[row["b"]], *(_cell(name, value, row[name]) for name in columns)])
-        for row in pairs.to_dict("records")
-    ]
-    return lines
-
-
-def _row(cells: list[str]) -> str:
-    """A row of a table; the UI leaves no space between columns by itself."""
-    return f"| {' &nbsp; | '.join(cells)} |"
+    # The UI itself leaves no space between columns.
+    lines = [f"| {' &nbsp; | '.join(row)} |" for row in rows]
+    lines.insert(1, f"|---|---|{'---:|' * len(columns)}")
+    return "\n".join(lines)
 
 
 def _cell(column: str, value: Value, number: float) -> str:
-    if column in ("intersection", "seed_pairs"):
-        return f"{number:,.0f}"
     if column == "q_value" and number == 0:
         return f"< {sys.float_info.min:.0e}"
     if column in ("expected", "q_value"):
         return f"{number:.2g}"
-    return _shown(value, number)
+    return _shown("intersection" if column in ("intersection", "seed_pairs") else value, number)
+
+
+def _run_links(comparison: Comparison, length: int) -> str:
+    """Links to as many runs as fit into a text of this length."""
+    links = list(_links(comparison).values())
+    start, rest = "\n\nRuns: ", f" and more, all in runs.csv ({len(links)})"
+    lengths = accumulate(len(link) + len(", ") for link in links)
+    fitting = sum(len(start) + total + len(rest) <= length for total in lengths)
+    if fitting == 0:
+        return ""
+    return start + ", ".join(links[:fitting]) + ("." if fitting == len(links) else rest)
 
 
 def _links(comparison: Comparison) -> dict[str, str]:
-    """Each label as a link to its run: that of the training, where the seeds are aggregated."""
-    rows = comparison.runs.to_dict("records")
-    if comparison.seed_overlap is None:
-        targets = {row["label"]: (row["experiment_id"], row["run_id"]) for row in rows}
-    else:
-        firsts = [rows[members[0]] for members in comparison.seed_overlap.members]
-        targets = {
-            label: (row["experiment_id"], row[TRAINING_RUN])
-            for label, row in zip(comparison.seed_overlap.labels, firsts, strict=True)
-        }
+    """Each label as a link to its run, or to its training if the seeds are aggregated."""
+    run_ids = column_by_label(comparison, "run_id" if comparison.seed_overlap is None else TRAINING_RUN)
+    experiments = column_by_label(comparison, "experiment_id")
     return {
-        label: f"[{_escaped(label)}](#/experiments/{experiment_id}/runs/{run_id})"
-        for label, (experiment_id, run_id) in targets.items()
+        label: f"[{_escaped(label)}](#/experiments/{experiments[label]}/runs/{run_id})"
+        for label, run_id in run_ids.items()
     }
 
 
@@ -187,6 +161,14 @@ def _shown(value: Value, number: float) -> str:
     return f"{number:,.1f}".removesuffix(".0") if value == "intersection" else f"{number:.1%}"
 
 
-def _escaped(label: str) -> str:
-    """A label that Markdown's tables and links take literally."""
-    return re.sub(r"([|\[\]_*`\\])", r"\\\1", label).replace("<", "&lt;")
+def _bullets(lines: Sequence[str]) -> str:
+    return "\n".join(f"* {line}" for line in lines)
+
+
+def _shortened(text: str, length: int) -> str:
+    return _escaped(textwrap.shorten(text, length, placeholder=" …"))
+
+
+def _escaped(text: str) -> str:
+    """Text that Markdown's tables and links take literally."""
+    return re.sub(r"([|\[\]_*`\\])", r"\\\1", text).replace("<", "&lt;")

@@ -1,4 +1,4 @@
-"""The files that a comparison leaves in its run: figures, tables, the sets, everything as JSON."""
+"""The files that a comparison keeps in its run: written, and read back."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import io
 import json
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from gradiend_mlflow.comparison.comparison import Comparison
@@ -24,20 +24,18 @@ from gradiend_mlflow.figures.canvas import save
 from gradiend_mlflow.figures.venn import VENN_SIZES
 from gradiend_mlflow.overlap.overlap import compute_overlap
 from gradiend_mlflow.overlap.seeds import SeedOverlap, SeedPolicy
-from gradiend_mlflow.runs.search import COLUMNS
+from gradiend_mlflow.runs.search import COLUMN_TYPES, COLUMNS
 from gradiend_mlflow.sets.artifact import parse_topk, save_topk
 from gradiend_mlflow.sets.parts import shown_topk
 from gradiend_mlflow.sets.topk import TopKSet
 from gradiend_mlflow.store import tags
 from gradiend_mlflow.store.reader import LoggedRun, Reader
 
-if TYPE_CHECKING:
-    pass
-
 FACTS = "comparison.json"
 SETS = "sets.zip"
 FORMAT = 1  # of comparison.json and sets.zip
 
+_SET_NAME = "{:05d}.parquet"  # in sets.zip, by row
 _PIECE = 2**20
 _PREVIEWED_PAIRS = 500  # rows that the UI shows of a table
 
@@ -50,13 +48,13 @@ def write_files(comparison: Comparison, folder: Path) -> None:
     _write_sets(comparison, folder / SETS)
     facts = facts_of(comparison) | {"sets_sha256": sha256_of(folder / SETS)}
     with (folder / FACTS).open("w", encoding="utf-8") as file:
-        file.writelines(_pieces(facts))
+        json.dump(facts, file, default=_jsonable, allow_nan=False)
     write_report(comparison, folder / "report.html")
     _draw(comparison, folder)
 
 
 def sha256_of(file: Path) -> str:
-    """The hex digest of a file, piece by piece: of 2000 runs it has hundreds of megabytes."""
+    """The hex digest of a file, read in pieces, because with 2000 runs it has hundreds of megabytes."""
     digest = hashlib.sha256()
     with file.open("rb") as content:
         while piece := content.read(_PIECE):
@@ -70,32 +68,27 @@ def _draw(comparison: Comparison, folder: Path) -> None:
     save(comparison.plot_heatmap(title=title), folder / "overlap_heatmap")
     if n in VENN_SIZES:
         save(comparison.plot_venn(title=title), folder / "venn")
-    if 2 < n <= MOST_RUNS:  # noqa: PLR2004  # of two sets the Venn diagram says it all; of very many no picture does
+    if 2 < n <= MOST_RUNS:  # noqa: PLR2004  # a Venn diagram shows all of two sets; no figure shows very many
         save(comparison.plot_upset(title=title), folder / "upset")
     if n <= MOST_RUNS:  # a curve has a matrix per point
-        # Fewer points than the curve has by itself: of many runs each takes a while.
+        # Fewer points than by default, because with many runs each takes a while.
         ks = steps_up_to(int(comparison.whole.sizes.min()))
         save(comparison.plot_curve(title=f"{comparison.part}, as k grows", ks=ks), folder / "curve")
     save(comparison.plot_layers(title=title), folder / "layers")
 
 
 def _write_sets(comparison: Comparison, path: Path) -> None:
-    """The compared sets as they are compared, each as the file of a top-k set, by row."""
+    """The sets as they are compared, each as the file of a top-k set."""
     with tempfile.TemporaryDirectory(prefix="gradiend-mlflow-") as temporary, zipfile.ZipFile(path, "w") as archive:
         for row, topk_set in enumerate(comparison.sets.values()):
-            file = Path(temporary, set_name(row))
+            file = Path(temporary, _SET_NAME.format(row))
             save_topk(topk_set, file)
-            # With a fixed time, so that the same sets make the same file.
+            # ZipInfo has a fixed time, so that the same sets make the same file.
             archive.writestr(zipfile.ZipInfo(file.name), file.read_bytes())
 
 
-def set_name(row: int) -> str:
-    """The name in `sets.zip` of the set of a row."""
-    return f"{row:05d}.parquet"
-
-
 def facts_of(comparison: Comparison) -> dict[str, Any]:
-    """All that `load_comparison` needs but the sets, and the numbers for whoever reads JSON; matrices are arrays."""
+    """What `load_comparison` needs besides the sets, and the numbers for other readers; matrices are arrays."""
     overlap, chance = comparison.overlap, comparison.chance()
     facts = {
         "format": FORMAT,
@@ -108,7 +101,7 @@ def facts_of(comparison: Comparison) -> dict[str, Any]:
         "intersection": overlap.intersection,
         "matrix": {"labels": list(comparison.shown.labels), "values": comparison.matrix.to_numpy()},
         "chance": {name: getattr(chance, name) for name in ("expected", "p_value", "q_value")},
-        "runs": _runs_comparison_files(comparison),
+        "runs": _run_facts(comparison),
         "groups": comparison.groups,
         "skipped": [asdict(run) for run in comparison.skipped],
         "notes": list(comparison.notes),
@@ -117,61 +110,45 @@ def facts_of(comparison: Comparison) -> dict[str, Any]:
         facts["seeds"] = {
             **asdict(comparison.seed_overlap.policy),
             "labels": list(comparison.seed_overlap.labels),
-            "members": [[int(row) for row in rows] for rows in comparison.seed_overlap.members],
+            "members": comparison.seed_overlap.members,
         }
     return facts
 
 
-def _runs_comparison_files(comparison: Comparison) -> list[dict[str, Any]]:
-    """The rows of `runs`, in types that JSON knows, with the SHA-256 of each set that was compared."""
-    columns = ["label", *COLUMNS, *([TRAINING_RUN] if TRAINING_RUN in comparison.runs else [])]
-    rows = []
-    for row in comparison.runs[columns].astype(object).to_dict("records"):
-        known = {str(name): None if _is_missing(value) else value for name, value in row.items()}
-        known["start_time"] = None if known["start_time"] is None else known["start_time"].isoformat()
-        rows.append(known | {"sha256": row["sets"][comparison.part]["sha256"]})
-    return rows
+def _run_facts(comparison: Comparison) -> list[dict[Any, Any]]:
+    """The rows of `runs`, with the SHA-256 of each set that was compared; None for missing values."""
+    runs = comparison.runs[["label", *COLUMNS, TRAINING_RUN]].astype(object)
+    return [
+        row | {"sha256": row["sets"][comparison.part]["sha256"]}
+        for row in runs.where(runs.notna(), None).to_dict("records")
+    ]
 
 
-def _is_missing(value: Any) -> bool:
-    return bool(np.ndim(value) == 0 and not isinstance(value, dict) and pd.isna(value))
+def _jsonable(value: pd.Timestamp | npt.NDArray[Any]) -> Any:
+    """A time or an array in types that JSON knows; NaN becomes null.
 
-
-def _pieces(value: Any) -> Iterator[str]:
-    """A value as JSON in pieces, arrays row by row: as Python's lists those of many runs would fill the memory.
-
-    NaN, which JSON does not know, becomes null.
+    Of a matrix only one row at a time becomes a list: with many runs the whole would fill the memory.
     """
-    if isinstance(value, Mapping) and value:
-        for number, (key, item) in enumerate(value.items()):
-            yield f"{', ' if number else '{'}{json.dumps(key)}: "
-            yield from _pieces(item)
-        yield "}"
-    elif isinstance(value, np.ndarray):
-        for number, row in enumerate(value):
-            listed = [None if np.isnan(cell) else cell for cell in row.tolist()]
-            yield f"{', ' if number else '['}{json.dumps(listed, allow_nan=False)}"
-        yield "]"
-    else:
-        yield json.dumps(value, allow_nan=False)
-
-
-_TYPES = {"seed": "Int64", "correlation": "float64", "k": "int64", "start_time": "datetime64[ms, UTC]"}
+    if isinstance(value, pd.Timestamp):
+        return value.isoformat()
+    if value.ndim > 1:
+        return list(value)
+    return np.where(np.isnan(value), np.array(None), value).tolist()
 
 
 def load_comparison(run_id: str, *, tracking_uri: str | None = None) -> Comparison:
-    """Load a logged comparison from its own run; the runs that it compares need not exist any more.
+    """Load a logged comparison from its own run; the compared runs need not exist any more.
 
-    The comparison holds the sets as they were compared, so it answers whatever one of `compare` does - every measure,
-    chance, layers, shared weights, tables, figures - with the same numbers. What it does not have are weights beyond
-    the compared `topk`: `stored` is `sets`, and `overlap_curve` ends there.
+    The comparison holds the sets as they were compared, so every measure, chance level, layer, shared weight, table
+    and figure is that of the comparison that `compare` returned. It does not hold weights beyond the compared `topk`:
+    `stored` is `sets`, and `overlap_curve` ends there.
 
     Args:
         run_id: MLflow's id of the comparison's run, `comparison.run_id`.
         tracking_uri: The MLflow server or database; default MLflow's current one.
 
     Raises:
-        InvalidInputError: If the run is no comparison, or was not completed.
+        InvalidInputError: If the run is not a comparison, or was not completed.
         StoreError: If the run does not exist or MLflow cannot be reached.
         ArtifactError: If its files are damaged or not those that were logged.
 
@@ -183,20 +160,20 @@ def load_comparison(run_id: str, *, tracking_uri: str | None = None) -> Comparis
     store = Reader(tracking_uri)
     run = store.run(run_id)
     if run.tags.get(tags.KIND) != tags.COMPARISON:
-        raise InvalidInputError(f"the run {run_id} is no comparison")
+        raise InvalidInputError(f"the run {run_id} is not a comparison")
     facts, archive = fetch_files(store, run)
     return _rebuilt(facts, _read_sets(archive, facts["labels"]), run_id)
 
 
 def fetch_files(store: Reader, run: LoggedRun) -> tuple[dict[str, Any], bytes]:
-    """What a comparison's run keeps to be loaded from: the content of comparison.json, and sets.zip; both verified.
+    """The content of a comparison's comparison.json and its sets.zip, both verified.
 
     Raises:
-        InvalidInputError, StoreError, ArtifactError: As `load_comparison`.
+        InvalidInputError, StoreError, ArtifactError: As for `load_comparison`.
     """
     digest = run.tags.get(tags.COMPARISON_SHA256)
     if digest is None:
-        raise InvalidInputError(f"the comparison {run.run_id} was not completed, or by a version that kept no sets")
+        raise InvalidInputError(f"the comparison {run.run_id} was not completed, or was logged without its sets")
     facts = json.loads(store.fetch(run.artifact_uri, FACTS, sha256=digest))
     if facts["format"] != FORMAT:
         raise ArtifactError(f"{FACTS} is of the format {facts['format']}; this version reads {FORMAT}")
@@ -206,7 +183,8 @@ def fetch_files(store: Reader, run: LoggedRun) -> tuple[dict[str, Any], bytes]:
 def _read_sets(archive: bytes, labels: list[str]) -> dict[str, TopKSet]:
     with zipfile.ZipFile(io.BytesIO(archive)) as files:
         return {
-            label: parse_topk(files.read(set_name(row)), origin=f"{SETS}, {label}") for row, label in enumerate(labels)
+            label: parse_topk(files.read(_SET_NAME.format(row)), origin=f"{SETS}, {label}")
+            for row, label in enumerate(labels)
         }
 
 
@@ -214,9 +192,9 @@ def _rebuilt(facts: dict[str, Any], sets: dict[str, TopKSet], run_id: str) -> Co
     overlap = compute_overlap(sets, rbo_p=facts["rbo_p"])
     seed_overlap = None
     if "seeds" in facts:
-        policy = {key: value for key, value in facts["seeds"].items() if key not in ("labels", "members")}
-        members = tuple(tuple(rows) for rows in facts["seeds"]["members"])
-        seed_overlap = SeedOverlap(tuple(facts["seeds"]["labels"]), overlap, members, SeedPolicy(**policy))
+        policy = dict(facts["seeds"])
+        labels, members = tuple(policy.pop("labels")), tuple(map(tuple, policy.pop("members")))
+        seed_overlap = SeedOverlap(labels, overlap, members, SeedPolicy(**policy))
     return Comparison(
         overlap=overlap,
         sets=sets,
@@ -234,9 +212,9 @@ def _rebuilt(facts: dict[str, Any], sets: dict[str, TopKSet], run_id: str) -> Co
 
 
 def _runs(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    """The frame of `Comparison.runs`, with the types that `search_runs` gives it."""
-    frame = pd.DataFrame([{key: value for key, value in row.items() if key != "sha256"} for row in rows], dtype=object)
+    """The frame of `Comparison.runs`, with the types of `search_runs`."""
+    frame = pd.DataFrame(rows, dtype=object).drop(columns="sha256")
     for column in ("target_classes", "parts"):
-        frame[column] = frame[column].map(lambda value: value if value is None else tuple(value))
+        frame[column] = frame[column].map(tuple)
     frame["start_time"] = pd.to_datetime(frame["start_time"], format="ISO8601")
-    return frame.astype(_TYPES)
+    return frame.astype(COLUMN_TYPES)

@@ -1,4 +1,4 @@
-"""A comparison as a run in MLflow, made once for the same question about the same sets."""
+"""A comparison as a run in MLflow, logged once for the same question about the same sets."""
 
 from __future__ import annotations
 
@@ -9,107 +9,82 @@ import json
 import logging
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from gradiend_mlflow.checks import check_flags, check_names
+from gradiend_mlflow.comparison.comparison import Comparison
 from gradiend_mlflow.comparison.description import description_of, name_of_comparison, summary_of
 from gradiend_mlflow.comparison.files import FACTS, FORMAT, fetch_files, sha256_of, write_files
 from gradiend_mlflow.comparison.selection import FINISHED
 from gradiend_mlflow.environment import installed_version
-from gradiend_mlflow.errors import ArtifactError, StoreError, UnavailableError
+from gradiend_mlflow.errors import ArtifactError, InvalidInputError, StoreError, UnavailableError
 from gradiend_mlflow.runs.search import PARALLEL_REQUESTS
 from gradiend_mlflow.store import tags
 from gradiend_mlflow.store.store import MetricPoint, Store, now_ms
 
-if TYPE_CHECKING:
-    from gradiend_mlflow.comparison.comparison import Comparison
+logger = logging.getLogger("gradiend_mlflow")
 
 SHARED_EXPERIMENT = "gradiend-comparisons"
 
 _UNFINISHED = "comparison, not finished"
-_LISTED_RUNS = 200  # ids that fit into one tag
+_MOST_IDS = 200  # run ids that fit into one tag
 # The UI shows these side by side for several comparisons.
 _IMAGES = {"comparison/heatmap": "overlap_heatmap.png", "comparison/layers": "layers.png"}
 
 
-def log_comparison(
-    comparison: Comparison, store: Store, *, log_to: str | None, run_name: str | None, refresh: bool, link: bool
-) -> str:
-    """Log a comparison as a run of its own, unless one is there, and return its id; see `compare` for where and what.
+@dataclass(frozen=True)
+class LogOptions:
+    """Whether, where and how to log a comparison; the arguments of `compare`.
+
+    Raises:
+        InvalidInputError: If a value is not acceptable, or `link` is set without `log`.
+    """
+
+    log: bool
+    log_to: str | None
+    run_name: str | None
+    refresh: bool
+    link: bool
+
+    def __post_init__(self) -> None:
+        check_flags(log=self.log, refresh=self.refresh, link=self.link)
+        check_names(log_to=self.log_to, run_name=self.run_name)
+        if self.link and not self.log:
+            raise InvalidInputError(
+                "link=True tags the runs with the logged comparison, so it cannot go with log=False"
+            )
+
+
+def logged(comparison: Comparison, store: Store, options: LogOptions) -> Comparison:
+    """The comparison with its run, which is logged unless a run answers the same question already.
 
     Raises:
         StoreError: If MLflow refuses or cannot be reached; a run that was begun is then FAILED.
     """
-    experiments = list(dict.fromkeys(comparison.runs["experiment_id"]))
-    if log_to is None and len(experiments) == 1:
+    experiments = comparison.runs["experiment_id"].unique()
+    if options.log_to is None and len(experiments) == 1:
         experiment_id = experiments[0]
     else:
-        experiment_id = store.experiment_id(log_to or SHARED_EXPERIMENT)
+        experiment_id = store.experiment_id(options.log_to or SHARED_EXPERIMENT)
     question = question_of(comparison)
-    run_id = None if refresh else find_answer(store, experiment_id, question, run_name=run_name)
+    run_id = None if options.refresh else _find_answer(store, experiment_id, question, options.run_name)
     if run_id is None:
-        name = run_name or free_name(store, experiment_id, name_of_comparison(comparison))
+        name = options.run_name or _free_name(store, experiment_id, name_of_comparison(comparison))
         run_id = _log(comparison, store, experiment_id, question, name)
-    if link:
-        link_sources(store, list(comparison.runs["run_id"]), run_id)
-    return run_id
-
-
-def _log(comparison: Comparison, store: Store, experiment_id: str, question: str, name: str) -> str:
-    run_tags = {tags.KIND: tags.COMPARISON, tags.PLUGIN_VERSION: installed_version("gradiend-mlflow")}
-    if len(comparison.runs) <= _LISTED_RUNS:
-        run_tags[tags.SOURCE_RUNS] = json.dumps(list(comparison.runs["run_id"]))
-    run_id = store.create_run(experiment_id, name=_UNFINISHED, run_tags=run_tags)
-    try:
-        store.log_params(
-            run_id,
-            {
-                "part": comparison.part,
-                "topk": str(comparison.topk),
-                "value": comparison.value,
-                "n_runs": str(len(comparison.shown.labels)),
-            },
-        )
-        now = now_ms()
-        store.log_metrics(run_id, [MetricPoint(key, value, now, 0) for key, value in summary_of(comparison).items()])
-        with tempfile.TemporaryDirectory(prefix="gradiend-mlflow-") as temporary:
-            folder = Path(temporary)
-            write_files(comparison, folder)
-            store.upload(run_id, folder, None)
-            _log_images(store, run_id, folder)
-            digest = sha256_of(folder / FACTS)
-        # Last: only a complete comparison has the answer as its name and description, and is found by its question.
-        store.set_tags(run_id, {tags.MLFLOW_RUN_NAME: name, tags.MLFLOW_DESCRIPTION: description_of(comparison)})
-        store.set_tags(run_id, {tags.COMPARISON_SHA256: digest, tags.QUESTION: question})
-    except BaseException:
-        with contextlib.suppress(StoreError):  # the first error is the one to tell
-            store.end_run(run_id, "FAILED")
-        raise
-    store.end_run(run_id, "FINISHED")
-    return run_id
-
-
-def _log_images(store: Store, run_id: str, folder: Path) -> None:
-    from PIL import Image
-
-    for key, name in _IMAGES.items():
-        with Image.open(folder / name) as image:
-            store.log_image(run_id, image, key)
-
-
-logger = logging.getLogger("gradiend_mlflow")
-
-_LINKED = 200  # ids that fit into one tag
+    if options.link:
+        _link(store, list(comparison.runs["run_id"]), run_id)
+    return replace(comparison, run_id=run_id)
 
 
 def question_of(comparison: Comparison) -> str:
     """A digest of the settings, the runs and the SHA-256 of their sets: the same for the same answer.
 
-    The order of the runs is no part of it: every number is one of a pair, whichever comes first. What the runs are
-    called and how they are grouped is, because the figures and the description say it; so are the runs left out.
+    The order of the runs does not matter, because every number is one of a pair. What the runs are called, how they
+    are grouped, whether they converged and which are skipped does matter, because the figures and the description
+    show it.
     """
     runs, seeds = comparison.runs, comparison.seed_overlap
     ids = list(runs["run_id"])
@@ -124,7 +99,7 @@ def question_of(comparison: Comparison) -> str:
             for run_id, label, sets, converged in zip(ids, runs["label"], runs["sets"], runs["converged"], strict=True)
         ),
         "groups": None if comparison.groups is None else sorted(comparison.groups.items()),
-        # The seeds of one training are in the order in which they were tried: pairs are matched by it.
+        # The seeds of one training keep the order in which they were tried, by which they are matched.
         "seeds": None
         if seeds is None
         else [
@@ -136,10 +111,10 @@ def question_of(comparison: Comparison) -> str:
     return hashlib.sha256(json.dumps(asked, separators=(",", ":")).encode()).hexdigest()
 
 
-def find_answer(store: Store, experiment_id: str, question: str, *, run_name: str | None) -> str | None:
-    """The newest comparison that answers the question already, if one does; of that name, if one is given.
+def _find_answer(store: Store, experiment_id: str, question: str, run_name: str | None) -> str | None:
+    """The id of the newest comparison that answers the question, if there is one; only of that name, if one is given.
 
-    One whose files are gone or damaged is no answer, and is warned of.
+    A comparison whose files are missing or damaged does not count, and is warned of.
     """
     found = store.search(
         [experiment_id],
@@ -147,21 +122,22 @@ def find_answer(store: Store, experiment_id: str, question: str, *, run_name: st
         order_by=["attributes.start_time DESC"],
     )
     for run in found:
-        if run_name is None or run.name == run_name:
-            try:
-                fetch_files(store, run)
-            except UnavailableError:
-                raise
-            except (ArtifactError, StoreError) as error:
-                logger.warning("The comparison %s is logged anew: of the one that is there, %s", run.run_id, error)
-            else:
-                return run.run_id
+        if run_name not in (None, run.name):
+            continue
+        try:
+            fetch_files(store, run)
+        except UnavailableError:
+            raise
+        except (ArtifactError, StoreError) as error:
+            logger.warning("The comparison %s cannot be read, so it is logged anew: %s", run.run_id, error)
+        else:
+            return run.run_id
     return None
 
 
-def free_name(store: Store, experiment_id: str, name: str) -> str:
-    """The name, numbered if comparisons of the experiment have it already: lists show nothing else of them."""
-    # Quotes would end the filter's string; the sign for any letter finds too much rather than too little.
+def _free_name(store: Store, experiment_id: str, name: str) -> str:
+    """The name, numbered if comparisons of the experiment have it already: lists of runs show nothing else of them."""
+    # A quote would end the filter's string; `_` stands for any character, so it finds too much, not too little.
     pattern = re.sub(r"['\\]", "_", name)
     found = store.search(
         [experiment_id],
@@ -169,25 +145,53 @@ def free_name(store: Store, experiment_id: str, name: str) -> str:
     )
     taken = {run.name for run in found}
     numbered = (f"{name} ({number})" for number in itertools.count(2))
-    return next(candidate for candidate in itertools.chain([name], numbered) if candidate not in taken)
+    return next(free for free in itertools.chain([name], numbered) if free not in taken)
 
 
-def link_sources(store: Store, run_ids: Sequence[str], comparison_id: str) -> None:
-    """Tag the compared runs with the comparison, besides those that they are tagged with already."""
+def _log(comparison: Comparison, store: Store, experiment_id: str, question: str, name: str) -> str:
+    """Log the comparison as a new run and return its id."""
+    run_tags = {tags.KIND: tags.COMPARISON, tags.PLUGIN_VERSION: installed_version("gradiend-mlflow")}
+    if len(comparison.runs) <= _MOST_IDS:
+        run_tags[tags.SOURCE_RUNS] = json.dumps(list(comparison.runs["run_id"]))
+    run_id = store.create_run(experiment_id, name=_UNFINISHED, run_tags=run_tags)
+    try:
+        params = {"part": comparison.part, "topk": str(comparison.topk), "value": comparison.value}
+        store.log_params(run_id, params | {"n_runs": str(len(comparison.shown.labels))})
+        now = now_ms()
+        store.log_metrics(run_id, [MetricPoint(key, value, now, 0) for key, value in summary_of(comparison).items()])
+        digest = _upload_files(comparison, store, run_id)
+        # Last: only a complete comparison has the answer as its name and description, and is found by its question.
+        store.set_tags(run_id, {tags.MLFLOW_RUN_NAME: name, tags.MLFLOW_DESCRIPTION: description_of(comparison)})
+        store.set_tags(run_id, {tags.COMPARISON_SHA256: digest, tags.QUESTION: question})
+    except BaseException:
+        with contextlib.suppress(StoreError):  # the first error is the one to raise
+            store.end_run(run_id, "FAILED")
+        raise
+    store.end_run(run_id, "FINISHED")
+    return run_id
+
+
+def _upload_files(comparison: Comparison, store: Store, run_id: str) -> str:
+    """Upload the files and images of a comparison; returns the SHA-256 of comparison.json."""
+    from PIL import Image
+
+    with tempfile.TemporaryDirectory(prefix="gradiend-mlflow-") as temporary:
+        folder = Path(temporary)
+        write_files(comparison, folder)
+        store.upload(run_id, folder, None)
+        for key, name in _IMAGES.items():
+            with Image.open(folder / name) as image:
+                store.log_image(run_id, image, key)
+        return sha256_of(folder / FACTS)
+
+
+def _link(store: Store, run_ids: Sequence[str], comparison_id: str) -> None:
+    """Tag the compared runs with the comparison, in addition to those that they are tagged with already."""
 
     def link(run_id: str) -> None:
-        linked = linked_comparisons(store.run(run_id).tags)
+        linked = tags.json_of(store.run(run_id).tags, tags.COMPARISONS, list) or []
         if comparison_id not in linked:
-            store.set_tags(run_id, {tags.COMPARISONS: json.dumps([*linked, comparison_id][-_LINKED:])})
+            store.set_tags(run_id, {tags.COMPARISONS: json.dumps([*linked, comparison_id][-_MOST_IDS:])})
 
     with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
         list(pool.map(link, run_ids))
-
-
-def linked_comparisons(run_tags: Mapping[str, str]) -> list[str]:
-    """The comparisons that a run is tagged with."""
-    try:
-        linked = json.loads(run_tags.get(tags.COMPARISONS, "[]"))
-    except ValueError:
-        return []
-    return [str(run_id) for run_id in linked] if isinstance(linked, list) else []

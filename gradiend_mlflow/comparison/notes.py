@@ -1,9 +1,10 @@
-"""What one should know of a comparison before believing its numbers."""
+"""What one should know about a comparison before believing its numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 
 from gradiend_mlflow.overlap.overlap import Overlap
@@ -12,7 +13,7 @@ from gradiend_mlflow.wording import some_of
 
 
 def notes_of(runs: pd.DataFrame, sets: Mapping[str, TopKSet], overlap: Overlap, topk: float) -> tuple[str, ...]:
-    """One sentence each; none if there is nothing to say."""
+    """One or two sentences per caveat; empty if there is none."""
     notes = []
     base_models = list(dict.fromkeys(str(topk_set.space.base_model) for topk_set in sets.values()))
     if len(base_models) > 1:
@@ -20,30 +21,20 @@ def notes_of(runs: pd.DataFrame, sets: Mapping[str, TopKSet], overlap: Overlap, 
             f"The base models have {len(base_models)} names: {', '.join(some_of(base_models))}. The shapes of their "
             "common parameters agree, so weights are matched by parameter name and offset."
         )
-    spaces = {topk_set.space.fingerprint for topk_set in sets.values()}
-    if len(spaces) > 1:
+    if len({topk_set.space.fingerprint for topk_set in sets.values()}) > 1:
         notes.append(
             "The runs select from different parameters. Chance levels count the parameters that both runs of a pair "
             "have."
         )
-        apart = _without_common_parameter(overlap)
-        if apart:
-            notes.append(f"No parameter in common, so nothing to share: {'; '.join(some_of(apart))}.")
+    selects = overlap.selects.astype(int)
+    apart = np.argwhere(np.triu(selects @ selects.T == 0))
+    if apart.size:
+        pairs = [f"{overlap.labels[a]} and {overlap.labels[b]}" for a, b in apart]
+        notes.append(f"No parameter in common, so nothing to share: {'; '.join(some_of(pairs))}.")
     small = [label for label, topk_set in sets.items() if isinstance(topk, int) and len(topk_set) < topk]
     if small:
-        notes.append(f"Have no {topk:,} inputs, so all that they have are compared: {', '.join(some_of(small))}.")
-    unconverged = [
-        label for label, converged in zip(runs["label"], runs["converged"], strict=True) if converged is False
-    ]
+        notes.append(f"Fewer than {topk:,} inputs, so all of them are compared: {', '.join(some_of(small))}.")
+    unconverged = runs.loc[[converged is False for converged in runs["converged"]], "label"].tolist()
     if unconverged:
         notes.append(f"Did not converge: {', '.join(some_of(unconverged))}.")
     return tuple(notes)
-
-
-def _without_common_parameter(overlap: Overlap) -> list[str]:
-    has = overlap.selects.astype(int)
-    common = has @ has.T
-    n = len(overlap.labels)
-    return [
-        f"{overlap.labels[i]} and {overlap.labels[j]}" for i in range(n) for j in range(i + 1, n) if not common[i, j]
-    ]

@@ -1,10 +1,9 @@
-"""Which runs a comparison is about: those asked for, less those that cannot be compared, each with a reason."""
+"""Which runs are compared: those that were asked for, without those that cannot be, each with its reason."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from os import PathLike
 from typing import Any
 
@@ -14,7 +13,7 @@ from gradiend_mlflow.comparison.labels import TRAINING_RUN, name_of
 from gradiend_mlflow.errors import InvalidInputError, UnavailableError
 from gradiend_mlflow.overlap.seeds import Seeds
 from gradiend_mlflow.runs.pulling import pull_sets
-from gradiend_mlflow.runs.search import attempt, complete_frame, search_runs
+from gradiend_mlflow.runs.search import complete_frame, result_or_error, search_runs
 from gradiend_mlflow.sets.topk import TopKSet
 from gradiend_mlflow.store import tags
 
@@ -32,7 +31,7 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Search:
-    """What to search for, as `search_runs` takes it."""
+    """What to search for; the arguments of `search_runs`."""
 
     experiment_names: Sequence[str] | str | None
     experiment_ids: Sequence[str] | str | None
@@ -40,43 +39,52 @@ class Search:
     search_all_experiments: bool
 
     def __bool__(self) -> bool:
-        """Whether anything was asked."""
+        """Whether any argument differs from its default."""
         return self != Search(None, None, "", search_all_experiments=False)
 
     def __str__(self) -> str:
-        """What was asked, for messages."""
+        """The arguments, for messages."""
         where = self.experiment_names or self.experiment_ids or "the active one"
         experiments = "all" if self.search_all_experiments else where
         return f"experiments: {experiments}; filter: {self.filter_string or 'none'}"
 
 
 @dataclass(frozen=True, eq=False)
-class Pulled:
-    """Runs and their sets.
+class Selection:
+    """Runs on their way into a comparison: found, with their seeds, with their sets.
 
     Attributes:
-        rows: One row per set, with the columns of `search_runs` and the run of its training.
-        stored: The set of each row, with all the weights that were logged.
-        cut: The same, cut to what is compared.
-        skipped: The runs that were asked for and have none.
+        asked: How many runs were asked for.
+        trainings: Those of them that are finished; rows of `search_runs`.
+        rows: The runs to compare, which are the trainings or their seeds; rows of `search_runs`, with the id of each
+            run's training as training_run_id.
+        stored: The set of each row, with all the weights that were logged; empty before they are pulled.
+        cut: The same sets, cut to what is compared.
+        skipped: The runs that cannot be compared.
+        notes: What a reader of the comparison should know about the selection.
     """
 
+    asked: int
+    trainings: pd.DataFrame
     rows: pd.DataFrame
-    stored: list[TopKSet]
-    cut: list[TopKSet]
-    skipped: tuple[Skipped, ...]
+    stored: tuple[TopKSet, ...] = ()
+    cut: tuple[TopKSet, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
-def find_runs(runs: Sequence[str] | pd.DataFrame | None, search: Search, *, tracking_uri: str | None) -> pd.DataFrame:
-    """The runs that are asked for, whether they can be compared or not.
+def find_runs(runs: Sequence[str] | pd.DataFrame | None, search: Search, *, tracking_uri: str | None) -> Selection:
+    """The given runs, or else those that the search finds; those that are not finished are skipped.
 
     Raises:
-        InvalidInputError: If runs are given and something to search for too.
+        InvalidInputError: If both runs and a search are given.
         StoreError: As for `search_runs`.
     """
+    if runs is not None and search:
+        raise InvalidInputError("give runs, or what to search for; not both")
     if runs is None:
-        # Those without sets are asked for too, in the same requests: a comparison must not become smaller in silence.
-        return search_runs(
+        # Runs without sets are found too, and skipped later: a comparison must not become smaller in silence.
+        found = search_runs(
             search.experiment_names,
             experiment_ids=search.experiment_ids,
             filter_string=search.filter_string,
@@ -84,83 +92,92 @@ def find_runs(runs: Sequence[str] | pd.DataFrame | None, search: Search, *, trac
             complete=False,
             tracking_uri=tracking_uri,
         )
-    if search:
-        raise InvalidInputError("give runs, or what to search for; not both")
-    return complete_frame(runs, tracking_uri=tracking_uri)
+    else:
+        found = complete_frame(runs, tracking_uri=tracking_uri)
+    found = found.reset_index(drop=True).assign(**{TRAINING_RUN: found["run_id"].tolist()})
+    finished, skipped = _finished(found)
+    return Selection(len(found), trainings=finished, rows=finished, skipped=skipped)
 
 
-def usable(rows: pd.DataFrame) -> tuple[pd.DataFrame, tuple[Skipped, ...]]:
-    """The runs that are finished, and the others with the reason."""
-    finished = rows["status"] == FINISHED
-    reasons = {
-        "RUNNING": "it is RUNNING, so its sets may not be the last; if nothing runs any more, end it: "
-        'MlflowClient().set_terminated(run_id, "FINISHED")',
-    }
-    skipped = tuple(
-        _skipped(row, reasons.get(row["status"], f"it is {row['status']}, not FINISHED"))
-        for _, row in rows[~finished].iterrows()
-    )
-    return rows[finished], skipped
+def choose_seeds(selection: Selection, seeds: Seeds, *, tracking_uri: str | None) -> Selection:
+    """The selection with the chosen seeds of each training as its rows, in the order in which they were tried.
 
-
-def with_seeds(
-    trainings: pd.DataFrame, seeds: Seeds, *, tracking_uri: str | None
-) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """One row per chosen seed of each training, in the order in which they were tried; and notes.
-
-    As in gradiend, the training's own run stands where no more than one seed is to be chosen. One search finds the
+    As in gradiend, a training with fewer than two such seeds is represented by its own run. One search finds the
     seeds of all trainings.
 
     Raises:
-        InvalidInputError: If a run is asked for on its own and as a seed.
+        InvalidInputError: If a run was asked for both on its own and as a seed.
+        StoreError: As for `search_runs`.
     """
-    trainings = trainings.assign(**{TRAINING_RUN: trainings["run_id"]})
+    trainings = selection.trainings
     if seeds == "best" or trainings.empty:
-        return trainings, ()
+        return selection
     experiments = sorted(set(trainings["experiment_id"]))
-    found = search_runs(experiment_ids=experiments, kinds=tags.SEED_RUN, complete=False, tracking_uri=tracking_uri)
-    found = found.assign(**{TRAINING_RUN: [run_tags.get(tags.MLFLOW_PARENT) for run_tags in found["tags"]]})
+    tried = search_runs(experiment_ids=experiments, kinds=tags.SEED_RUN, complete=False, tracking_uri=tracking_uri)
+    tried = tried.assign(**{TRAINING_RUN: [run_tags.get(tags.MLFLOW_PARENT) for run_tags in tried["tags"]]})
+    tried = tried[tried[TRAINING_RUN].isin(trainings["run_id"])]
     if seeds == "all_convergent":
-        found = found[found["converged"].eq(True)]  # None is unknown
-    chosen, alone = [], []
-    for run_id in trainings["run_id"]:
-        tried = found[found[TRAINING_RUN] == run_id]
-        training = trainings[trainings["run_id"] == run_id]
-        chosen.append(tried if len(tried) > 1 else training)
-        alone += [] if len(tried) > 1 else [name_of(training.iloc[0])]
-    rows = pd.concat(chosen)
+        tried = tried[tried["converged"].eq(True)]  # None is unknown
+    tried = tried[tried.groupby(TRAINING_RUN)[TRAINING_RUN].transform("size") > 1]
+    alone = trainings[~trainings["run_id"].isin(tried[TRAINING_RUN])]
+    place = {run_id: place for place, run_id in enumerate(trainings["run_id"])}
+    rows = pd.concat([tried, alone]).sort_values(
+        TRAINING_RUN, key=lambda ids: ids.map(place), kind="stable", ignore_index=True
+    )
     twice = rows.loc[rows["run_id"].duplicated(), "run_id"].tolist()
     if twice:
-        raise InvalidInputError(f"these runs are asked for, and are seeds of others that are: {', '.join(twice)}")
-    which = "seeds that converged" if seeds == "all_convergent" else "seeds"
-    if not alone:
-        return rows, ()
-    note = f"Fewer than two {which} are logged, so the selected model stands alone: {', '.join(alone)}."
-    return rows, (note,)
+        raise InvalidInputError(f"these runs are asked for, and are also seeds of others that are: {', '.join(twice)}")
+    notes = selection.notes
+    if not alone.empty:
+        which = "seeds that converged" if seeds == "all_convergent" else "seeds"
+        names = ", ".join(name_of(row) for _, row in alone.iterrows())
+        notes = (*notes, f"Fewer than two {which} are logged, so the selected model stands alone: {names}.")
+    finished, skipped = _finished(rows)
+    return replace(selection, rows=finished, skipped=(*selection.skipped, *skipped), notes=notes)
 
 
 def pull(
-    rows: pd.DataFrame, *, part: str, topk: float, cache: str | PathLike[str] | None, tracking_uri: str | None
-) -> Pulled:
-    """Pull the sets of runs; those that have none that can be used are skipped with the reason.
+    selection: Selection, *, part: str, topk: float, cache: str | PathLike[str] | None, tracking_uri: str | None
+) -> Selection:
+    """The selection with its sets; rows without a usable set are skipped.
 
     Raises:
-        UnavailableError: If none could be pulled, and at least one for want of a server.
+        UnavailableError: If no set could be pulled, and at least one because a server did not answer.
     """
-    found = pull_sets(rows, part=part, topk=None, cache=cache, tracking_uri=tracking_uri)
-    outage = next((one for one in found if isinstance(one, UnavailableError)), None)
-    if outage is not None and not any(isinstance(one, TopKSet) for one in found):
+    rows = selection.rows
+    pulled = pull_sets(rows, part=part, topk=None, cache=cache, tracking_uri=tracking_uri)
+    outage = next((error for error in pulled if isinstance(error, UnavailableError)), None)
+    if outage is not None and not any(isinstance(one, TopKSet) for one in pulled):
         raise outage
-    stored, cut, keep, skipped = [], [], [], []
-    for index, (whole, (_, row)) in enumerate(zip(found, rows.iterrows(), strict=True)):
-        top = attempt(partial(whole.top, topk)) if isinstance(whole, TopKSet) else whole
+    stored, cut, skipped = {}, {}, list(selection.skipped)
+    for whole, (index, row) in zip(pulled, rows.iterrows(), strict=True):
+        top = result_or_error(whole.top, topk) if isinstance(whole, TopKSet) else whole
         if isinstance(whole, TopKSet) and isinstance(top, TopKSet):
-            stored.append(whole)
-            cut.append(top)
-            keep.append(index)
+            stored[index], cut[index] = whole, top
         else:
             skipped.append(_skipped(row, str(top)))
-    return Pulled(rows.iloc[keep].reset_index(drop=True), stored, cut, tuple(skipped))
+    return replace(
+        selection,
+        rows=rows.loc[list(cut)].reset_index(drop=True),
+        stored=tuple(stored.values()),
+        cut=tuple(cut.values()),
+        skipped=tuple(skipped),
+    )
+
+
+def _finished(rows: pd.DataFrame) -> tuple[pd.DataFrame, tuple[Skipped, ...]]:
+    """The rows that are finished; the others, each with the reason."""
+    finished = rows["status"] == FINISHED
+    return rows[finished], tuple(_skipped(row, _unfinished(row["status"])) for _, row in rows[~finished].iterrows())
+
+
+def _unfinished(status: str) -> str:
+    if status == "RUNNING":
+        return (
+            "it is RUNNING, so its sets may not be the last; if nothing runs any more, end it: "
+            'MlflowClient().set_terminated(run_id, "FINISHED")'
+        )
+    return f"it is {status}, not {FINISHED}"
 
 
 def _skipped(row: pd.Series[Any], reason: str) -> Skipped:

@@ -1,67 +1,33 @@
-"""A comparison as the tables that a paper prints: frame, CSV, LaTeX."""
+"""The tables that a paper prints, from numbers and labels: a frame, and LaTeX."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from os import PathLike
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from itertools import combinations_with_replacement
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from gradiend_mlflow.checks import check_choice
+from gradiend_mlflow.overlap.measures import Value
 from gradiend_mlflow.overlap.overlap import Overlap
-from gradiend_mlflow.sets.space import Matrix
-
-if TYPE_CHECKING:
-    from gradiend_mlflow.comparison.comparison import Comparison
-    from gradiend_mlflow.overlap.seeds import SeedOverlap
-
-Table = Literal["pairs", "groups", "matrix"]
-
-_ALL = "all"
-# What LaTeX reads as a command, and how it prints it.
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    **{character: "\\" + character for character in "&%$#_{}"},
-}
+from gradiend_mlflow.overlap.seeds import SeedOverlap
 
 
-def table_of(comparison: Comparison, table: Table) -> pd.DataFrame:
-    """One of a comparison's tables; see `Comparison.to_frame`."""
-    check_choice("table", table, get_args(Table))
-    if table == "matrix":
-        return comparison.matrix
-    if table == "groups":
-        labels = comparison.shown.labels
-        groups = comparison.groups or dict.fromkeys(labels, _ALL)
-        return block_means(labels, comparison.shown.values(comparison.value), groups)
-    return comparison.pairs.copy()
-
-
-def pair_table(comparison: Comparison) -> pd.DataFrame:
+def pair_table(overlap: Overlap | SeedOverlap, value: Value) -> pd.DataFrame:
     """One row per pair of runs, most overlapping first; see `Comparison.to_frame`."""
-    shown, value = comparison.shown, comparison.value
-    rows, columns = np.triu_indices(len(shown.labels), k=1)
-    numbers = shown.values(value)[rows, columns]
-    names = np.array(shown.labels, dtype=object)
-    of_pairs = _sets_columns(shown) if isinstance(shown, Overlap) else _seeds_columns(shown, comparison)
+    matrices = _of_sets(overlap) if isinstance(overlap, Overlap) else _of_seeds(overlap, value)
+    matrices = {value: overlap.values(value)} | {name: m for name, m in matrices.items() if name != value}
+    rows, columns = np.triu_indices(len(overlap.labels), k=1)
+    labels = np.array(overlap.labels, dtype=object)
     frame = pd.DataFrame(
-        {
-            "a": names[rows],
-            "b": names[columns],
-            value: numbers,
-            **{name: matrix[rows, columns] for name, matrix in of_pairs.items() if name != value},
-        }
+        {"a": labels[rows], "b": labels[columns]} | {name: m[rows, columns] for name, m in matrices.items()}
     )
-    return frame.iloc[np.argsort(-numbers, kind="stable")].reset_index(drop=True)
+    return frame.iloc[np.argsort(-frame[value].to_numpy(), kind="stable")].reset_index(drop=True)
 
 
-def _sets_columns(overlap: Overlap) -> dict[str, Any]:
+def _of_sets(overlap: Overlap) -> dict[str, npt.NDArray[Any]]:
     chance = overlap.chance()
     return {
         "intersection": overlap.intersection,
@@ -72,87 +38,52 @@ def _sets_columns(overlap: Overlap) -> dict[str, Any]:
     }
 
 
-def _seeds_columns(overlap: SeedOverlap, comparison: Comparison) -> dict[str, Any]:
-    columns: dict[str, Any] = {"seed_pairs": overlap.n}
-    spread = overlap.dispersion(comparison.value)
+def _of_seeds(overlap: SeedOverlap, value: Value) -> dict[str, npt.NDArray[Any]]:
+    spread = overlap.dispersion(value)
     if spread is None:
-        return columns
-    if spread.ndim == 3:  # noqa: PLR2004  # both ends
-        return {**columns, "lowest": spread[..., 0], "highest": spread[..., 1]}
-    return {**columns, overlap.policy.dispersion: spread}
+        return {"seed_pairs": overlap.n}
+    if overlap.policy.dispersion == "minmax":
+        return {"seed_pairs": overlap.n, "lowest": spread[..., 0], "highest": spread[..., 1]}
+    return {"seed_pairs": overlap.n, overlap.policy.dispersion: spread}
 
 
-def as_csv(comparison: Comparison, table: Table, path: str | PathLike[str] | None) -> str:
-    """A table as CSV; see `Comparison.to_csv`."""
-    frame = table_of(comparison, table)
-    return _written(frame.to_csv(index=table == "matrix", lineterminator="\n"), path)
-
-
-def as_latex(comparison: Comparison, table: Table, path: str | PathLike[str] | None) -> str:
-    """A table as LaTeX; see `Comparison.to_latex`."""
-    frame = table_of(comparison, table)
-    if table == "matrix":
-        frame = frame.rename_axis("run").reset_index()
-    aligned = "".join("r" if pd.api.types.is_numeric_dtype(frame[name]) else "l" for name in frame)
-    lines = [
-        rf"\begin{{tabular}}{{{aligned}}}",
-        r"\toprule",
-        _line([_escaped(str(name)) for name in frame]),
-        r"\midrule",
-        *(_line([_cell(cell) for cell in row]) for row in frame.itertuples(index=False)),
-        r"\bottomrule",
-        r"\end{tabular}",
-    ]
-    return _written("\n".join(lines) + "\n", path)
-
-
-def _line(cells: list[str]) -> str:
-    return " & ".join(cells) + r" \\"
-
-
-def _cell(cell: Any) -> str:
-    """Three significant digits; small numbers in powers of ten; a dash for what is not there."""
-    if isinstance(cell, str):
-        return _escaped(cell)
-    if pd.isna(cell):
-        return "--"
-    if isinstance(cell, (int, np.integer)):
-        return str(cell)
-    text = f"{cell:.3g}"
-    mantissa, _, power = text.partition("e")
-    return rf"${mantissa} \cdot 10^{{{int(power)}}}$" if power else text.replace("-", "$-$")
-
-
-def _escaped(text: str) -> str:
-    return re.sub(r"[\\~^&%$#_{}]", lambda found: _LATEX[found.group()], text)
-
-
-def _written(text: str, path: str | PathLike[str] | None) -> str:
-    if path is not None:
-        Path(path).write_text(text, encoding="utf-8")
-    return text
-
-
-def block_means(labels: Sequence[str], matrix: Matrix, groups: Mapping[str, str]) -> pd.DataFrame:
-    """How far runs agree within each group and between each two: one row per block.
+def block_means(labels: Sequence[str], matrix: npt.NDArray[Any], groups: Mapping[str, str]) -> pd.DataFrame:
+    """How much runs overlap within each group and between each two: one row per block of the matrix.
 
     Returns:
-        The columns group_a, group_b, pairs (of different runs), mean and max; NaN for a group of one run alone.
+        The columns group_a, group_b, pairs (of different runs), mean and max; NaN for a group of one run.
 
     Example:
         >>> matrix = np.array([[1.0, 0.5, 0.1], [0.5, 1.0, 0.3], [0.1, 0.3, 1.0]])
         >>> block_means(["a", "b", "c"], matrix, {"a": "x", "b": "x", "c": "y"}).to_dict("list")["mean"]
         [0.5, 0.2, nan]
     """
-    member_of = np.array([groups[label] for label in labels], dtype=object)
-    names = list(dict.fromkeys(member_of))
+    group_ids, names = pd.factorize(np.array([groups[label] for label in labels], dtype=object))
     rows, columns = np.triu_indices(len(labels), k=1)
-    blocks = []
-    for index, first in enumerate(names):
-        for second in names[index:]:
-            a, b = member_of[rows], member_of[columns]
-            inside = ((a == first) & (b == second)) | ((a == second) & (b == first))
-            values = matrix[rows[inside], columns[inside]]
-            mean, most = (values.mean(), values.max()) if len(values) else (np.nan, np.nan)
-            blocks.append((first, second, len(values), float(mean), float(most)))
-    return pd.DataFrame(blocks, columns=["group_a", "group_b", "pairs", "mean", "max"])
+    pairs = pd.DataFrame(np.sort(group_ids[np.array([rows, columns])], axis=0).T, columns=["a", "b"])
+    pairs["value"] = matrix[rows, columns].astype(float)
+    found = pairs.groupby(["a", "b"])["value"].agg(["size", "mean", "max"])
+    blocks = list(combinations_with_replacement(range(len(names)), 2))
+    found = found.reindex(pd.MultiIndex.from_tuples(blocks)).reset_index(drop=True)
+    found.insert(0, "group_a", [names[a] for a, _ in blocks])
+    found.insert(1, "group_b", [names[b] for _, b in blocks])
+    return found.rename(columns={"size": "pairs"}).fillna({"pairs": 0}).astype({"pairs": "int64"})
+
+
+def latex_of(frame: pd.DataFrame) -> str:
+    """A frame without its index as a LaTeX tabular for the package booktabs; numbers have three significant digits."""
+    shown = frame.style.format(_cell, na_rep="--", escape="latex").format_index(escape="latex", axis="columns")
+    # pandas would cut a large table without a word.
+    with pd.option_context("styler.render.max_elements", frame.size + 1):
+        return str(shown.hide(axis="index").to_latex(hrules=True))
+
+
+def _cell(cell: Any) -> str:
+    """Small numbers in powers of ten; strings come escaped."""
+    if isinstance(cell, str):
+        # After the end of a row LaTeX takes these two for an option of it.
+        return "{}" + cell if cell.startswith(("[", "*")) else cell
+    if isinstance(cell, (int, np.integer)):
+        return str(cell)
+    mantissa, _, power = f"{cell:.3g}".partition("e")
+    return rf"${mantissa} \cdot 10^{{{int(power)}}}$" if power else mantissa.replace("-", "$-$")

@@ -1,8 +1,8 @@
-"""Pulled sets, kept on this machine's disk under their SHA-256: who compares a run again downloads nothing.
+"""Pulled sets, kept on this machine's disk under their SHA-256, so that comparing a run again downloads nothing.
 
-A reader notices the cache by its speed alone. Every file is verified when it is read, so a damaged one is pulled
-again; files are written under another name and then renamed, so any number of processes and threads may share a
-folder; and where nothing can be written there is no cache.
+The cache changes nothing but the speed. Every file is verified when it is read, so a damaged one is pulled again.
+Files are written under another name and then renamed, so any number of processes and threads may share a folder.
+Where nothing can be written, nothing is cached.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ DIRECTORY_VARIABLE = "GRADIEND_MLFLOW_CACHE"
 SIZE_VARIABLE = "GRADIEND_MLFLOW_CACHE_SIZE"
 OFF = "off"
 _DEFAULT_GIGABYTES = 2.0
-# Only such files are ever read, written or removed, whatever a server calls a digest and whatever else lies there.
+# Only such files are read, written or removed, whatever a server calls a digest and whatever else is in the folder.
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _KEPT = re.compile(r"[0-9a-f]{64}\.parquet")
 _PARTIAL = re.compile(r"[0-9a-f]{32}\.partial")
-_ABANDONED_SECONDS = 3600.0  # nobody writes one file for that long
+_ABANDONED_SECONDS = 3600.0  # no file takes that long to write
 
 _warned: set[Path] = set()
 _warning = threading.Lock()
 
 
 def open_cache(cache: str | PathLike[str] | None) -> Cache:
-    """The cache in a directory, or none for "off"; None means what the environment says, else the user's own.
+    """The cache in a directory; "off", in any case of letters, is a cache that keeps nothing.
 
-    "off" may be written in capitals, too.
+    None means what GRADIEND_MLFLOW_CACHE says, and the user's cache directory if that is unset or empty.
 
     Raises:
-        InvalidInputError: If `cache` is none of these, or the environment's size is not one.
+        InvalidInputError: If `cache` is none of these, or GRADIEND_MLFLOW_CACHE_SIZE is not a positive number.
     """
     if not (cache is None or isinstance(cache, (str, PathLike))):
         raise InvalidInputError(f'cache must be a directory, "{OFF}" or None; got {cache!r}')
@@ -57,11 +57,11 @@ def open_cache(cache: str | PathLike[str] | None) -> Cache:
 
 
 class Cache:
-    """Files in a folder, each called after its SHA-256; no method raises for what the disk does.
+    """Files in a folder, each named after its SHA-256; no method raises if the disk fails.
 
     Args:
-        folder: Where they are; made when it is first needed. None keeps nothing.
-        capacity: How many bytes they may have together, after `trim`.
+        folder: Where the files are; made when it is first needed. None keeps nothing.
+        capacity: How many bytes they may have in total after `trim`.
     """
 
     def __init__(self, folder: Path | None, capacity: float) -> None:
@@ -71,24 +71,24 @@ class Cache:
         self._writable = True
 
     def read(self, digest: str) -> bytes | None:
-        """The file of this SHA-256 and no other, or None if there is none; it then counts as used now."""
+        """The content with this SHA-256, or None if it is not kept; the file then counts as used now."""
         file = self._file(digest)
         if file is None:
             return None
         try:
             data = file.read_bytes()
-        except OSError:  # it is not there, mostly
+        except OSError:  # usually because there is no such file
             return None
         if hashlib.sha256(data).hexdigest() != digest:
             with contextlib.suppress(OSError):
                 file.unlink()
             return None
-        with contextlib.suppress(OSError):  # the folder may be another's
+        with contextlib.suppress(OSError):  # the folder may belong to somebody else
             os.utime(file)
         return data
 
     def write(self, digest: str, data: bytes) -> None:
-        """Keep a file under its SHA-256; where that fails, warn once for each folder and go on without."""
+        """Keep a content under its SHA-256; if that fails, warn once per folder and keep nothing."""
         file = self._file(digest)
         if file is None or not self._writable:
             return
@@ -100,7 +100,7 @@ class Cache:
             self._writable = False
             _warn_once(file.parent, error)
         else:
-            with contextlib.suppress(OSError):  # something else has its name: the others can be kept all the same
+            with contextlib.suppress(OSError):  # a directory has its name; other files can still be kept
                 partial.replace(file)
                 self._written = True
         finally:
@@ -108,10 +108,10 @@ class Cache:
                 partial.unlink(missing_ok=True)
 
     def trim(self) -> None:
-        """Remove what was used longest ago until the rest fits, if anything was written."""
+        """Remove the files that were used longest ago until the rest fits, if this cache has written any."""
         if self._folder is None or not self._written:
             return
-        with contextlib.suppress(OSError):  # another process may be removing the same
+        with contextlib.suppress(OSError):  # another process may be removing the same files
             kept = sorted(_found(self._folder, _KEPT))
             excess = sum(size for _, size, _ in kept) - self._capacity
             for _, size, file in kept:
@@ -130,14 +130,14 @@ class Cache:
 
 
 def _directory(text: str) -> Path:
-    with contextlib.suppress(RuntimeError):  # the home of a user whom nobody knows
+    with contextlib.suppress(RuntimeError):  # ~user, where there is no such user
         if "://" not in text and "\0" not in text:
             return Path(text).expanduser()
     raise InvalidInputError(f'cache must be a directory on this machine, "{OFF}" or None; got {text!r}')
 
 
 def _users_folder() -> Path | None:
-    """The user's own cache directory for this package; None for who has no home."""
+    """The user's cache directory for this package; None if the user has no home directory."""
     try:
         folder = user_cache_path("gradiend-mlflow", appauthor=False)
     except RuntimeError:
@@ -146,7 +146,7 @@ def _users_folder() -> Path | None:
 
 
 def _found(folder: Path, name: re.Pattern[str]) -> list[tuple[float, int, Path]]:
-    """When each file of such a name was last used or written, its size, and where it is."""
+    """The time of last use, the size and the path of each file with such a name."""
     with os.scandir(folder) as entries:
         files = [entry for entry in entries if name.fullmatch(entry.name) and entry.is_file(follow_symlinks=False)]
         ours = [(entry.stat(), Path(entry)) for entry in files]

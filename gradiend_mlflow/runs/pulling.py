@@ -1,4 +1,4 @@
-"""Pulling top-k sets out of runs: parallel, verified, without a model or torch."""
+"""Pulling top-k sets out of runs: in parallel, verified, without a model or torch."""
 
 from __future__ import annotations
 
@@ -7,27 +7,23 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from os import PathLike
-from typing import Any, TypeVar
+from typing import Any
 
 import pandas as pd
 
 from gradiend_mlflow.errors import ArtifactError, GradiendMLflowError, StoreError
-from gradiend_mlflow.runs.cache import Cache, open_cache
-from gradiend_mlflow.runs.search import PARALLEL_REQUESTS, attempt, complete_frame, successes
+from gradiend_mlflow.runs.cache import open_cache
+from gradiend_mlflow.runs.search import PARALLEL_REQUESTS, all_results, complete_frame, result_or_error
 from gradiend_mlflow.sets.artifact import parse_topk
 from gradiend_mlflow.sets.parts import check_part, check_topk
 from gradiend_mlflow.sets.topk import TopKSet
 from gradiend_mlflow.store import tags
 from gradiend_mlflow.store.reader import Reader
 
-# Only paths of this form are fetched: a server must not be able to point a client at other files.
+# Only such paths are fetched: a server must not be able to point a client at other files.
 _SET_PATH = re.compile(rf"{tags.TOPK_FOLDER}/[A-Za-z0-9._-]+\.parquet")
-_AHEAD = 4 * PARALLEL_REQUESTS  # files that may wait in memory
-
-T = TypeVar("T")
-R = TypeVar("R")
+_DOWNLOADED_AHEAD = 4 * PARALLEL_REQUESTS  # files that wait in memory to be parsed
 
 
 def load_topk(
@@ -61,51 +57,61 @@ def load_topk(
     part, topk = check_part(part), check_topk(topk)
     runs = complete_frame(runs, tracking_uri=tracking_uri)
     pulled = pull_sets(runs, part=part, topk=topk, cache=cache, tracking_uri=tracking_uri)
-    return successes(list(runs["run_id"]), pulled, "have no usable set")
+    return all_results(list(runs["run_id"]), pulled, "have no usable set")
 
 
 def pull_sets(
     runs: pd.DataFrame, *, part: str, topk: float | None, cache: str | PathLike[str] | None, tracking_uri: str | None
 ) -> list[TopKSet | GradiendMLflowError]:
-    """The set of each run or the error that it comes to, in the order of `runs`, rows of `search_runs`.
+    """The set of each run, or the error that says why there is none; `topk` None means all logged weights.
 
-    `topk` None means all the weights that were logged.
+    Args:
+        runs: Rows of `search_runs`; the result has their order.
+        part: As for `load_topk`, checked already, as are the others.
+        topk: Likewise.
+        cache: Likewise.
+        tracking_uri: Likewise.
     """
     store, kept = Reader(tracking_uri), open_cache(cache)
 
-    def from_cache(artifact_uri: str, sets: Mapping[str, Any]) -> TopKSet | _Source:
-        source = _source_of(artifact_uri, sets, part)
-        data = kept.read(source.sha256)
-        return source if data is None else parse_topk(data, origin=source.path, topk=topk)
+    def download(file: _SetFile) -> bytes:
+        data = store.fetch(file.artifact_uri, file.path, sha256=file.sha256)
+        kept.write(file.sha256, data)
+        return data
 
-    found = [attempt(partial(from_cache, *run)) for run in zip(runs["artifact_uri"], runs["sets"], strict=True)]
-    # Only the downloads are in threads: at the rest, which is Python's own work, they would get into each other's way.
+    def from_cache(artifact_uri: str, sets: Mapping[str, Any]) -> TopKSet | _SetFile:
+        file = _file_of(artifact_uri, sets, part)
+        data = kept.read(file.sha256)
+        return file if data is None else parse_topk(data, origin=file.path, topk=topk)
+
+    found = [result_or_error(from_cache, *run) for run in zip(runs["artifact_uri"], runs["sets"], strict=True)]
+    # Only downloads run in threads: parsing is Python's own work, which several threads do not make faster.
     with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
-        contents = _ahead(pool, partial(_downloaded, store, kept), [one for one in found if isinstance(one, _Source)])
+        downloads = _in_order(pool, download, [one for one in found if isinstance(one, _SetFile)])
 
-        def from_store(source: _Source) -> TopKSet:
-            return parse_topk(next(contents).result(), origin=source.path, topk=topk)
+        def from_store(file: _SetFile) -> TopKSet:
+            return parse_topk(next(downloads).result(), origin=file.path, topk=topk)
 
-        complete = [attempt(partial(from_store, one)) if isinstance(one, _Source) else one for one in found]
+        pulled = [result_or_error(from_store, one) if isinstance(one, _SetFile) else one for one in found]
     kept.trim()
-    return complete
+    return pulled
 
 
 @dataclass(frozen=True)
-class _Source:
-    """Where a run's set lies, and what it is called in the cache."""
+class _SetFile:
+    """Where a run's set lies, and its digest."""
 
     artifact_uri: str
     path: str
     sha256: str
 
 
-def _source_of(artifact_uri: str, sets: Mapping[str, Mapping[str, Any]], part: str) -> _Source:
-    """Where the run's set of a part lies.
+def _file_of(artifact_uri: str, sets: Mapping[str, Mapping[str, Any]], part: str) -> _SetFile:
+    """The file of a run's set, as its tag lists it.
 
     Raises:
-        StoreError: If it has none.
-        ArtifactError: If it names something else.
+        StoreError: If the run has no set of the part.
+        ArtifactError: If the tag lists a path that is not a set's.
     """
     if part not in sets:
         parts = ", ".join(sets) or "none"
@@ -113,23 +119,19 @@ def _source_of(artifact_uri: str, sets: Mapping[str, Mapping[str, Any]], part: s
             f"it has no set of the part {part!r} (it has: {parts}). Compare another part, leave this run out, or, if "
             "its GRADIEND has that part, log it: log_topk(checkpoint, run_id=...)"
         )
-    path, sha256 = sets[part]["path"], sets[part]["sha256"]
+    path = sets[part]["path"]
     if not _SET_PATH.fullmatch(path):
         raise ArtifactError(f"its tag {tags.TOPK} names a path that is not a set's: {path!r}")
-    return _Source(artifact_uri, path, sha256)
+    return _SetFile(artifact_uri, path, sets[part]["sha256"])
 
 
-def _ahead(pool: Executor, action: Callable[[T], R], items: Sequence[T]) -> Iterator[Future[R]]:
-    """What becomes of each item, in their order; few at a time, as results that wait to be taken need memory."""
-    waiting: deque[Future[R]] = deque()
-    for item in items:
-        waiting.append(pool.submit(action, item))
-        if len(waiting) > _AHEAD:
+def _in_order(
+    pool: Executor, download: Callable[[_SetFile], bytes], files: Sequence[_SetFile]
+) -> Iterator[Future[bytes]]:
+    """The download of each file, in the order of the files; few at a time, because what waits needs memory."""
+    waiting: deque[Future[bytes]] = deque()
+    for file in files:
+        waiting.append(pool.submit(download, file))
+        if len(waiting) > _DOWNLOADED_AHEAD:
             yield waiting.popleft()
     yield from waiting
-
-
-def _downloaded(store: Reader, cache: Cache, source: _Source) -> bytes:
-    data = store.fetch(source.artifact_uri, source.path, sha256=source.sha256)
-    cache.write(source.sha256, data)
-    return data

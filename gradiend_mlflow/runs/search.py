@@ -1,25 +1,20 @@
-"""Finding logged runs: a frame with what the runs say of themselves."""
+"""Finding logged runs: a frame with what the runs say about themselves."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
+from typing import Any, TypeVar
 
 import pandas as pd
 
 from gradiend_mlflow.errors import GradiendMLflowError, InvalidInputError
 from gradiend_mlflow.store import tags
 from gradiend_mlflow.store.pending import flush
-from gradiend_mlflow.store.reader import Reader
-from gradiend_mlflow.store.tags import sets_of
+from gradiend_mlflow.store.reader import LoggedRun, Reader
 from gradiend_mlflow.wording import lines_of, some_of
-
-if TYPE_CHECKING:
-    from gradiend_mlflow.store.reader import LoggedRun
 
 T = TypeVar("T")
 
@@ -43,6 +38,8 @@ COLUMNS = (
     "params",
     "tags",
 )
+# The other columns hold objects, so that a missing value is None.
+COLUMN_TYPES = {"seed": "Int64", "correlation": "float64", "k": "int64", "start_time": "datetime64[ms, UTC]"}
 _KINDS = (tags.TRAINING, tags.SEED_RUN, tags.COMPARISON)
 PARALLEL_REQUESTS = 8  # MLflow keeps 10 connections; more than that are made anew for every file
 
@@ -85,12 +82,10 @@ def search_runs(
         StoreError: If an experiment does not exist, the filter is refused, or MLflow cannot be reached.
         InvalidInputError: If `kinds` names an unknown kind.
     """
-    kinds = [kinds] if isinstance(kinds, str) else list(kinds)
-    order_by = [order_by] if isinstance(order_by, str) else list(order_by)
-    unknown = [kind for kind in kinds if kind not in _KINDS]
-    if unknown or not kinds:
+    kinds, order_by = _listed("kinds", kinds), _listed("order_by", order_by)
+    if not kinds or not set(kinds) <= set(_KINDS):
         raise InvalidInputError(f"kinds must name some of {', '.join(_KINDS)}; got {kinds}")
-    flush()  # what this process's trainings have said is there to be found
+    flush()  # so that the trainings of this process are found
     store = Reader(tracking_uri)
     experiments = _experiments(store, experiment_names, experiment_ids, everywhere=search_all_experiments)
     found = [
@@ -107,57 +102,63 @@ def search_runs(
     return _frame(found[:max_results], experiments)
 
 
-def get_runs(run_ids: Sequence[str], *, tracking_uri: str | None = None) -> pd.DataFrame:
-    """The rows that `search_runs` has for runs of known ids, in the order given; of any kind, with sets or without.
-
-    Raises:
-        StoreError: If a run does not exist or MLflow cannot be reached; it names those that failed, up to 20.
-        InvalidInputError: If an id comes twice.
-    """
-    run_ids = _checked(run_ids)
-    flush()
-    store = Reader(tracking_uri)
-    with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
-        found = list(pool.map(lambda run_id: attempt(lambda: store.run(run_id)), run_ids))
-    runs = successes(run_ids, found, "could not be found")
-    experiments = store.find_experiments([], sorted({run.experiment_id for run in runs.values()}))
-    return _frame(runs.values(), experiments)
-
-
-def complete_frame(runs: Sequence[str] | pd.DataFrame, *, tracking_uri: str | None = None) -> pd.DataFrame:
-    """The runs with all the columns of `search_runs`; those that lack some are looked up.
+def complete_frame(runs: Iterable[str] | pd.DataFrame, *, tracking_uri: str | None = None) -> pd.DataFrame:
+    """The runs with all the columns of `search_runs`; a frame that lacks some is looked up by its run ids.
 
     Raises:
         InvalidInputError: If `runs` is neither ids nor a frame with the column run_id, or names a run twice.
-        StoreError: As for `get_runs`.
+        StoreError: If a run does not exist or MLflow cannot be reached; it names the runs that failed, up to 20.
     """
-    ids = _checked(runs)
-    return runs if _is_complete(runs) else get_runs(ids, tracking_uri=tracking_uri)
-
-
-def _is_complete(runs: object) -> TypeGuard[pd.DataFrame]:
-    """Whether nothing has to be looked up; in a frame that was read from a CSV file the sets are mere text."""
-    return (
+    run_ids = _ids_of(runs)
+    if (
         isinstance(runs, pd.DataFrame)
         and set(COLUMNS) <= set(runs.columns)
-        and all(isinstance(sets, Mapping) for sets in runs["sets"])
-    )
+        and all(isinstance(sets, Mapping) for sets in runs["sets"])  # strings, if the frame was read from a CSV file
+    ):
+        return runs
+    flush()
+    store = Reader(tracking_uri)
+    with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
+        answers = list(pool.map(lambda run_id: result_or_error(store.run, run_id), run_ids))
+    found = all_results(run_ids, answers, "could not be found").values()
+    experiments = store.find_experiments([], sorted({run.experiment_id for run in found}))
+    return _frame(found, experiments)
 
 
-# ------------------------------------------------------------------------------------------------------------ search
+def result_or_error(function: Callable[..., T], *args: Any, **options: Any) -> T | GradiendMLflowError:
+    """What the call returns, or the error that it raises, so that one run's fault does not hide another's."""
+    try:
+        return function(*args, **options)
+    except GradiendMLflowError as error:
+        return error
+
+
+def all_results(run_ids: Sequence[str], results: Sequence[T | GradiendMLflowError], fault: str) -> dict[str, T]:
+    """The results by run id.
+
+    Raises:
+        GradiendMLflowError: If some results are errors; it lists them all and has the type of the first.
+    """
+    by_run = dict(zip(run_ids, results, strict=True))
+    errors = {run_id: result for run_id, result in by_run.items() if isinstance(result, GradiendMLflowError)}
+    if errors:
+        lines = lines_of([f"run {run_id}: {error}" for run_id, error in errors.items()])
+        kind = type(next(iter(errors.values())))
+        raise kind(f"{len(errors)} of {len(results)} runs {fault}:{lines}")
+    return {run_id: result for run_id, result in by_run.items() if not isinstance(result, GradiendMLflowError)}
 
 
 def _experiments(
     store: Reader, names: Sequence[str] | str | None, ids: Sequence[str] | str | None, *, everywhere: bool
 ) -> dict[str, str]:
+    """The names, by id, of the experiments to search."""
+    if everywhere and (names or ids):
+        raise InvalidInputError("give experiment_names or experiment_ids, or search_all_experiments; not both")
     if everywhere:
-        if names or ids:
-            raise InvalidInputError("give experiment_names or experiment_ids, or search_all_experiments; not both")
         return store.experiments()
     if names is None and ids is None:
         ids = [store.active_experiment_id()]
-    names, ids = _listed("experiment_names", names), _listed("experiment_ids", ids)
-    return store.find_experiments(names, ids)
+    return store.find_experiments(_listed("experiment_names", names), _listed("experiment_ids", ids))
 
 
 def _filter(kind: str, filter_string: str, *, complete: bool) -> str:
@@ -169,26 +170,24 @@ def _filter(kind: str, filter_string: str, *, complete: bool) -> str:
     return " AND ".join(clauses)
 
 
-def _frame(runs: Iterable[LoggedRun], experiments: Mapping[str, str]) -> pd.DataFrame:
-    frame = pd.DataFrame(
-        [_row(run, experiments[run.experiment_id]) for run in runs], columns=list(COLUMNS), dtype=object
-    )
-    # Columns of objects, so that what is missing is None; these have a type of their own for what is missing.
-    types = {"seed": "Int64", "correlation": "float64", "k": "int64", "start_time": "datetime64[ms, UTC]"}
-    return frame.astype(types)
-
-
 def _listed(name: str, values: Sequence[str] | str | None) -> list[str]:
-    """One value or several as a list."""
-    if values is None or isinstance(values, (str, int)):
-        return [] if values is None else [str(values)]
+    """One value or several, as a list of strings."""
+    if values is None:
+        return []
+    if isinstance(values, (str, int)):
+        return [str(values)]
     if not isinstance(values, Iterable):
         raise InvalidInputError(f"{name} must be a string or a sequence of strings; got {values!r}")
     return list(map(str, values))
 
 
+def _frame(runs: Iterable[LoggedRun], experiments: Mapping[str, str]) -> pd.DataFrame:
+    rows = [_row(run, experiments[run.experiment_id]) for run in runs]
+    return pd.DataFrame(rows, columns=list(COLUMNS), dtype=object).astype(COLUMN_TYPES)
+
+
 def _row(run: LoggedRun, experiment: str) -> dict[str, Any]:
-    sets = sets_of(run.tags)
+    sets = tags.sets_of(run.tags)
     converged = run.tags.get(tags.CONVERGED)
     return {
         "run_id": run.run_id,
@@ -196,8 +195,8 @@ def _row(run: LoggedRun, experiment: str) -> dict[str, Any]:
         "gradiend_run_id": run.tags.get(tags.RUN_ID),
         "experiment": experiment,
         "base_model": run.tags.get(tags.BASE_MODEL),
-        "target_classes": _classes_of(run.tags),
-        "seed": _int_or_none(run.tags.get(tags.SEED)),
+        "target_classes": _target_classes(run.tags),
+        "seed": tags.json_of(run.tags, tags.SEED, int),
         "converged": None if converged is None else converged == "true",
         "correlation": run.metrics.get(tags.BEST_CORRELATION),
         "parts": tuple(sets),
@@ -212,59 +211,22 @@ def _row(run: LoggedRun, experiment: str) -> dict[str, Any]:
     }
 
 
-def _int_or_none(text: str | None) -> int | None:
-    try:
-        return None if text is None else int(text)
-    except ValueError:
-        return None
+def _target_classes(run_tags: Mapping[str, str]) -> tuple[str, ...]:
+    classes = tags.json_of(run_tags, tags.TARGET_CLASSES, list)
+    if classes is None:  # the run has no such tag, or somebody has edited it by hand
+        classes = [run_tags[tags.TARGET_CLASSES]] if tags.TARGET_CLASSES in run_tags else []
+    return tuple(map(str, classes))
 
 
-def _classes_of(run_tags: Mapping[str, str]) -> tuple[str, ...]:
-    text = run_tags.get(tags.TARGET_CLASSES, "[]")
-    try:
-        classes = json.loads(text)
-    except ValueError:  # somebody has edited it by hand
-        return (text,)
-    return tuple(map(str, classes)) if isinstance(classes, list) else (str(classes),)
-
-
-def _checked(runs: Iterable[str] | pd.DataFrame) -> list[str]:
-    """The ids of these runs."""
+def _ids_of(runs: Iterable[str] | pd.DataFrame) -> list[str]:
     if isinstance(runs, str) or not isinstance(runs, Iterable):
         raise InvalidInputError(
             f"runs must be a sequence of run ids or a frame; got the {type(runs).__name__} {runs!r}"
         )
-    if isinstance(runs, pd.DataFrame):
-        if "run_id" not in runs.columns:
-            columns = ", ".join(map(str, runs.columns))
-            raise InvalidInputError(f"a frame of runs needs the column run_id; it has {columns}")
-        runs = runs["run_id"]
-    ids = list(runs)
-    repeated = [run_id for run_id, count in Counter(ids).items() if count > 1]
+    if isinstance(runs, pd.DataFrame) and "run_id" not in runs:
+        raise InvalidInputError(f"a frame of runs needs the column run_id; it has {', '.join(map(str, runs))}")
+    run_ids = list(runs["run_id"] if isinstance(runs, pd.DataFrame) else runs)
+    repeated = [run_id for run_id, count in Counter(run_ids).items() if count > 1]
     if repeated:
         raise InvalidInputError(f"each run may come once; these come more often: {', '.join(some_of(repeated))}")
-    return ids
-
-
-def attempt(action: Callable[[], T]) -> T | GradiendMLflowError:
-    """What `action` returns, or the error that it raises, so that one run's fault does not hide the others'."""
-    try:
-        return action()
-    except GradiendMLflowError as error:
-        return error
-
-
-def successes(run_ids: Sequence[str], results: Sequence[T | GradiendMLflowError], fault: str) -> dict[str, T]:
-    """The results by run; if some are errors, one error that tells them all, of the type of the first."""
-    successes: dict[str, T] = {}
-    failures: dict[str, GradiendMLflowError] = {}
-    for run_id, result in zip(run_ids, results, strict=True):
-        if isinstance(result, GradiendMLflowError):
-            failures[run_id] = result
-        else:
-            successes[run_id] = result
-    if failures:
-        lines = lines_of([f"run {run_id}: {error}" for run_id, error in failures.items()])
-        kind = type(next(iter(failures.values())))
-        raise kind(f"{len(failures)} of {len(results)} runs {fault}:{lines}")
-    return successes
+    return run_ids

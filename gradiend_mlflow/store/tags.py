@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 KIND = "gradiend.kind"
 TRAINING = "training"
@@ -56,6 +58,15 @@ MLFLOW_AUTOLOGGING = "mlflow.autologging"
 MLFLOW_EXPERIMENT_KIND = "mlflow.experimentKind"
 # Without this value the UI opens an experiment as one about prompts and traces.
 MODEL_TRAINING = "custom_model_development"
+
+
+def json_of(run_tags: Mapping[str, str], key: str, kind: type[T]) -> T | None:
+    """The JSON value of a run's tag; None if the tag is missing, is not JSON or holds another type than `kind`."""
+    try:
+        value = json.loads(run_tags[key])
+    except (KeyError, ValueError):
+        return None
+    return value if isinstance(value, kind) else None
 
 
 def _left_out_of(run_tags: Mapping[str, str]) -> dict[str, str]:

@@ -169,7 +169,7 @@ class TestTheSameQuestion:
             file.write_bytes(content)
         anew = compare(runs, topk=10).run_id
         assert anew != spoilt
-        assert f"The comparison {spoilt} is logged anew" in caplog.text
+        assert f"The comparison {spoilt} cannot be read, so it is logged anew" in caplog.text
         assert compare(runs, topk=10).run_id == anew
 
 
@@ -238,7 +238,7 @@ class TestLoading:
 
     def test_what_is_no_comparison(self, runs: list[str], tracking: MlflowClient) -> None:
         """A training, an unfinished comparison, nothing."""
-        with pytest.raises(InvalidInputError, match="is no comparison"):
+        with pytest.raises(InvalidInputError, match="is not a comparison"):
             load_comparison(runs[0])
         begun = tracking.create_run("0", tags={"gradiend.kind": "comparison"}).info.run_id
         with pytest.raises(InvalidInputError, match="was not completed"):

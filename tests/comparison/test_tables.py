@@ -104,7 +104,7 @@ class TestTables:
             r"\bottomrule",
             r"\end{tabular}",
         ]
-        assert r"50\% \textbackslash{} \{x\}" in compared.to_latex(table="matrix")
+        assert r"50\% \textbackslash \space \{x\}" in compared.to_latex(table="matrix")
 
     def test_small_numbers_in_latex(self) -> None:
         """In powers of ten, as one writes p-values."""
