@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,14 +15,12 @@ from gradiend_mlflow.wording import some_of
 if TYPE_CHECKING:
     import pandas as pd
 
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-_PRINTED_RUNS = 30  # of which a matrix can be read in a terminal
+_PRINTED_RUNS = 30  # a larger matrix cannot be read in a terminal
 _PRINTED_PAIRS = 30
 
 
 class _TopK(click.ParamType):  # type: ignore[type-arg]
-    """A number of weights, or a fraction: 1e3 is a number, 0.5 is none."""
+    """A number of weights, or a fraction: 1e3 is a number of weights, 0.5 is a fraction."""
 
     name = "number or fraction"
 
@@ -48,9 +46,7 @@ class _Commands(click.Group):
 _TRACKING_URI = click.option("--tracking-uri", help="The MLflow server or database; default MLflow's current one.")
 _QUIET = click.option("--quiet", is_flag=True, help="No progress bar, and only failures.")
 
-
-def _topk_option(default: str, help_text: str) -> Callable[[Command], Command]:
-    return click.option("--topk", type=_TopK(), metavar="NUMBER", default=default, show_default=True, help=help_text)
+_topk = partial(click.option, "--topk", type=_TopK(), metavar="NUMBER", show_default=True)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -63,7 +59,7 @@ def main() -> None:
 @main.command("import")
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--experiment-name", help="Where runs go, made if needed; default MLflow's active experiment.")
-@_topk_option("10000", "How many weights per part to log, or which fraction.")
+@_topk(default="10000", help="How many weights per part to log, or which fraction.")
 @click.option(
     "--part",
     "parts",
@@ -127,7 +123,7 @@ def sync_command(path: Path, *, tracking_uri: str | None, quiet: bool) -> None:
 @click.option("--filter", "filter_string", default="", help="An MLflow filter over runs.")
 @click.option("--all-experiments", is_flag=True, help="Search every experiment.")
 @click.option("--part", default="decoder-weight", show_default=True, help="Which importance.")
-@_topk_option("1000", "How many, or which fraction.")
+@_topk(default="1000", help="How many, or which fraction.")
 @click.option("--value", default="intersection_frac", show_default=True, help="Which measure.")
 @click.option("--labels", help="A column, params.<name> or tags.<name>.")
 @click.option("--groups", help="A column, params.<name> or tags.<name>.")

@@ -1,4 +1,4 @@
-"""`gradiend-mlflow compare`."""
+"""`gradiend-mlflow compare`; the other commands are tested with what they do."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_number_is_a_number(text: str, k: int, run: Callable[..., Result]) -> 
     assert [int(line.split()[1 + row]) for row, line in enumerate(done.stdout.splitlines()[-3:])] == [k] * 3
 
 
-def test_what_is_no_number(run: Callable[..., Result]) -> None:
+def test_other_topk_is_refused(run: Callable[..., Result]) -> None:
     """It is said by the name of the option."""
     done = run("--experiment-name", "pronouns", "--topk", "many")
     assert done.exit_code == 2

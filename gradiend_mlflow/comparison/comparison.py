@@ -1,4 +1,4 @@
-"""What a comparison is: runs, their sets, the numbers, and the ways to look at them."""
+"""What a comparison holds: runs, their sets, their numbers, and the tables and figures that show them."""
 
 from __future__ import annotations
 
@@ -44,16 +44,16 @@ class Comparison:
     Attributes:
         overlap: The numbers of the sets; rows and columns in the order of `runs`.
         sets: The set of each run, by label, cut to `topk`.
-        stored: The same sets with all the weights that were logged; what `overlap_curve` goes up to.
+        stored: The same sets with all the weights that were logged; `overlap_curve` uses them.
         runs: The rows of `search_runs`, with a first column `label`.
         part: Which of gradiend's four importances was compared.
         topk: The number or fraction that was asked for.
-        value: Which of the overlap's matrices `matrix`, the tables and the heatmap show.
-        seed_overlap: The numbers of the trainings whose seeds `runs` are, if they are aggregated; else None.
+        value: The measure that `matrix`, the tables and the heatmap show.
+        seed_overlap: The numbers of the trainings whose seeds are `runs`, if the seeds are aggregated; else None.
         groups: The group of each label of `matrix`, or None.
         skipped: The runs that were asked for and are not compared, each with the reason.
-        notes: What one should know of the numbers: base models of several names, selections without a common
-            parameter, runs that did not converge.
+        notes: Caveats: base models of several names, selections without a common parameter, runs that did not
+            converge.
         run_id: MLflow's id of the comparison run, or None if it was not logged.
     """
 
@@ -72,29 +72,29 @@ class Comparison:
 
     @property
     def shown(self) -> Overlap | SeedOverlap:
-        """What `matrix` is taken from: the aggregated seeds if there are, else the sets."""
+        """The overlap that `matrix` shows: that of the trainings if seeds are aggregated, else that of the sets."""
         return self.seed_overlap or self.overlap
 
     @property
     def matrix(self) -> pd.DataFrame:
-        """The overlap per pair of runs, labelled on both axes; aggregated over seeds if that was asked."""
+        """The overlap per pair of runs, labelled on both axes; aggregated over seeds if that was asked for."""
         return self.shown.to_frame(self.value)
 
     @cached_property
     def whole(self) -> Overlap:
-        """The overlap of `stored`: of all the weights that were logged."""
+        """The overlap of `stored`, that is of all the weights that were logged."""
         if all(len(self.sets[label]) == len(whole) for label, whole in self.stored.items()):
             return self.overlap
         return compute_overlap(self.stored, rbo_p=self.overlap.rbo_p)
 
     @cached_property
     def regions(self) -> dict[tuple[str, ...], int]:
-        """How many weights lie in exactly these runs and no other; see `Overlap.regions`."""
+        """How many weights lie in exactly these runs and in no other; see `Overlap.regions`."""
         return self._one_set_per_label.regions
 
     @cached_property
     def pairs(self) -> pd.DataFrame:
-        """What `to_frame("pairs")` gives a copy of."""
+        """The table of pairs, of which `to_frame` returns a copy."""
         return pair_table(self.shown, self.value)
 
     def chance(self, *, population: int | None = None) -> Chance:
@@ -118,7 +118,7 @@ class Comparison:
         return self.overlap.by_group(grouping)
 
     def overlap_curve(self, ks: Sequence[int] | None = None) -> OverlapCurve:
-        """Every pair's overlap as k grows up to the smallest set that was logged; see `Overlap.overlap_curve`."""
+        """Every pair's overlap as k grows up to the size of the smallest logged set; see `Overlap.overlap_curve`."""
         return self.whole.overlap_curve(ks)
 
     def shared_weights(self, *, min_runs: int = 2) -> pd.DataFrame:
@@ -139,13 +139,13 @@ class Comparison:
         return shared_weights(self.overlap, min_runs=min_runs)
 
     def to_frame(self, table: Table = "pairs") -> pd.DataFrame:
-        """What a paper prints.
+        """A table for a paper.
 
         Args:
-            table: "pairs": a row per pair of runs, most overlapping first, with the value, the shared weights, and
-                what chance would give (of aggregated seeds: the number of pairs of seeds, and their dispersion).
-                "groups": a row per group and per two groups, with the number of pairs and their mean and largest
-                value; all runs are one group if there are no groups. "matrix": as `matrix`.
+            table: "pairs": a row per pair of runs, most overlapping first, with the value, the number of shared
+                weights, and what chance would give (with aggregated seeds: the number of pairs of seeds, and their
+                dispersion). "groups": a row per group and per two groups, with the number of pairs and their mean
+                and largest value; without groups all runs are one group, "all". "matrix": as `matrix`.
 
         Raises:
             InvalidInputError: If `table` is none of these.
@@ -159,16 +159,19 @@ class Comparison:
         return block_means(labels, self.shown.values(self.value), self.groups or dict.fromkeys(labels, "all"))
 
     def to_csv(self, path: str | PathLike[str] | None = None, *, table: Table = "pairs") -> str:
-        """The table of `to_frame` as CSV, with all digits; written to `path` if one is given."""
+        """The table of `to_frame` as CSV, with all digits; also written to `path` if that is given."""
         return _written(self.to_frame(table).to_csv(index=table == "matrix", lineterminator="\n"), path)
 
     def to_latex(self, path: str | PathLike[str] | None = None, *, table: Table = "pairs") -> str:
-        """The table of `to_frame` as a LaTeX tabular for the package booktabs, rounded; written to `path` if given."""
+        """The table of `to_frame` as a LaTeX tabular for the package booktabs; also written to `path` if given.
+
+        Numbers have three significant digits, small ones as powers of ten; a missing number is a dash.
+        """
         frame = self.to_frame(table)
         return _written(latex_of(frame.rename_axis("run").reset_index() if table == "matrix" else frame), path)
 
     def plot_heatmap(self, ax: Axes | None = None, *, correlation: bool = False, **options: Any) -> Axes:
-        """Draw `matrix`, in brackets by `groups`; runs that did not converge have gradiend's dagger.
+        """Draw `matrix`, with brackets around `groups`; runs that did not converge have gradiend's dagger.
 
         Args:
             ax: Where to draw; default the axes of a new figure.

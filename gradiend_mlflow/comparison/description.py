@@ -91,15 +91,12 @@ def _answer(comparison: Comparison) -> str:
     top = shown_topk(comparison.topk)
     top = f"their top {top}{' of' if top.endswith('%') else ''} weights"
     answer = f"share {mean} of {top}" if value in _SHARES else f"agree to {mean} ({value}) in {top}"
-    details: list[str] = [comparison.part, value]
-    if seeds is not None:
-        details.insert(0, f"{seeds.policy.seed_aggregate} over {len(comparison.runs)} seeds")
+    seeds_of = "" if seeds is None else f"{seeds.policy.seed_aggregate} over {len(comparison.runs)} seeds; "
+    details = f"{seeds_of}{comparison.part}; {value}"
+    sentences = [f"**The two runs {answer}** ({details})."]
     if len(comparison.pairs) > 1:
-        answer = f"Two runs {answer} on average"
-        details = [f"of {len(comparison.shown.labels)} runs", *details, f"from {low} to {high}"]
-    else:
-        answer = f"The two runs {answer}"
-    sentences = [f"**{answer}** ({'; '.join(details)})."]
+        details = f"of {len(comparison.shown.labels)} runs; {details}, from {low} to {high}"
+        sentences = [f"**Two runs {answer} on average** ({details})."]
     if "overlap/lift" in summary:
         sentences.append(f"They share {summary['overlap/lift']:,.3g} times as many weights as chance would give.")
     if seeds is None:

@@ -162,7 +162,12 @@ def load_comparison(run_id: str, *, tracking_uri: str | None = None) -> Comparis
     if run.tags.get(tags.KIND) != tags.COMPARISON:
         raise InvalidInputError(f"the run {run_id} is not a comparison")
     facts, archive = fetch_files(store, run)
-    return _rebuilt(facts, _read_sets(archive, facts["labels"]), run_id)
+    with zipfile.ZipFile(io.BytesIO(archive)) as files:
+        sets = {
+            label: parse_topk(files.read(_SET_NAME.format(row)), origin=f"{SETS}, {label}")
+            for row, label in enumerate(facts["labels"])
+        }
+    return _rebuilt(facts, sets, run_id)
 
 
 def fetch_files(store: Reader, run: LoggedRun) -> tuple[dict[str, Any], bytes]:
@@ -178,14 +183,6 @@ def fetch_files(store: Reader, run: LoggedRun) -> tuple[dict[str, Any], bytes]:
     if facts["format"] != FORMAT:
         raise ArtifactError(f"{FACTS} is of the format {facts['format']}; this version reads {FORMAT}")
     return facts, store.fetch(run.artifact_uri, SETS, sha256=facts["sets_sha256"])
-
-
-def _read_sets(archive: bytes, labels: list[str]) -> dict[str, TopKSet]:
-    with zipfile.ZipFile(io.BytesIO(archive)) as files:
-        return {
-            label: parse_topk(files.read(_SET_NAME.format(row)), origin=f"{SETS}, {label}")
-            for row, label in enumerate(labels)
-        }
 
 
 def _rebuilt(facts: dict[str, Any], sets: dict[str, TopKSet], run_id: str) -> Comparison:

@@ -60,12 +60,11 @@ def groups_of(groups: Groups, runs: pd.DataFrame) -> dict[str, str]:
     labels = list(runs["label"])
     if isinstance(groups, str):
         return {row["label"]: column_of(row, groups, "groups") for _, row in runs.iterrows()}
-    named_by: dict[str, list[str]] = {}
-    for column in ("run_id", TRAINING_RUN):  # the group of a training is that of its seeds
-        for run_id, label in zip(runs[column], labels, strict=True):
-            named_by.setdefault(run_id, []).append(label)
+    # A training's id names all its seeds.
+    labels_by_id = runs.groupby(TRAINING_RUN)["label"].agg(list).to_dict()
+    labels_by_id |= {run_id: [label] for run_id, label in zip(runs["run_id"], labels, strict=True)}
     by_run = group_by_label(groups).items()
-    return complete_groups({label: group for key, group in by_run for label in named_by.get(key, [key])}, labels)
+    return complete_groups({label: group for key, group in by_run for label in labels_by_id.get(key, [key])}, labels)
 
 
 def column_of(row: pd.Series[Any], column: str, argument: str) -> str:

@@ -20,8 +20,8 @@ from gradiend_mlflow.comparison.description import description_of, name_of_compa
 from gradiend_mlflow.comparison.files import FACTS, FORMAT, fetch_files, sha256_of, write_files
 from gradiend_mlflow.comparison.selection import FINISHED
 from gradiend_mlflow.environment import installed_version
-from gradiend_mlflow.errors import ArtifactError, InvalidInputError, StoreError, UnavailableError
-from gradiend_mlflow.runs.search import PARALLEL_REQUESTS
+from gradiend_mlflow.errors import InvalidInputError, StoreError, UnavailableError
+from gradiend_mlflow.runs.search import PARALLEL_REQUESTS, result_or_error
 from gradiend_mlflow.store import tags
 from gradiend_mlflow.store.store import MetricPoint, Store, now_ms
 
@@ -64,10 +64,8 @@ def logged(comparison: Comparison, store: Store, options: LogOptions) -> Compari
     Raises:
         StoreError: If MLflow refuses or cannot be reached; a run that was begun is then FAILED.
     """
-    experiments = comparison.runs["experiment_id"].unique()
-    if options.log_to is None and len(experiments) == 1:
-        experiment_id = experiments[0]
-    else:
+    experiment_id, *others = comparison.runs["experiment_id"].unique()
+    if options.log_to is not None or others:
         experiment_id = store.experiment_id(options.log_to or SHARED_EXPERIMENT)
     question = question_of(comparison)
     run_id = None if options.refresh else _find_answer(store, experiment_id, question, options.run_name)
@@ -122,16 +120,13 @@ def _find_answer(store: Store, experiment_id: str, question: str, run_name: str 
         order_by=["attributes.start_time DESC"],
     )
     for run in found:
-        if run_name not in (None, run.name):
-            continue
-        try:
-            fetch_files(store, run)
-        except UnavailableError:
-            raise
-        except (ArtifactError, StoreError) as error:
-            logger.warning("The comparison %s cannot be read, so it is logged anew: %s", run.run_id, error)
-        else:
-            return run.run_id
+        if run_name in (None, run.name):
+            files = result_or_error(fetch_files, store, run)
+            if isinstance(files, tuple):
+                return run.run_id
+            if isinstance(files, UnavailableError):
+                raise files
+            logger.warning("The comparison %s cannot be read, so it is logged anew: %s", run.run_id, files)
     return None
 
 

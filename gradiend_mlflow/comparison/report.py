@@ -1,4 +1,4 @@
-"""A comparison as one HTML page that can be played with: no network, no storage, nothing beside it."""
+"""A comparison as one interactive HTML page: no network, no storage, no other files."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import gzip
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from gradiend_mlflow.comparison.comparison import Comparison
 from gradiend_mlflow.figures.arrangement import arranged
 from gradiend_mlflow.figures.canvas import VALUE_TITLES
 from gradiend_mlflow.figures.text import shortened
@@ -19,12 +20,9 @@ from gradiend_mlflow.overlap.overlap import Overlap
 from gradiend_mlflow.overlap.shared_weights import shared_weights
 from gradiend_mlflow.sets.parts import shown_topk
 
-if TYPE_CHECKING:
-    from gradiend_mlflow.comparison.comparison import Comparison
-
 TEMPLATE = Path(__file__).with_name("report.html")
 
-# The bounds on what a page holds; what they leave out is said on the page.
+# What a page holds at most; the page says what is left out.
 _NUMBERS = 400_000  # pairs times positions of the slider
 _WEIGHTS = 60_000  # ranks of weights, over all runs
 MOST_RUNS = 500
@@ -53,8 +51,8 @@ def _packed(text: str) -> str:
 def report_data(comparison: Comparison) -> dict[str, Any]:
     """What the page shows, in types that JSON knows.
 
-    Pairs are those above the diagonal, row by row. Of many runs there are fewer positions of the slider and weights;
-    of more than `MOST_RUNS` the first ones only.
+    Pairs are those above the diagonal, row by row. With many runs the slider has fewer positions and there are fewer
+    weights; of more than `MOST_RUNS` runs only the first are shown.
     """
     left_out = []
     overlap, whole = comparison.overlap, comparison.whole
@@ -68,12 +66,10 @@ def report_data(comparison: Comparison) -> dict[str, Any]:
         left_out.append("the slider has fewer positions, because there are many pairs")
     if comparison.seed_overlap is not None:
         left_out.append("each row is a seed; the aggregates are in matrix.csv")
-    asked = _step(overlap, comparison.value, f"as asked: top {shown_topk(comparison.topk)}")
+    ks = [k for k in ks if (overlap.sizes != k).any()]  # else it is what was asked
     steps = [_step(whole.top(k), comparison.value, f"top {k:,}") for k in ks]
-    sizes = overlap.sizes
-    place = sum(k < int(sizes.min()) for k in ks)
-    if sizes.min() == sizes.max() and place < len(ks) and ks[place] == sizes.min():
-        steps.pop(place)  # the same
+    place = sum(k < int(overlap.sizes.min()) for k in ks)
+    steps.insert(place, _step(overlap, comparison.value, f"as asked: top {shown_topk(comparison.topk)}"))
     matrix = np.asarray(overlap.values(comparison.value), dtype=float)
     return {
         "title": f"{comparison.part}, top {shown_topk(comparison.topk)}: {n} runs",
@@ -87,7 +83,7 @@ def report_data(comparison: Comparison) -> dict[str, Any]:
             "by name": arranged(overlap.labels, matrix, "name", None).rows,
             "by cluster": arranged(overlap.labels, matrix, "cluster", None).rows,
         },
-        "steps": [*steps[:place], asked, *steps[place:]],
+        "steps": steps,
         "asked": place,
         "notes": list(comparison.notes),
         "left_out": left_out,
@@ -108,12 +104,11 @@ def _first(overlap: Overlap) -> Overlap:
 
 
 def steps_up_to(most_weights: int, most: int = 1000) -> list[int]:
-    """At most so many numbers of weights up to the largest, in steps of about two."""
+    """Numbers of weights up to `most_weights`, 10, 20, 50, 100, ...; evenly thinned out to at most `most` of them."""
     ks = [k * 10**power for power in range(1, 9) for k in (1, 2, 5) if k * 10**power < most_weights]
-    ks = [*ks, most_weights]
-    if len(ks) <= most:
-        return ks
-    return [ks[round(at)] for at in np.linspace(0, len(ks) - 1, most)] if most > 1 else ks[-1:]
+    ks.append(most_weights)
+    # From the last, which stays in any case.
+    return [ks[round(at)] for at in np.linspace(len(ks) - 1, 0, min(most, len(ks)))][::-1]
 
 
 def _step(overlap: Overlap, value: Any, name: str) -> dict[str, Any]:
@@ -135,7 +130,7 @@ def _step(overlap: Overlap, value: Any, name: str) -> dict[str, Any]:
 
 
 def _weights(overlap: Overlap, n: int) -> dict[str, Any]:
-    """The weights that at least two runs hold, with each run's rank and signed weight, best ranks first."""
+    """The weights that at least two runs hold, with each run's rank and signed weight, those of most runs first."""
     per_run = _WEIGHTS // n
     top = overlap.top(per_run)
     frame = shared_weights(top, min_runs=min(2, n))
@@ -159,11 +154,11 @@ def _weights(overlap: Overlap, n: int) -> dict[str, Any]:
 
 
 def _signed(weights: tuple[Any, ...]) -> list[Any]:
-    """Three digits of the signed weights; of several latent neurons the first; None where they are unknown."""
+    """Three digits of the signed weights, with several latent neurons of the first; None if they are unknown."""
     firsts = [weight[0] if isinstance(weight, tuple) else weight for weight in weights]
     return [None if np.isnan(weight) else float(f"{weight:.3g}") for weight in firsts]
 
 
 def _short(numbers: npt.NDArray[Any]) -> list[float]:
-    """Four significant digits, which is what can be read off."""
+    """Four significant digits, which is as much as can be read off."""
     return [float(f"{number:.4g}") for number in numbers.tolist()]

@@ -18,6 +18,10 @@ from gradiend_mlflow.sets.topk import TopKSet
 from gradiend_mlflow.store import tags
 
 FINISHED = "FINISHED"
+_REASONS = {
+    "RUNNING": "it is RUNNING, so its sets may not be the last; if nothing runs any more, end it: "
+    'MlflowClient().set_terminated(run_id, "FINISHED")',
+}
 
 
 @dataclass(frozen=True)
@@ -33,14 +37,10 @@ class Skipped:
 class Search:
     """What to search for; the arguments of `search_runs`."""
 
-    experiment_names: Sequence[str] | str | None
-    experiment_ids: Sequence[str] | str | None
-    filter_string: str
-    search_all_experiments: bool
-
-    def __bool__(self) -> bool:
-        """Whether any argument differs from its default."""
-        return self != Search(None, None, "", search_all_experiments=False)
+    experiment_names: Sequence[str] | str | None = None
+    experiment_ids: Sequence[str] | str | None = None
+    filter_string: str = ""
+    search_all_experiments: bool = False
 
     def __str__(self) -> str:
         """The arguments, for messages."""
@@ -80,18 +80,11 @@ def find_runs(runs: Sequence[str] | pd.DataFrame | None, search: Search, *, trac
         InvalidInputError: If both runs and a search are given.
         StoreError: As for `search_runs`.
     """
-    if runs is not None and search:
+    if runs is not None and search != Search():
         raise InvalidInputError("give runs, or what to search for; not both")
     if runs is None:
         # Runs without sets are found too, and skipped later: a comparison must not become smaller in silence.
-        found = search_runs(
-            search.experiment_names,
-            experiment_ids=search.experiment_ids,
-            filter_string=search.filter_string,
-            search_all_experiments=search.search_all_experiments,
-            complete=False,
-            tracking_uri=tracking_uri,
-        )
+        found = search_runs(**vars(search), complete=False, tracking_uri=tracking_uri)
     else:
         found = complete_frame(runs, tracking_uri=tracking_uri)
     found = found.reset_index(drop=True).assign(**{TRAINING_RUN: found["run_id"].tolist()})
@@ -168,16 +161,11 @@ def pull(
 def _finished(rows: pd.DataFrame) -> tuple[pd.DataFrame, tuple[Skipped, ...]]:
     """The rows that are finished; the others, each with the reason."""
     finished = rows["status"] == FINISHED
-    return rows[finished], tuple(_skipped(row, _unfinished(row["status"])) for _, row in rows[~finished].iterrows())
-
-
-def _unfinished(status: str) -> str:
-    if status == "RUNNING":
-        return (
-            "it is RUNNING, so its sets may not be the last; if nothing runs any more, end it: "
-            'MlflowClient().set_terminated(run_id, "FINISHED")'
-        )
-    return f"it is {status}, not {FINISHED}"
+    skipped = [
+        _skipped(row, _REASONS.get(row["status"], f"it is {row['status']}, not {FINISHED}"))
+        for _, row in rows[~finished].iterrows()
+    ]
+    return rows[finished], tuple(skipped)
 
 
 def _skipped(row: pd.Series[Any], reason: str) -> Skipped:

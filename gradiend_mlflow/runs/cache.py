@@ -75,17 +75,14 @@ class Cache:
         file = self._file(digest)
         if file is None:
             return None
-        try:
+        with contextlib.suppress(OSError):  # usually because there is no such file
             data = file.read_bytes()
-        except OSError:  # usually because there is no such file
-            return None
-        if hashlib.sha256(data).hexdigest() != digest:
-            with contextlib.suppress(OSError):
-                file.unlink()
-            return None
-        with contextlib.suppress(OSError):  # the folder may belong to somebody else
-            os.utime(file)
-        return data
+            if hashlib.sha256(data).hexdigest() == digest:
+                with contextlib.suppress(OSError):  # the folder may belong to somebody else
+                    os.utime(file)
+                return data
+            file.unlink()
+        return None
 
     def write(self, digest: str, data: bytes) -> None:
         """Keep a content under its SHA-256; if that fails, warn once per folder and keep nothing."""

@@ -139,13 +139,11 @@ def all_results(run_ids: Sequence[str], results: Sequence[T | GradiendMLflowErro
     Raises:
         GradiendMLflowError: If some results are errors; it lists them all and has the type of the first.
     """
-    by_run = dict(zip(run_ids, results, strict=True))
-    errors = {run_id: result for run_id, result in by_run.items() if isinstance(result, GradiendMLflowError)}
+    errors = [(run_id, one) for run_id, one in zip(run_ids, results, strict=True) if isinstance(one, Exception)]
     if errors:
-        lines = lines_of([f"run {run_id}: {error}" for run_id, error in errors.items()])
-        kind = type(next(iter(errors.values())))
-        raise kind(f"{len(errors)} of {len(results)} runs {fault}:{lines}")
-    return {run_id: result for run_id, result in by_run.items() if not isinstance(result, GradiendMLflowError)}
+        lines = lines_of([f"run {run_id}: {error}" for run_id, error in errors])
+        raise type(errors[0][1])(f"{len(errors)} of {len(results)} runs {fault}:{lines}")
+    return {run_id: one for run_id, one in zip(run_ids, results, strict=True) if not isinstance(one, Exception)}
 
 
 def _experiments(
@@ -162,20 +160,15 @@ def _experiments(
 
 
 def _filter(kind: str, filter_string: str, *, complete: bool) -> str:
-    clauses = [f"tags.`{tags.KIND}` = '{kind}'"]
-    if complete and kind != tags.COMPARISON:
-        clauses.append(f"tags.`{tags.TOPK}` LIKE '{{%'")
-    if filter_string.strip():
-        clauses.append(filter_string)
-    return " AND ".join(clauses)
+    with_sets = complete and kind != tags.COMPARISON
+    clauses = [f"tags.`{tags.KIND}` = '{kind}'", f"tags.`{tags.TOPK}` LIKE '{{%'" if with_sets else "", filter_string]
+    return " AND ".join(clause for clause in clauses if clause.strip())
 
 
 def _listed(name: str, values: Sequence[str] | str | None) -> list[str]:
-    """One value or several, as a list of strings."""
-    if values is None:
-        return []
-    if isinstance(values, (str, int)):
-        return [str(values)]
+    """None, one value or several, as a list of strings."""
+    if values is None or isinstance(values, (str, int)):
+        return [] if values is None else [str(values)]
     if not isinstance(values, Iterable):
         raise InvalidInputError(f"{name} must be a string or a sequence of strings; got {values!r}")
     return list(map(str, values))
@@ -213,9 +206,8 @@ def _row(run: LoggedRun, experiment: str) -> dict[str, Any]:
 
 def _target_classes(run_tags: Mapping[str, str]) -> tuple[str, ...]:
     classes = tags.json_of(run_tags, tags.TARGET_CLASSES, list)
-    if classes is None:  # the run has no such tag, or somebody has edited it by hand
-        classes = [run_tags[tags.TARGET_CLASSES]] if tags.TARGET_CLASSES in run_tags else []
-    return tuple(map(str, classes))
+    edited = [run_tags[tags.TARGET_CLASSES]] if tags.TARGET_CLASSES in run_tags else []  # by hand
+    return tuple(map(str, edited if classes is None else classes))
 
 
 def _ids_of(runs: Iterable[str] | pd.DataFrame) -> list[str]:

@@ -80,7 +80,7 @@ def test_the_numbers_are_those_of_gradiends_own_figures(
 
 @pytest.mark.parametrize("part", ["encoder-weight", "decoder-sum"])
 @pytest.mark.parametrize("value", ["mass_overlap", "cosine", "cosine_signed"])
-def test_so_are_its_other_measures(part: str, value: Any, logged: dict[str, Path], server: str) -> None:
+def test_the_other_measures_are_gradiends_too(part: str, value: Any, logged: dict[str, Path], server: str) -> None:
     """From gradiend's checkpoints; ours from the artifacts."""
     ours = compare(experiment_names="pronouns", part=part, topk=0.02, value=value, log=False, tracking_uri=server)
     theirs = compute_similarity_matrix(gradiends_models(logged), measure=value, part=part, topk=0.02)
@@ -123,7 +123,7 @@ class TestLoggedComparison:
         assert run.data.metrics["overlap/lift"] == pytest.approx(lift)
         assert comparison.run_id not in search_runs("pronouns", tracking_uri=server)["run_id"].tolist()
 
-    def test_its_files(self, comparison: Comparison, server: str, tmp_path: Path) -> None:
+    def test_it_has_figures_tables_and_facts(self, comparison: Comparison, server: str, tmp_path: Path) -> None:
         """Figures as PNG and PDF, the matrix, the runs and everything as JSON."""
         folder = Path(
             mlflow.artifacts.download_artifacts(
@@ -178,7 +178,7 @@ class TestLoggedComparison:
         after = [client.get_run(run["info"]["run_id"]).to_dictionary() for run in before]
         assert after == before
 
-    def test_where_it_goes(self, logged: dict[str, Path], server: str) -> None:
+    def test_it_goes_where_it_was_asked_to(self, logged: dict[str, Path], server: str) -> None:
         """To the experiment asked for; runs of several experiments go to a shared one; or nowhere."""
         client = MlflowClient(tracking_uri=server)
         log_model(client, logged["3SG_3PL"], client.create_experiment("elsewhere"), uri=server)
@@ -249,13 +249,15 @@ class TestQuestion:
             ("seed", ["0 (3SG_3PL)", "0 (1SG_1PL)", "0 (1SG_3SG)"]),
         ],
     )
-    def test_labels(self, labels: Any, expected: list[str], comparison: Comparison, server: str) -> None:
+    def test_labels_are_a_column_or_a_callable_and_never_clash(
+        self, labels: Any, expected: list[str], comparison: Comparison, server: str
+    ) -> None:
         """A column, a callable, and labels that clash, told apart by what differs."""
         labelled = compare(comparison.runs, labels=labels, topk=500, log=False, tracking_uri=server)
         assert list(labelled.matrix.columns) == expected
         assert list(labelled.sets) == labelled.runs["label"].tolist() == expected
 
-    def test_labels_by_mapping(self, comparison: Comparison, server: str) -> None:
+    def test_a_mapping_labels_every_run(self, comparison: Comparison, server: str) -> None:
         """From run ids; a run that is missing in it is named."""
         names = dict(zip(comparison.runs["run_id"], "abc", strict=True))
         labelled = compare(comparison.runs, labels=names, topk=500, log=False, tracking_uri=server)
@@ -271,7 +273,7 @@ class TestQuestion:
         found = compare(topk=5, log=False)
         assert list(found.matrix.index) == [f"same ({run_id[:8]})" for run_id in found.runs["run_id"]]
 
-    def test_bad_questions(self, comparison: Comparison, server: str, tracking: MlflowClient) -> None:
+    def test_bad_questions_are_refused(self, comparison: Comparison, server: str, tracking: MlflowClient) -> None:
         """Too few runs, two ways at once, unknown labels and values."""
         with pytest.raises(InvalidInputError, match="at least two runs with top-k sets; found 0: none"):
             compare()

@@ -236,7 +236,7 @@ class TestLoading:
             with pytest.raises(ArtifactError, match=f"{name} is not the file that was logged"):
                 load_comparison(run_id)
 
-    def test_what_is_no_comparison(self, runs: list[str], tracking: MlflowClient) -> None:
+    def test_other_runs_are_refused(self, runs: list[str], tracking: MlflowClient) -> None:
         """A training, an unfinished comparison, nothing."""
         with pytest.raises(InvalidInputError, match="is not a comparison"):
             load_comparison(runs[0])
@@ -246,7 +246,7 @@ class TestLoading:
         with pytest.raises(StoreError, match="could not find the run nowhere"):
             load_comparison("nowhere")
 
-    def test_aggregated_seeds(self, runs: list[str], tracking: MlflowClient) -> None:
+    def test_aggregated_seeds_come_back(self, runs: list[str], tracking: MlflowClient) -> None:
         """Their policy and members come back."""
         for parent in runs[:2]:
             for seed in range(2):

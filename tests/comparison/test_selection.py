@@ -145,7 +145,7 @@ def test_a_set_that_has_no_more_inputs_is_noted(world: World, server: str) -> No
     assert any(note.startswith("Fewer than 50 inputs") and note.endswith(": b.") for note in compared.notes)
 
 
-def test_groups_of_parameters(world: World, server: str) -> None:
+def test_groups_of_parameters_are_by_identity(world: World, server: str) -> None:
     """A layer's overlap over different selections; by every way to group."""
     compared = compare(experiment_names=EXPERIMENTS, topk=10, log=False, tracking_uri=server)
     layer = compared.by_layer().overlaps["layer_1"]
@@ -183,7 +183,7 @@ def test_strict_raises_instead(world: World, server: str) -> None:
     )
 
 
-def test_too_few_that_can_be_compared(world: World, server: str) -> None:
+def test_too_few_runs_are_an_error_with_reasons(world: World, server: str) -> None:
     """The error tells why the others cannot."""
     with pytest.raises(
         InvalidInputError, match=r"(?s)found 0: none \(experiments: broken.*Skipped:.*RUNNING"

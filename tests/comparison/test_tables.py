@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradiend_mlflow import Comparison, InvalidInputError, TopKSet, WeightSpace, compute_overlap
-from gradiend_mlflow.comparison.tables import block_means
+from gradiend_mlflow.comparison.tables import block_means, latex_of
 from gradiend_mlflow.overlap.seeds import SeedOverlap, SeedPolicy
 from gradiend_mlflow.overlap.shared_weights import shared_weights
 from tests.support.sets import weighted_families
@@ -38,7 +38,7 @@ def sets() -> dict[str, TopKSet]:
 class TestTables:
     """`to_frame`, `to_csv` and `to_latex`."""
 
-    def test_pairs(self, sets: dict[str, TopKSet]) -> None:
+    def test_pairs_are_sorted_and_set_against_chance(self, sets: dict[str, TopKSet]) -> None:
         """Most overlapping first, against chance."""
         compared = comparison_of(sets)
         frame = compared.to_frame()
@@ -54,7 +54,7 @@ class TestTables:
         counts = replace(compared, value="intersection").to_frame()
         assert counts.columns.tolist()[2:4] == ["intersection", "expected"]
 
-    def test_groups(self, sets: dict[str, TopKSet]) -> None:
+    def test_groups_have_means_within_and_between(self, sets: dict[str, TopKSet]) -> None:
         """Mean and largest value within and between; without groups, of all pairs."""
         compared = comparison_of(sets, groups={"a_1": "x", "b": "x", "c": "y"})
         frame = compared.to_frame("groups")
@@ -75,7 +75,7 @@ class TestTables:
         assert (frame["mean"] * frame["pairs"]).sum() == pytest.approx(pairs.sum())
         assert frame["max"].max() == pairs.max()
 
-    def test_csv(self, sets: dict[str, TopKSet], tmp_path: Path) -> None:
+    def test_csv_keeps_all_digits(self, sets: dict[str, TopKSet], tmp_path: Path) -> None:
         """All digits, to a file if one is named."""
         compared = comparison_of(sets)
         text = compared.to_csv(tmp_path / "pairs.csv")
@@ -84,7 +84,7 @@ class TestTables:
         assert [float(row["q_value"]) for row in rows] == compared.to_frame()["q_value"].tolist()
         assert compared.to_csv(table="matrix").splitlines()[1] == "a_1,1.0,0.5,0.25"
 
-    def test_latex(self, sets: dict[str, TopKSet], tmp_path: Path) -> None:
+    def test_latex_is_a_booktabs_tabular_with_escaped_text(self, sets: dict[str, TopKSet], tmp_path: Path) -> None:
         """A tabular for booktabs; what LaTeX would read as commands is escaped."""
         sets["50% \\ {x}"] = sets.pop("c")
         compared = comparison_of(sets, groups={"a_1": "x", "b": "y", "50% \\ {x}": "Other"})
@@ -106,12 +106,12 @@ class TestTables:
         ]
         assert r"50\% \textbackslash \space \{x\}" in compared.to_latex(table="matrix")
 
-    def test_small_numbers_in_latex(self) -> None:
-        """In powers of ten, as one writes p-values."""
+    def test_latex_has_small_numbers_as_powers_of_ten(self) -> None:
+        """As one writes p-values."""
         pair = {name: TopKSet.from_indices(range(40), space=1000) for name in "ab"}
         assert r"$1.8 \cdot 10^{-72}$" in comparison_of(pair).to_latex()
 
-    def test_seeds(self, sets: dict[str, TopKSet]) -> None:
+    def test_aggregated_seeds_have_their_pairs_and_their_spread(self, sets: dict[str, TopKSet]) -> None:
         """The pairs of seeds behind each number, and both ends of their spread."""
         overlap = compute_overlap(sets)
         policy = SeedPolicy("all_tried", "mean", "minmax", "all_pairs")
@@ -120,6 +120,29 @@ class TestTables:
         assert compared.to_frame().to_dict("records") == [
             {"a": "x", "b": "y", "intersection_frac": 0.25, "seed_pairs": 2, "lowest": 0.25, "highest": 0.25}
         ]
+
+    def test_latex_has_three_digits_a_minus_and_a_dash(self) -> None:
+        """A number that is not there is a dash, and counts are whole."""
+        frame = pd.DataFrame({"number": [1234.5, -0.12345, np.nan, 2e-7], "count": [1234567, 2, 3, 0]})
+        rows = [line.removesuffix(r" \\").split(" & ") for line in latex_of(frame).splitlines()[4:8]]
+        assert rows == [
+            [r"$1.23 \cdot 10^{3}$", "1234567"],
+            ["$-$0.123", "2"],
+            ["--", "3"],
+            [r"$2 \cdot 10^{-7}$", "0"],
+        ]
+
+    @pytest.mark.parametrize("label", ["[1ex]", "*"])
+    def test_latex_labels_are_no_options_of_a_row(self, label: str, sets: dict[str, TopKSet]) -> None:
+        r"""After `\\` LaTeX reads both as its arguments."""
+        sets[label] = sets.pop("a_1")
+        text = comparison_of(sets).to_latex(table="matrix")
+        assert f"\n{{}}{label} & " in text
+
+    def test_latex_is_never_cut(self) -> None:
+        """By itself pandas leaves out what is beyond 262144 cells."""
+        text = latex_of(pd.DataFrame(np.ones((3, 100_000))))
+        assert text.count("&") == 4 * 99_999
 
     def test_unknown_tables_are_refused(self, sets: dict[str, TopKSet]) -> None:
         """With the known."""

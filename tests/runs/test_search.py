@@ -50,7 +50,7 @@ class TestSearchRuns:
             assert row["correlation"] == record["best_score_checkpoint"]["correlation"]
             assert row["converged"] is record["convergence_info"]["converged"]
 
-    def test_filters_order_and_number(self, logged: dict[str, Path], server: str) -> None:
+    def test_filters_order_and_limit_are_mlflows(self, logged: dict[str, Path], server: str) -> None:
         """MLflow's own filter and order clauses are added to ours."""
         found = search_runs("pronouns", filter_string="tags.`gradiend.run_id` LIKE '1SG%'", tracking_uri=server)
         assert found["run_name"].tolist() == ["1SG_1PL", "1SG_3SG"]
