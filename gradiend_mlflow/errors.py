@@ -1,6 +1,10 @@
-"""Every error that this package raises on purpose."""
+"""Every error that this package raises on purpose, and the logger that reports what it does not raise."""
 
 from __future__ import annotations
+
+import logging
+
+logger = logging.getLogger("gradiend_mlflow")
 
 
 class GradiendMLflowError(Exception):

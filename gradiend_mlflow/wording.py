@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from gradiend_mlflow.errors import logger
+
 if TYPE_CHECKING:
     import pandas as pd
-
-logger = logging.getLogger("gradiend_mlflow")
 
 _MOST = 20  # nobody reads more
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 
+import numpy as np
 import pandas as pd
 
 from gradiend_mlflow.checks import check_flags
 from gradiend_mlflow.comparison.comparison import Comparison
 from gradiend_mlflow.comparison.labels import TRAINING_RUN, Groups, Labels, groups_of, labels_of
-from gradiend_mlflow.comparison.log import LogOptions, logged
-from gradiend_mlflow.comparison.notes import notes_of
+from gradiend_mlflow.comparison.log import LoggingChoices, logged
 from gradiend_mlflow.comparison.selection import Search, Selection, choose_seeds, find_runs, pull
-from gradiend_mlflow.errors import InvalidInputError, SkippedRunsError
+from gradiend_mlflow.errors import InvalidInputError, SkippedRunsError, logger
 from gradiend_mlflow.overlap.measures import RBO_P, Value, check_value
 from gradiend_mlflow.overlap.overlap import Overlap, compute_overlap
 from gradiend_mlflow.overlap.seeds import (
@@ -28,10 +27,9 @@ from gradiend_mlflow.overlap.seeds import (
     Seeds,
 )
 from gradiend_mlflow.sets.parts import Part, check_part, check_topk
+from gradiend_mlflow.sets.topk import TopKSet
 from gradiend_mlflow.store.store import Store
 from gradiend_mlflow.wording import counted, lines_of, some_of
-
-logger = logging.getLogger("gradiend_mlflow")
 
 
 @dataclass(frozen=True)
@@ -139,7 +137,7 @@ def compare(
     check_flags(strict=strict)
     part, topk = check_part(part), check_topk(topk)
     display = Display(check_value(value), rbo_p, labels, groups)
-    options = LogOptions(log, log_to, run_name, refresh, link)
+    options = LoggingChoices(log, log_to, run_name, refresh, link)
     policy = SeedPolicy(seeds, seed_aggregate, dispersion, seed_pairing_mode, seed_group_policy)
     search = Search(experiment_names, experiment_ids, filter_string, search_all_experiments)
 
@@ -199,7 +197,7 @@ def _numbered(selection: Selection, policy: SeedPolicy, display: Display, part: 
         seed_overlap=seed_overlap,
         groups=None if display.groups is None else groups_of(display.groups, shown),
         skipped=selection.skipped,
-        notes=(*selection.notes, *notes_of(runs, sets, overlap, topk)),
+        notes=(*selection.notes, *_notes_of(runs, sets, overlap, topk)),
     )
 
 
@@ -216,3 +214,31 @@ def _labelled(rows: pd.DataFrame, labels: Labels) -> pd.DataFrame:
     frame = rows.reset_index(drop=True).drop(columns="label", errors="ignore")
     frame.insert(0, "label", names)
     return frame
+
+
+def _notes_of(runs: pd.DataFrame, sets: Mapping[str, TopKSet], overlap: Overlap, topk: float) -> tuple[str, ...]:
+    """What one should know about a comparison before believing its numbers: one or two sentences per caveat."""
+    notes = []
+    base_models = list(dict.fromkeys(str(topk_set.space.base_model) for topk_set in sets.values()))
+    if len(base_models) > 1:
+        notes.append(
+            f"The base models have {len(base_models)} names: {', '.join(some_of(base_models))}. The shapes of their "
+            "common parameters agree, so weights are matched by parameter name and offset."
+        )
+    if len({topk_set.space.fingerprint for topk_set in sets.values()}) > 1:
+        notes.append(
+            "The runs select from different parameters. Chance levels count the parameters that both runs of a pair "
+            "have."
+        )
+    selects = overlap.selects.astype(int)
+    apart = np.argwhere(np.triu(selects @ selects.T == 0))
+    if apart.size:
+        pairs = [f"{overlap.labels[a]} and {overlap.labels[b]}" for a, b in apart]
+        notes.append(f"No parameter in common, so nothing to share: {'; '.join(some_of(pairs))}.")
+    small = [label for label, topk_set in sets.items() if isinstance(topk, int) and len(topk_set) < topk]
+    if small:
+        notes.append(f"Fewer than {topk:,} inputs, so all of them are compared: {', '.join(some_of(small))}.")
+    unconverged = runs.loc[[converged is False for converged in runs["converged"]], "label"].tolist()
+    if unconverged:
+        notes.append(f"Did not converge: {', '.join(some_of(unconverged))}.")
+    return tuple(notes)

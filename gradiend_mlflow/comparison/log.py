@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import itertools
 import json
-import logging
 import re
 import tempfile
 from collections.abc import Sequence
@@ -20,12 +19,10 @@ from gradiend_mlflow.comparison.description import description_of, name_of_compa
 from gradiend_mlflow.comparison.files import FACTS, FORMAT, fetch_files, sha256_of, write_files
 from gradiend_mlflow.comparison.selection import FINISHED
 from gradiend_mlflow.environment import installed_version
-from gradiend_mlflow.errors import InvalidInputError, StoreError, UnavailableError
+from gradiend_mlflow.errors import InvalidInputError, StoreError, UnavailableError, logger
 from gradiend_mlflow.runs.search import PARALLEL_REQUESTS, result_or_error
 from gradiend_mlflow.store import tags
 from gradiend_mlflow.store.store import MetricPoint, Store, now_ms
-
-logger = logging.getLogger("gradiend_mlflow")
 
 SHARED_EXPERIMENT = "gradiend-comparisons"
 
@@ -36,7 +33,7 @@ _IMAGES = {"comparison/heatmap": "overlap_heatmap.png", "comparison/layers": "la
 
 
 @dataclass(frozen=True)
-class LogOptions:
+class LoggingChoices:
     """Whether, where and how to log a comparison; the arguments of `compare`.
 
     Raises:
@@ -58,7 +55,7 @@ class LogOptions:
             )
 
 
-def logged(comparison: Comparison, store: Store, options: LogOptions) -> Comparison:
+def logged(comparison: Comparison, store: Store, options: LoggingChoices) -> Comparison:
     """The comparison with its run, which is logged unless a run answers the same question already.
 
     Raises:

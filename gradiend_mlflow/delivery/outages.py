@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 
-logger = logging.getLogger("gradiend_mlflow")
+from gradiend_mlflow.errors import logger
 
 _away: set[str] = set()
 _lock = threading.Lock()

@@ -6,7 +6,6 @@ request, hang, disappear - happens in the worker, which reports it once and trie
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections import deque
@@ -18,15 +17,13 @@ from gradiend_mlflow.delivery.records import Destination, EndRun, ImportAccount,
 from gradiend_mlflow.delivery.run_writer import RunWriter
 from gradiend_mlflow.delivery.sender import Sender
 from gradiend_mlflow.delivery.session_journal import SessionJournal
-from gradiend_mlflow.errors import UnavailableError
+from gradiend_mlflow.errors import UnavailableError, logger
 from gradiend_mlflow.store import pending
 from gradiend_mlflow.store.pending import POLL_SECONDS, Unsent
 from gradiend_mlflow.store.retries import growing_pauses
 from gradiend_mlflow.store.store import Store, now_ms
 from gradiend_mlflow.trainings.account import Account
 from gradiend_mlflow.trainings.options import DEFAULT_DEADLINE, LogOptions
-
-logger = logging.getLogger("gradiend_mlflow")
 
 _QUEUE_SIZE = 100_000
 # How long the worker waits for more records before it sends what it has. Each request takes processor time from the

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import tempfile
 from pathlib import Path
 
@@ -20,14 +19,12 @@ from gradiend_mlflow.delivery.records import (
     StartRun,
     Upload,
 )
-from gradiend_mlflow.errors import StoreError, UnavailableError
+from gradiend_mlflow.errors import StoreError, UnavailableError, logger
 from gradiend_mlflow.sets.parts import PARTS
 from gradiend_mlflow.store import tags
 from gradiend_mlflow.store.limits import is_long_param
 from gradiend_mlflow.store.reader import DEFAULT_EXPERIMENT_ID
 from gradiend_mlflow.store.store import Store
-
-logger = logging.getLogger("gradiend_mlflow")
 
 
 class Sender:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import shlex
 import tempfile
 from pathlib import Path
@@ -11,9 +10,8 @@ from pathlib import Path
 from gradiend_mlflow.delivery.journal import Journal, find_journals
 from gradiend_mlflow.delivery.records import Record
 from gradiend_mlflow.delivery.sender import Sender
+from gradiend_mlflow.errors import logger
 from gradiend_mlflow.wording import counted
-
-logger = logging.getLogger("gradiend_mlflow")
 
 
 class SessionJournal:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Iterator
 from os import PathLike
@@ -12,7 +11,7 @@ from gradiend_mlflow.checks import existing_directory
 from gradiend_mlflow.delivery.journal import LeftJournal, find_journals
 from gradiend_mlflow.delivery.records import EndRun, Record, SetTags, StartRun, join_metrics
 from gradiend_mlflow.delivery.sender import Sender
-from gradiend_mlflow.errors import GradiendMLflowError, StoreError, UnavailableError
+from gradiend_mlflow.errors import GradiendMLflowError, StoreError, UnavailableError, logger
 from gradiend_mlflow.store import tags
 from gradiend_mlflow.store.pending import flush
 from gradiend_mlflow.store.retries import growing_pauses, reading_deadline
@@ -21,8 +20,6 @@ from gradiend_mlflow.wording import counted, tell_failures
 
 if TYPE_CHECKING:
     import pandas as pd
-
-logger = logging.getLogger("gradiend_mlflow")
 
 COLUMNS = ("directory", "result", "run_ids", "reason")
 KILLED = "the process ended before the training did"

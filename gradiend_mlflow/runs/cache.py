@@ -8,11 +8,10 @@ Where nothing can be written, nothing is cached.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
-import logging
 import os
 import re
-import threading
 import time
 import uuid
 from os import PathLike
@@ -21,9 +20,7 @@ from pathlib import Path
 from platformdirs import user_cache_path
 
 from gradiend_mlflow.environment import positive_number
-from gradiend_mlflow.errors import InvalidInputError
-
-logger = logging.getLogger("gradiend_mlflow")
+from gradiend_mlflow.errors import InvalidInputError, logger
 
 DIRECTORY_VARIABLE = "GRADIEND_MLFLOW_CACHE"
 SIZE_VARIABLE = "GRADIEND_MLFLOW_CACHE_SIZE"
@@ -34,9 +31,6 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 _KEPT = re.compile(r"[0-9a-f]{64}\.parquet")
 _PARTIAL = re.compile(r"[0-9a-f]{32}\.partial")
 _ABANDONED_SECONDS = 3600.0  # no file takes that long to write
-
-_warned: set[Path] = set()
-_warning = threading.Lock()
 
 
 def open_cache(cache: str | PathLike[str] | None) -> Cache:
@@ -85,7 +79,7 @@ class Cache:
         return None
 
     def write(self, digest: str, data: bytes) -> None:
-        """Keep a content under its SHA-256; if that fails, warn once per folder and keep nothing."""
+        """Keep a content under its SHA-256; if that fails, warn once and keep nothing."""
         file = self._file(digest)
         if file is None or not self._writable:
             return
@@ -95,7 +89,7 @@ class Cache:
             partial.write_bytes(data)
         except OSError as error:
             self._writable = False
-            _warn_once(file.parent, error)
+            _warn_once(file.parent, str(error.strerror or error))
         else:
             with contextlib.suppress(OSError):  # a directory has its name; other files can still be kept
                 partial.replace(file)
@@ -150,15 +144,12 @@ def _found(folder: Path, name: re.Pattern[str]) -> list[tuple[float, int, Path]]
     return [(status.st_mtime, status.st_size, file) for status, file in ours]
 
 
-def _warn_once(folder: Path, error: OSError) -> None:
-    with _warning:
-        if folder in _warned:
-            return
-        _warned.add(folder)
+@functools.cache  # once per folder and reason
+def _warn_once(folder: Path, reason: str) -> None:
     logger.warning(
         "Pulled sets are not kept: %s cannot be written (%s). %s=directory moves the cache, %s=%s goes without.",
         folder,
-        error,
+        reason,
         DIRECTORY_VARIABLE,
         DIRECTORY_VARIABLE,
         OFF,

@@ -63,14 +63,9 @@ def load_topk(
 def pull_sets(
     runs: pd.DataFrame, *, part: str, topk: float | None, cache: str | PathLike[str] | None, tracking_uri: str | None
 ) -> list[TopKSet | GradiendMLflowError]:
-    """The set of each run, or the error that says why there is none; `topk` None means all logged weights.
+    """The set of each run, or the error that says why there is none, in the order of `runs`, rows of `search_runs`.
 
-    Args:
-        runs: Rows of `search_runs`; the result has their order.
-        part: As for `load_topk`, checked already, as are the others.
-        topk: Likewise.
-        cache: Likewise.
-        tracking_uri: Likewise.
+    The other arguments are those of `load_topk`, already checked; `topk` None means all logged weights.
     """
     store, kept = Reader(tracking_uri), open_cache(cache)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from gradiend_mlflow.errors import logger
 from gradiend_mlflow.sets.naming import component_of, in_model_order, layer_of
 from gradiend_mlflow.sets.topk import TopKSet
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-logger = logging.getLogger("gradiend_mlflow")
 SHARE_TITLE = "of the set's weights (%)"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import concurrent.futures.thread  # noqa: F401  # see the end of this module
-import logging
 import math
 import os
 import shlex
@@ -16,10 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from gradiend_mlflow.errors import InvalidInputError
+from gradiend_mlflow.errors import InvalidInputError, logger
 from gradiend_mlflow.wording import counted
-
-logger = logging.getLogger("gradiend_mlflow")
 
 JOURNALS = ".gradiend-mlflow"  # the folder of an experiment directory in which journals keep such records
 POLL_SECONDS = 0.05  # how often a waiting thread checks whether waiting still makes sense

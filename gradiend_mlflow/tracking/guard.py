@@ -6,9 +6,8 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from gradiend_mlflow.errors import logger
 from gradiend_mlflow.store.current import is_testing
-
-logger = logging.getLogger("gradiend_mlflow")
 
 
 @contextmanager

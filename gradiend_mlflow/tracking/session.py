@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import logging
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -13,6 +12,7 @@ from typing import Any
 from gradiend_mlflow.delivery.recorder import Recorder
 from gradiend_mlflow.delivery.records import Destination
 from gradiend_mlflow.delivery.run_writer import RunWriter
+from gradiend_mlflow.errors import logger
 from gradiend_mlflow.sets.weights import open_checkpoint
 from gradiend_mlflow.store import tags
 from gradiend_mlflow.store.current import active_run_id, chosen_experiment
@@ -23,8 +23,6 @@ from gradiend_mlflow.trainings.directories import TrainingDirectory
 from gradiend_mlflow.trainings.options import LogOptions
 from gradiend_mlflow.trainings.staging import stage_topk
 from gradiend_mlflow.trainings.terms import Outcome, version_tags
-
-logger = logging.getLogger("gradiend_mlflow")
 
 _EXIT_DEADLINE = 5.0
 _OF_ONE_SEED = ("output_dir", "experiment_dir")  # params that gradiend sets anew for every seed

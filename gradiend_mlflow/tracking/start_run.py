@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from gradiend.trainer.trainer import Trainer
 
-from gradiend_mlflow.errors import InvalidInputError
+from gradiend_mlflow.errors import InvalidInputError, logger
 from gradiend_mlflow.store import tags
 from gradiend_mlflow.tracking.callback import MLflowCallback, is_first_rank
 from gradiend_mlflow.tracking.evaluations import attach, detach, evaluations_logged
@@ -31,8 +30,6 @@ from gradiend_mlflow.trainings.options import LogKeywords
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
-
-logger = logging.getLogger("gradiend_mlflow")
 
 _owners: dict[int, object] = {}  # by the id of the trainer whose training is being logged
 # The suite whose trainers are being trained in this context.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import math
 import tempfile
 from collections.abc import Callable, Mapping
@@ -12,6 +11,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Literal
 
+from gradiend_mlflow.errors import logger
 from gradiend_mlflow.sets.weights import open_checkpoint
 from gradiend_mlflow.store import tags
 from gradiend_mlflow.store.limits import as_stored, shortened_param
@@ -21,8 +21,6 @@ from gradiend_mlflow.trainings.account import Account
 from gradiend_mlflow.trainings.options import LogOptions
 from gradiend_mlflow.trainings.staging import StagedSets, stage_topk
 from gradiend_mlflow.trainings.terms import version_tags
-
-logger = logging.getLogger("gradiend_mlflow")
 
 _OF_PLACE = ("experiment_dir", "output_dir")  # params that change when a directory is moved
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +13,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from gradiend_mlflow.checks import existing_directory
-from gradiend_mlflow.errors import CheckpointError, GradiendMLflowError, InvalidInputError
+from gradiend_mlflow.errors import CheckpointError, GradiendMLflowError, InvalidInputError, logger
 from gradiend_mlflow.sets.parts import DEFAULT_TOPK, PARTS
 from gradiend_mlflow.store.pending import flush
 from gradiend_mlflow.store.store import Store
@@ -23,8 +22,6 @@ from gradiend_mlflow.trainings.backfill import Backfill
 from gradiend_mlflow.trainings.directories import TRAINING_FILE, TrainingDirectory, find_trainings
 from gradiend_mlflow.trainings.options import LogModels, LogOptions
 from gradiend_mlflow.wording import tell_failures
-
-logger = logging.getLogger("gradiend_mlflow")
 
 COLUMNS = ("directory", "result", "run_id", "run_name", "reason")
 

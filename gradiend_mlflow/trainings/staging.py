@@ -11,16 +11,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from gradiend_mlflow.errors import CheckpointError, MissingPartError
+from gradiend_mlflow.errors import CheckpointError, MissingPartError, logger
 from gradiend_mlflow.sets.artifact import save_topk
-from gradiend_mlflow.sets.importance import rank
 from gradiend_mlflow.sets.parts import Part, check_parts
 from gradiend_mlflow.sets.picture import save_picture
 from gradiend_mlflow.sets.topk import TopKSet
 from gradiend_mlflow.sets.weights import GradiendWeights
 from gradiend_mlflow.store import tags
-
-logger = logging.getLogger("gradiend_mlflow")
 
 _PREVIEW_ROWS = 500  # what the MLflow UI shows of a table
 
