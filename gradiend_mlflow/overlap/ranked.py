@@ -20,6 +20,7 @@ Values = Sequence[npt.NDArray[Any]]
 # A weight that more than this share of the sets hold is cheaper in a dense product, any other in a sparse one.
 _CROWDED = 1 / 16
 _BLOCK = 4096  # columns of a dense product: float32 counts them exactly
+_DIGIT_BITS = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,8 +70,7 @@ class RankedSets:
         columns = np.concatenate(self.columns)
         several = self.presence > 1
         places = np.flatnonzero(several[columns])
-        # scipy computes in int64, which is slower, unless all indices are int32.
-        kind: Any = np.int32 if len(columns) <= np.iinfo(np.int32).max else np.int64
+        kind = _index_type(len(columns))
         numbers = np.cumsum(several, dtype=kind) - kind(1)
         by_set = (places.astype(kind), numbers[columns[places]], np.searchsorted(places, self._ends).astype(kind))
         return sparse.csr_array(by_set, shape=(len(self.labels), np.count_nonzero(several))).tocsc()
@@ -195,14 +195,23 @@ def _keys(topk_set: TopKSet, space: WeightSpace) -> IntArray:
 def distinct(keys: IntArray, size: int) -> tuple[IntArray, IntArray]:
     """The distinct keys, ascending, and the index of each key among them; keys are at least 0 and below `size`.
 
-    The same as `np.unique` with `return_inverse`, but by a radix sort: NumPy sorts 16-bit numbers by their digits. For
-    10^4 to 10^7 keys of a BERT it takes 0.2 to 0.75 of `np.unique`'s time, measured.
+    The same as `np.unique` with `return_inverse`, but by a radix sort: keys are put into the order of their last
+    digit, then of the next one. scipy does one such step, by counting, when it turns a row into columns. Measured on
+    sets of a BERT's weights, this takes 0.25 to 0.65 of the time of `np.unique` for 10^5 to 10^7 keys (the less, the
+    more keys), and as much, half a millisecond, for 10^4.
     """
-    order = np.argsort(keys.astype(np.uint16), kind="stable")
-    for shift in range(16, size.bit_length(), 16):
-        order = order[np.argsort((keys >> shift).astype(np.uint16)[order], kind="stable")]
+    order = np.arange(len(keys), dtype=_index_type(len(keys)))
+    whole = np.array([0, len(keys)], dtype=order.dtype)
+    for shift in range(0, size.bit_length(), _DIGIT_BITS):
+        digits = ((keys[order] >> shift) & (2**_DIGIT_BITS - 1)).astype(order.dtype)
+        order = sparse.csr_array((order, digits, whole), shape=(1, 2**_DIGIT_BITS)).tocsc().data
     ordered = keys[order]
-    first = np.diff(ordered, prepend=-1) > 0
+    first = np.append(True, ordered[1:] != ordered[:-1])
     columns = np.empty_like(keys)
     columns[order] = np.cumsum(first) - 1
     return ordered[first], columns
+
+
+def _index_type(count: int) -> Any:
+    """The type for up to `count` indices; scipy computes in int64, which is slower, unless all indices are int32."""
+    return np.int32 if count <= np.iinfo(np.int32).max else np.int64

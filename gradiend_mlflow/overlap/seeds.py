@@ -134,7 +134,7 @@ class SeedOverlap:
     def scores(self, value: Value = "intersection_frac") -> list[list[npt.NDArray[Any]]]:
         """The values of the pairs of seeds of each two trainings: N lists of N arrays."""
         matrix = self.overlap.values(value)
-        rows = [np.array(own, dtype=np.int64) for own in self.members]
+        rows = [np.array(own) for own in self.members]
         if self.policy.seed_pairing_mode == "matched":
             return [[matrix[a, b] for b in rows] for a in rows]
         return [[matrix[np.ix_(a, b)].ravel() for b in rows] for a in rows]

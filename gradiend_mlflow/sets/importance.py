@@ -118,11 +118,10 @@ def _signed_values(weights: GradiendWeights, part: Part) -> _SignedValues:
     if part == "decoder-bias":
         if bias is None:
             raise MissingPartError(f"{weights.origin}: this GRADIEND's decoder has no bias, so it has no decoder-bias")
-        present = bias
-        return _SignedValues(weights.input_dim, 1, lambda index: present[index, None])
+        return _SignedValues(weights.input_dim, 1, bias[:, None].__getitem__)
     weight = weights.required(DECODER_WEIGHT, (weights.input_dim, weights.latent_dim))
     if part == "decoder-weight":
-        return _SignedValues(weights.input_dim, weights.latent_dim, lambda index: weight[index])
+        return _SignedValues(weights.input_dim, weights.latent_dim, weight.__getitem__)
 
     def summed(index: _Index) -> torch.Tensor:
         # With a single neuron there is nothing to sum, and torch's sum is slower than a copy.

@@ -1,4 +1,4 @@
-"""Looking into a GRADIEND - a checkpoint directory or a live model - without building or copying anything."""
+"""Open a GRADIEND - a checkpoint directory or a live model - without building or copying anything."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ DECODER_BIAS = "decoder.0.linear.bias"
 
 @dataclass(frozen=True)
 class Selection:
-    """Which weights of one parameter a GRADIEND's inputs stand for, in the order of the inputs.
+    """Which weights of one parameter a GRADIEND has as inputs, in the order of the inputs.
 
-    `count` is their number; `offsets()` their flat offsets, or None where all weights are selected.
+    `count` is their number; `offsets()` returns their flat offsets, or None if all weights are selected.
     """
 
     count: int
@@ -33,7 +33,10 @@ class Selection:
 
 @dataclass(frozen=True)
 class GradiendWeights:
-    """A GRADIEND as this module needs it: its sizes, its map to the base model, and its tensors on demand."""
+    """An opened GRADIEND: its sizes, its map to the base model's weights, and its tensors on demand.
+
+    `origin` names it in errors; `tensor(name)` returns None for a tensor that it does not have.
+    """
 
     origin: str
     input_dim: int
@@ -51,14 +54,14 @@ class GradiendWeights:
             )
 
     def bias(self) -> torch.Tensor | None:
-        """The decoder's bias, shape (input_dim,), or None if it has none."""
+        """The decoder's bias, shape (input_dim,), or None if there is none."""
         return None if self.tensor(DECODER_BIAS) is None else self.required(DECODER_BIAS, (self.input_dim,))
 
     def required(self, name: str, shape: tuple[int, ...]) -> torch.Tensor:
-        """A tensor that must be there, of this shape.
+        """The tensor of this name.
 
         Raises:
-            CheckpointError: If it is not.
+            CheckpointError: If there is none, or it has another shape.
         """
         tensor = self.tensor(name)
         if tensor is None:
@@ -68,7 +71,7 @@ class GradiendWeights:
         return tensor
 
     def locate(self, inputs: IntArray) -> tuple[IntArray, IntArray]:
-        """Parameter ids and flat offsets of GRADIEND inputs; both of the inputs' shape."""
+        """Parameter ids and flat offsets of GRADIEND inputs; both have the shape of `inputs`."""
         ends = np.cumsum([selection.count for selection in self.selections])
         param_ids = np.searchsorted(ends, inputs, side="right").astype(np.int64)
         offsets = np.empty(len(inputs), dtype=np.int64)
@@ -85,7 +88,7 @@ class GradiendWeights:
 
 
 def open_model(model: Any) -> GradiendWeights:
-    """Look into a live `ModelWithGradiend` or `ParamMappedGradiendModel` without copying its weights.
+    """Open a live `ModelWithGradiend` or `ParamMappedGradiendModel` without copying its weights.
 
     Raises:
         InvalidInputError: If it is neither.
@@ -121,12 +124,16 @@ def open_model(model: Any) -> GradiendWeights:
 
 def _live_selection(spec: Mapping[str, Any]) -> Selection:
     if spec["repr"] == "all":
-        return Selection(int(np.prod(spec["shape"], dtype=np.int64)), lambda: None)
+        return _whole(spec)
     if spec["repr"] == "mask":
         mask = spec["mask"]
         return Selection(int(mask.sum()), lambda: _offsets_of_mask(mask))
     indices = spec["indices"]
     return Selection(int(indices.numel()), lambda: indices.cpu().flatten())
+
+
+def _whole(spec: Mapping[str, Any]) -> Selection:
+    return Selection(int(np.prod(spec["shape"], dtype=np.int64)), lambda: None)
 
 
 def _offsets_of_mask(mask: torch.Tensor) -> torch.Tensor:
@@ -137,10 +144,10 @@ def _offsets_of_mask(mask: torch.Tensor) -> torch.Tensor:
 
 
 def open_checkpoint(path: str | PathLike[str]) -> GradiendWeights:
-    """Look into a GRADIEND checkpoint directory; its tensors are mapped into memory, not read.
+    """Open a GRADIEND checkpoint directory; its tensors are mapped into memory, not read.
 
     Raises:
-        CheckpointError: If it is not a GRADIEND checkpoint, or a part of it is missing or does not fit.
+        CheckpointError: If it is not a GRADIEND checkpoint, or some of it is missing or does not fit.
     """
     directory = Path(path)
     config = _read_config(directory)
@@ -186,7 +193,7 @@ def _read_config(directory: Path) -> dict[str, Any]:
 
 def _stored_selection(directory: Path, mapping: Mapping[str, Any], entry: Mapping[str, Any]) -> Selection:
     if entry["repr"] == "all":
-        return Selection(int(np.prod(entry["shape"], dtype=np.int64)), lambda: None)
+        return _whole(entry)
     if entry["repr"] not in ("indices", "mask"):
         raise ValueError(f"parameter {entry['name']!r} has the unknown repr {entry['repr']!r}")
     is_mask = entry["repr"] == "mask"
@@ -204,7 +211,7 @@ def _stored_selection(directory: Path, mapping: Mapping[str, Any], entry: Mappin
 
 
 def _weights_file(directory: Path) -> Callable[[str], torch.Tensor | None]:
-    """Tensors by name from wherever gradiend puts them; safetensors before .bin, the directory before model/."""
+    """Tensors by name from the file that gradiend loads: the directory before model/, safetensors before .bin."""
     for folder in (directory, directory / "model"):
         for name in ("model.safetensors", "pytorch_model.bin"):
             if (folder / name).is_file():
@@ -216,7 +223,7 @@ def _weights_file(directory: Path) -> Callable[[str], torch.Tensor | None]:
 
 
 def _tensors(file: Path) -> Callable[[str], torch.Tensor | None]:
-    """Tensors by name from one file, mapped into memory; None for a name that is not there."""
+    """Tensors by name from one file, mapped into memory; None for a name that the file does not have."""
     try:
         if file.suffix == ".safetensors":
             from safetensors import safe_open
