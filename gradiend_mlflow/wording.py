@@ -3,12 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-from gradiend_mlflow.errors import logger
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _MOST = 20  # nobody reads more
 
@@ -42,16 +36,3 @@ def counted(number: int, what: str) -> str:
         ('1 run', '2,000 runs')
     """
     return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
-def tell_failures(frame: pd.DataFrame, fault: str) -> list[str]:
-    """Warn of every row that failed, and return one line about each, for an error.
-
-    Args:
-        frame: A frame with the columns directory, result and reason.
-        fault: What happened to the rows that failed, such as "could not be imported".
-    """
-    failed = frame[frame["result"] == "failed"]
-    for row in failed.itertuples():
-        logger.warning("%s %s: %s", row.directory, fault, row.reason)
-    return [f"  {row.directory}: {row.reason}" for row in failed.itertuples()]

@@ -14,11 +14,6 @@ import pandas as pd
 from gradiend_mlflow.checks import check_choice
 from gradiend_mlflow.comparison.selection import Skipped
 from gradiend_mlflow.comparison.tables import block_means, latex_of, pair_table
-from gradiend_mlflow.figures.curve import plot_curve
-from gradiend_mlflow.figures.heatmap import plot_heatmap
-from gradiend_mlflow.figures.layers import plot_layers
-from gradiend_mlflow.figures.upset import plot_upset
-from gradiend_mlflow.figures.venn import plot_venn
 from gradiend_mlflow.overlap.chance import Chance
 from gradiend_mlflow.overlap.curve import OverlapCurve
 from gradiend_mlflow.overlap.grouping import GroupedOverlap
@@ -178,6 +173,8 @@ class Comparison:
             correlation: Whether to put each run's correlation beside its row.
             options: As for `gradiend_mlflow.plot_heatmap`.
         """
+        from gradiend_mlflow.figures.heatmap import plot_heatmap
+
         settings = {"value": self.value, "groups": self.groups, "converged": column_by_label(self, "converged")}
         if options.get("cluster") or options.get("order") == "cluster":
             settings.pop("groups")
@@ -191,18 +188,26 @@ class Comparison:
         Raises:
             InvalidInputError: If there are more than 6 runs.
         """
+        from gradiend_mlflow.figures.venn import plot_venn
+
         return plot_venn(self._one_set_per_label, ax, **options)
 
     def plot_upset(self, fig: Figure | None = None, **options: Any) -> Figure:
         """Draw which weights any number of runs share; options as for `gradiend_mlflow.plot_upset`."""
+        from gradiend_mlflow.figures.upset import plot_upset
+
         return plot_upset(self._one_set_per_label, fig, **options)
 
     def plot_curve(self, ax: Axes | None = None, *, ks: Sequence[int] | None = None, **options: Any) -> Axes:
         """Draw the overlap as k grows, up to what was logged; options as for `gradiend_mlflow.plot_curve`."""
+        from gradiend_mlflow.figures.curve import plot_curve
+
         return plot_curve(self.overlap_curve(ks), ax, **options)
 
     def plot_layers(self, fig: Figure | None = None, **options: Any) -> Figure:
         """Draw in which layers and components the weights lie; options as for `gradiend_mlflow.plot_layers`."""
+        from gradiend_mlflow.figures.layers import plot_layers
+
         return plot_layers(self._one_set_per_label, fig, **options)
 
     @property

@@ -20,8 +20,6 @@ from gradiend_mlflow.comparison.labels import TRAINING_RUN
 from gradiend_mlflow.comparison.report import MOST_RUNS, steps_up_to, write_report
 from gradiend_mlflow.comparison.selection import Skipped
 from gradiend_mlflow.errors import ArtifactError, InvalidInputError
-from gradiend_mlflow.figures.canvas import save
-from gradiend_mlflow.figures.venn import VENN_SIZES
 from gradiend_mlflow.overlap.overlap import compute_overlap
 from gradiend_mlflow.overlap.seeds import SeedOverlap, SeedPolicy
 from gradiend_mlflow.runs.search import COLUMN_TYPES, COLUMNS
@@ -63,6 +61,9 @@ def sha256_of(file: Path) -> str:
 
 
 def _draw(comparison: Comparison, folder: Path) -> None:
+    from gradiend_mlflow.figures.canvas import save
+    from gradiend_mlflow.figures.venn import VENN_SIZES
+
     n = len(comparison.shown.labels)
     title = f"{comparison.part}, top {shown_topk(comparison.topk)}"
     save(comparison.plot_heatmap(title=title), folder / "overlap_heatmap")

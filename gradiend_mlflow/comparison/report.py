@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from gradiend_mlflow.comparison.comparison import Comparison
 from gradiend_mlflow.figures.arrangement import arranged
-from gradiend_mlflow.figures.canvas import VALUE_TITLES
 from gradiend_mlflow.figures.text import shortened
+from gradiend_mlflow.overlap.measures import VALUE_TITLES
 from gradiend_mlflow.overlap.overlap import Overlap
 from gradiend_mlflow.overlap.shared_weights import shared_weights
 from gradiend_mlflow.sets.parts import shown_topk

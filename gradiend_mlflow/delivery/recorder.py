@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 
-from gradiend_mlflow.delivery.outages import report_outage, report_recovery
 from gradiend_mlflow.delivery.records import Destination, EndRun, ImportAccount, Record, StartRun, join_metrics
 from gradiend_mlflow.delivery.run_writer import RunWriter
 from gradiend_mlflow.delivery.sender import Sender
@@ -196,7 +195,7 @@ class Recorder:
 
     def _warn_of_waiting(self, deadline: float) -> None:
         if self._waiting_is_pointless():
-            report_outage(self.server, self._journal.whereabouts, "The last request was not answered.")
+            pending.report_outage(self.server, self._journal.whereabouts, "The last request was not answered.")
             return
         logger.warning(
             "MLflow on %s has not taken everything within %s s; %d records still wait and are sent in the "
@@ -271,11 +270,11 @@ class Recorder:
                     self._sender.set_aside(record, error)
                     break
                 if attempt >= (_ATTEMPTS if self._store.retries.answered else 2):
-                    report_outage(self.server, self._journal.whereabouts, error)
+                    pending.report_outage(self.server, self._journal.whereabouts, error)
             else:
                 break
             self._retry_now.wait(pause)
-        report_recovery(self.server)
+        pending.report_recovery(self.server)
 
     def _is_about_this_one(self, attempt: int) -> bool:
         """Whether the server works, and only answers this record with a fault."""

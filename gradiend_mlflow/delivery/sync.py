@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from os import PathLike
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from gradiend_mlflow.checks import existing_directory
 from gradiend_mlflow.delivery.journal import LeftJournal, find_journals
@@ -16,18 +17,14 @@ from gradiend_mlflow.store import tags
 from gradiend_mlflow.store.pending import flush
 from gradiend_mlflow.store.retries import growing_pauses, reading_deadline
 from gradiend_mlflow.store.store import Store
-from gradiend_mlflow.wording import counted, tell_failures
-
-if TYPE_CHECKING:
-    import pandas as pd
+from gradiend_mlflow.trainings.results import frame_of_results
+from gradiend_mlflow.wording import counted
 
 COLUMNS = ("directory", "result", "run_ids", "reason")
 KILLED = "the process ended before the training did"
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 2.0
 _ATTEMPTS = 4  # to send one record
-
-Row = tuple[str, str, tuple[str, ...], "str | None"]
 
 
 def sync(
@@ -65,7 +62,6 @@ def sync(
 
             gradiend_mlflow.sync("runs/")
     """
-    import pandas as pd
     from tqdm import tqdm
 
     root = existing_directory(path, "sync")
@@ -76,15 +72,11 @@ def sync(
         _sync(journal, tracking_uri, silent)
         for journal in tqdm(found, desc="sync", unit="journal", disable=not progress or not found)
     ]
-    frame = pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
-    failures = tell_failures(frame, "could not be sent to MLflow")
-    if strict and failures:
-        listed = "\n".join(failures)
-        raise StoreError(f"{len(failures)} of {len(frame)} journals could not be sent:\n{listed}")
-    return frame
+    raising = StoreError if strict else None
+    return frame_of_results(rows, COLUMNS, "could not be sent to MLflow", things="journals", raising=raising)
 
 
-def _sync(journal: LeftJournal, tracking_uri: str | None, silent: dict[str, str]) -> Row:
+def _sync(journal: LeftJournal, tracking_uri: str | None, silent: dict[str, str]) -> tuple[object, ...]:
     """Send one journal; `silent` are the URIs of servers that have not answered, with the reason."""
     directory = str(journal.experiment_dir)
     with journal.held() as free:

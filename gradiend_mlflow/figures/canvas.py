@@ -3,36 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
+import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex, to_rgba
+from matplotlib.figure import Figure, FigureBase
 
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.figures.text import warn_of_missing_letters
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
 PNG_DPI = 150
-VALUE_TITLES = {
-    "intersection": "shared weights",
-    "intersection_frac": "shared weights / smaller set",
-    "jaccard": "Jaccard index",
-    "mass_overlap": "importance on shared weights",
-    "cosine": "cosine of the weights, unsigned",
-    "cosine_signed": "cosine of the weights",
-    "spearman": "rank correlation of the weights, unsigned",
-    "spearman_signed": "rank correlation of the weights",
-    "rbo": "rank-biased overlap",
-}
 
 
 def new_figure(size: tuple[float, float], layout: Literal["constrained", "none"] = "constrained") -> Figure:
     """A figure of `size` (width and height in inches) that pyplot does not know, so that nobody has to close it."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=size, layout=layout)  # type: ignore[arg-type]  # its stubs do not know "none"
     FigureCanvasAgg(figure)  # it measures text; without it a figure has no renderer until it is saved
     return figure
@@ -58,9 +45,6 @@ def check_arguments(
         InvalidInputError: If `overlap` is none of the kinds, `ax` is not Axes, `fig` is neither a figure nor part of
             one, or `title` is not a string.
     """
-    from matplotlib.axes import Axes
-    from matplotlib.figure import FigureBase
-
     if not isinstance(overlap, kinds):
         expected = " or ".join(kind.__name__ for kind in kinds)
         raise InvalidInputError(
@@ -82,8 +66,6 @@ def colormap(name: object) -> Any:
     Raises:
         InvalidInputError: If matplotlib has none of this name.
     """
-    import matplotlib as mpl
-
     try:
         return mpl.colormaps.get_cmap(name)  # type: ignore[arg-type]
     except (ValueError, TypeError):
@@ -95,9 +77,6 @@ def colormap(name: object) -> Any:
 
 def shade(figure: Any, share: float) -> str:
     """The color of text mixed with the figure's background, `share` (in [0, 1]) of it text: for any style."""
-    import matplotlib as mpl
-    from matplotlib.colors import to_hex, to_rgba
-
     ground = to_rgba(figure.get_facecolor())
     if not ground[3]:  # a part of a figure is transparent
         ground = to_rgba(mpl.rcParams["axes.facecolor"])
@@ -107,6 +86,4 @@ def shade(figure: Any, share: float) -> str:
 
 def colors(n: int) -> list[Any]:
     """`n` colors, which differ up to ten."""
-    import matplotlib as mpl
-
     return list(mpl.colormaps["tab10"](np.arange(n) % 10))

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.lines import Line2D
 
 from gradiend_mlflow.checks import check_choice
 from gradiend_mlflow.errors import InvalidInputError
-from gradiend_mlflow.figures.canvas import VALUE_TITLES, check_arguments, colors, new_figure, shade
+from gradiend_mlflow.figures.canvas import check_arguments, colors, new_figure, shade
 from gradiend_mlflow.figures.layout import cell_size, lay_out, set_title
 from gradiend_mlflow.figures.text import single_line, wrapped
 from gradiend_mlflow.overlap.curve import OverlapCurve
+from gradiend_mlflow.overlap.measures import VALUE_TITLES
 from gradiend_mlflow.overlap.overlap import Overlap
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 CurveValue = Literal["intersection", "intersection_frac", "jaccard"]
 
@@ -116,8 +117,6 @@ def _numbers(shared: npt.NDArray[Any], ks: npt.NDArray[np.int64], value: CurveVa
 
 def _draw_pairs(axes: Axes, ks: npt.NDArray[np.int64], pairs: npt.NDArray[np.float64], names: list[str]) -> list[Any]:
     """Draw a line per pair; equal lines take turns, in dashes and in markers. Returns what the legend shows."""
-    from matplotlib.lines import Line2D
-
     _, line_of = np.unique(pairs, axis=1, return_inverse=True)
     handles = []
     for index, (name, color) in enumerate(zip(names, colors(len(names)), strict=True)):
@@ -143,8 +142,6 @@ def _draw_pairs(axes: Axes, ks: npt.NDArray[np.int64], pairs: npt.NDArray[np.flo
 
 def _draw_many(axes: Axes, ks: npt.NDArray[np.int64], pairs: npt.NDArray[np.float64]) -> list[Any]:
     """Draw the median and the range of most pairs over thin lines of some. Returns what the legend shows."""
-    from matplotlib.collections import LineCollection
-
     # Evenly chosen by their last values: the lowest and the highest are among them.
     by_end = np.argsort(pairs[-1], kind="stable")
     chosen = by_end[np.linspace(0, len(by_end) - 1, min(len(by_end), _DRAWN_UP_TO)).astype(int)]

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm, Normalize, PowerNorm
 
 from gradiend_mlflow.checks import check_choice
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.figures.arrangement import Arrangement, Order, arranged
-from gradiend_mlflow.figures.canvas import VALUE_TITLES, check_arguments, colormap, new_figure
+from gradiend_mlflow.figures.canvas import check_arguments, colormap, new_figure
 from gradiend_mlflow.figures.layout import cell_size, lay_out, own_size, set_title
 from gradiend_mlflow.figures.margins import (
     EMPTY_COLOR,
@@ -24,12 +26,9 @@ from gradiend_mlflow.figures.margins import (
     draw_tree,
 )
 from gradiend_mlflow.figures.text import single_line
-from gradiend_mlflow.overlap.measures import SIGNED, Value, check_value
+from gradiend_mlflow.overlap.measures import SIGNED, VALUE_TITLES, Value, check_value
 from gradiend_mlflow.overlap.overlap import Overlap
 from gradiend_mlflow.overlap.seeds import SeedOverlap
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 Scale = Literal["linear", "log", "sqrt", "power"]
 Writer = Callable[[float], str]
@@ -260,8 +259,6 @@ def _writer(shown: npt.NDArray[np.float64], *, whole: bool) -> Writer:
 
 def _norm(shown: npt.NDArray[np.float64], value: Value, scale: Scale, gamma: float, top: float | None) -> Any:
     """How values become colors, up to `top`, or to the largest of them."""
-    from matplotlib.colors import LogNorm, Normalize, PowerNorm
-
     check_choice("scale", scale, get_args(Scale))
     high = float(shown.max()) or 1.0 if top is None else top
     low = -high if value in SIGNED else 0.0

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from gradiend_mlflow.figures.canvas import check_arguments, new_figure
 from gradiend_mlflow.figures.layout import lay_out_whole
@@ -14,10 +14,6 @@ from gradiend_mlflow.overlap.overlap import Overlap
 from gradiend_mlflow.sets.naming import component_of, in_model_order, layer_of
 from gradiend_mlflow.sets.picture import SHARE_TITLE, label_cells, write_share
 from gradiend_mlflow.wording import counted
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 _ANNOTATED_UP_TO = 25
 _LABELLED_UP_TO = 80

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.gridspec import SubplotSpec
+from matplotlib.layout_engine import ConstrainedLayoutEngine, PlaceHolderLayoutEngine, TightLayoutEngine
+from matplotlib.transforms import Bbox
 
 from gradiend_mlflow.figures.text import wrapped
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.gridspec import SubplotSpec
-    from matplotlib.transforms import Bbox
 
 _PASSES = 3  # labels take up another amount of space when the axes have another size
 _PAD = 0.04  # inches to the edge
@@ -25,8 +24,6 @@ def lay_out(axes: Axes) -> None:
     A layout engine does so, if the figure has one. Without one, axes that need more than their part of the figure
     shrink: those in a grid have their cell up to the middle of the gaps around it, others have the whole figure.
     """
-    from matplotlib.transforms import Bbox
-
     figure: Any = axes.figure
     cell, in_figure = _cell(axes.get_subplotspec(), figure), figure.transSubfigure.inverted()
     wanted, pad = axes.get_position(original=True), _PAD * _per_inch(figure)
@@ -51,8 +48,6 @@ def lay_out(axes: Axes) -> None:
 
 def lay_out_whole(figure: Any) -> None:
     """Lay out all of a figure now, or the figure of a part of one; without a layout engine as a constrained one."""
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
     engine = _engine(figure) or ConstrainedLayoutEngine()
     for _ in range(_PASSES):
         engine.execute(figure.figure)
@@ -60,8 +55,6 @@ def lay_out_whole(figure: Any) -> None:
 
 def _engine(figure: Any) -> Any:
     """The layout engine that places everything in a figure or a part of one; None if there is none."""
-    from matplotlib.layout_engine import PlaceHolderLayoutEngine, TightLayoutEngine
-
     engine = figure.get_layout_engine()
     # A tight layout leaves parts of figures as they are.
     idle = PlaceHolderLayoutEngine if figure is figure.figure else (PlaceHolderLayoutEngine, TightLayoutEngine)
@@ -70,8 +63,6 @@ def _engine(figure: Any) -> Any:
 
 def _cell(spec: SubplotSpec | None, figure: Any) -> Bbox:
     """The cell of a grid, up to the middle of the gaps around it; the whole figure without a grid."""
-    from matplotlib.transforms import Bbox
-
     if spec is None:
         return Bbox.unit()
     outermost = spec.get_topmost_subplotspec()

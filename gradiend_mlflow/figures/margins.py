@@ -6,16 +6,17 @@ All of it is placed in points from the cells' edges, so that nothing overlaps wh
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.patches import Rectangle
+from matplotlib.transforms import Affine2D, ScaledTranslation, blended_transform_factory
 
 from gradiend_mlflow.figures.canvas import shade
 from gradiend_mlflow.figures.text import single_line, wrapped
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 _GAP = 6.0  # points, like every size here
 _TREE_HEIGHT = 48.0
@@ -28,8 +29,6 @@ EMPTY_COLOR = "0.8"
 
 def _outside(axes: Axes, edge: Literal["right", "top"], *, data: bool = False) -> Any:
     """Coordinates in points from an edge of the axes; along the edge shares of its length, or data coordinates."""
-    from matplotlib.transforms import Affine2D, ScaledTranslation, blended_transform_factory
-
     figure: Any = axes.figure
     corner: Any = axes.transAxes
     points = Affine2D().scale(1 / 72) + figure.dpi_scale_trans
@@ -79,7 +78,6 @@ def draw_brackets(
 
 def draw_tree(axes: Axes, tree: npt.NDArray[np.float64]) -> float:
     """Draw a dendrogram above the columns that it has ordered; returns where the free space above it begins."""
-    from matplotlib.collections import LineCollection
     from scipy.cluster.hierarchy import dendrogram
 
     drawn = dendrogram(tree, no_plot=True)
@@ -126,8 +124,6 @@ def draw_color_bar(axes: Axes, title: str, start: float, *, height: float, empty
         empty: Whether to say that cells in `EMPTY_COLOR` are 0, which a logarithmic scale does not have.
         side: The image of a side bar whose colors have to be explained too.
     """
-    from matplotlib.patches import Rectangle
-
     figure: Any = axes.figure
     outside = _outside(axes, "right")
     explained = side is not None and _SECOND * height > _LETTER * 8

@@ -6,18 +6,19 @@ import operator
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
+from gradiend_mlflow.checks import check_int
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.figures.canvas import check_arguments, new_figure, shade
 from gradiend_mlflow.figures.text import single_line, wrapped
 from gradiend_mlflow.overlap.overlap import Overlap
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 _LABELLED_UP_TO = 60
 _INK, _REST, _STRIPE = 0.85, 0.35, 0.05  # how much of the color of text is in them
@@ -84,9 +85,8 @@ def plot_upset(
         ['2', '1', '1']
     """
     check_arguments(overlap, (Overlap,), title, fig=fig)
-    for name, number in (("max_regions", max_regions), ("min_sets", 1 if min_sets is None else min_sets)):
-        if not isinstance(number, int) or isinstance(number, bool) or number < 1:
-            raise InvalidInputError(f"{name} must be an int of at least 1; got {number!r}")
+    check_int("max_regions", max_regions, least=1)
+    check_int("min_sets", 1 if min_sets is None else min_sets, least=1)
     figure = _resizable(new_figure((6, 4)) if fig is None else fig)
     shown = _selected(overlap, max_regions, min_sets)
     n, columns = shown.matrix.shape
@@ -123,9 +123,6 @@ def plot_upset(
 
 def _resizable(fig: Figure) -> Figure:
     """Make `fig` a figure that marsilea can draw into, which places everything in inches and measures labels."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     if not isinstance(fig, Figure):
         raise InvalidInputError(
             "plot_upset sets the size of its figure to what bars and labels need, so fig must be a Figure, not a part "
@@ -198,9 +195,6 @@ def _finish(board: Any, shown: _Shown, row: float) -> None:
 
 def _marsilea() -> Any:
     """marsilea, without the changes that its import makes to matplotlib's settings of legends."""
-    import matplotlib as mpl
-
     with mpl.rc_context():
-        import marsilea
         import marsilea.plotter
     return marsilea

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
 
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.figures.canvas import check_arguments, colors, new_figure
 from gradiend_mlflow.figures.layout import cell_size, lay_out, own_size, set_title
 from gradiend_mlflow.figures.text import single_line, wrapped
 from gradiend_mlflow.overlap.overlap import Overlap
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 # By the number of sets: the width and height in inches at which their diagram is readable.
 VENN_SIZES = {2: (5.5, 4.2), 3: (5.5, 5.0), 4: (7.5, 6.0), 5: (8.0, 8.0), 6: (13.0, 11.0)}
@@ -106,7 +105,6 @@ def _draw_circles(axes: Axes, regions: dict[str, int], names: list[str]) -> None
 
 def _draw_shapes(axes: Axes, regions: dict[str, int], names: list[str], width: float) -> None:
     """Draw ellipses or triangles, and a legend for a part of a figure that is `width` inches wide."""
-    import matplotlib as mpl
     from venn import draw_venn, generate_colors
 
     n = len(names)

@@ -31,6 +31,18 @@ Value = Literal[
 ]
 VALUES: tuple[Value, ...] = get_args(Value)
 SIGNED: tuple[Value, ...] = ("cosine_signed", "spearman_signed")  # from -1 to 1
+# What each measure is called in figures and on pages.
+VALUE_TITLES: dict[Value, str] = {
+    "intersection": "shared weights",
+    "intersection_frac": "shared weights / smaller set",
+    "jaccard": "Jaccard index",
+    "mass_overlap": "importance on shared weights",
+    "cosine": "cosine of the weights, unsigned",
+    "cosine_signed": "cosine of the weights",
+    "spearman": "rank correlation of the weights, unsigned",
+    "spearman_signed": "rank correlation of the weights",
+    "rbo": "rank-biased overlap",
+}
 RBO_P = 0.98
 
 

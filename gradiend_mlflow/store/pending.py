@@ -1,4 +1,4 @@
-"""Records of this process that MLflow does not have yet: readers, and the end of the process, wait for them."""
+"""Records of this process that MLflow does not have yet: who waits for them, and what is reported of them."""
 
 from __future__ import annotations
 
@@ -55,6 +55,8 @@ class BackgroundDelivery(Protocol):
 
 _active: dict[BackgroundDelivery, None] = {}  # in the order in which they began
 _undelivered: list[Unsent] = []  # what those that have ended could not deliver
+_away: set[str] = set()  # servers whose outage was reported
+_reporting = threading.Lock()
 
 
 def add(delivery: BackgroundDelivery) -> None:
@@ -134,6 +136,35 @@ def report(unsent: Iterable[Unsent]) -> None:
             server,
             " && ".join(commands),
         )
+
+
+def report_outage(server: str, whereabouts: str, reason: object) -> None:
+    """Warn that a server does not answer, unless that was reported and it has not answered since.
+
+    Args:
+        server: The server, without a password.
+        whereabouts: Where its records are kept until then, as a part of a sentence.
+        reason: Why it seems to be away.
+    """
+    with _reporting:
+        if server in _away:
+            return
+        _away.add(server)
+    logger.warning(
+        "MLflow on %s does not answer; the training goes on, and its records are sent when MLflow answers; %s. %s",
+        server,
+        whereabouts,
+        reason,
+    )
+
+
+def report_recovery(server: str) -> None:
+    """Log that a server answers again, if its outage was reported."""
+    with _reporting:
+        if server not in _away:
+            return
+        _away.discard(server)
+    logger.info("MLflow on %s answers again; the waiting records are being sent", server)
 
 
 def _joined(directories: Iterable[Path]) -> list[Path]:

@@ -117,7 +117,9 @@ class TrainingDirectory:
                 digest.update(_digest(file))
             is_stub = all(file.stat().st_size < _STUB_BYTES for file in training_files)
             for file in _existing(*(directory / name for name in _WEIGHTS)):
-                digest.update(f"{file.stat().st_size}\0".encode() + (_samples(file) if is_stub else b""))
+                digest.update(
+                    f"{file.stat().st_size}\0".encode() + (_samples(file) if is_stub and file.stat().st_size else b"")
+                )
         return digest.hexdigest()
 
 

@@ -21,7 +21,7 @@ from gradiend_mlflow.trainings.account import account_of
 from gradiend_mlflow.trainings.backfill import Backfill
 from gradiend_mlflow.trainings.directories import TRAINING_FILE, TrainingDirectory, find_trainings
 from gradiend_mlflow.trainings.options import LogModels, LogOptions
-from gradiend_mlflow.wording import tell_failures
+from gradiend_mlflow.trainings.results import frame_of_results
 
 COLUMNS = ("directory", "result", "run_id", "run_name", "reason")
 
@@ -51,10 +51,10 @@ def import_runs(
     Args:
         path: An experiment directory, a model directory, or any directory above them.
         experiment_name: Where runs go, created if needed; default MLflow's active experiment.
-        topk: How many weights per part to log, or which fraction of the GRADIEND's inputs.
-        parts: Which of gradiend's four importances; one that a GRADIEND lacks is left out and named.
-        extra_tags: More tags for every run.
-        log_models: True logs each model's directory too, as `model/`; "external" registers it as an external model.
+        topk: As for `autolog`, like the next three.
+        parts: As for `autolog`.
+        extra_tags: As for `autolog`.
+        log_models: As for `autolog`.
         strict: Raise if a directory could not be imported; the others are imported nevertheless.
         progress: Whether to show a progress bar.
         tracking_uri: The MLflow server or database; default MLflow's current one.
@@ -92,12 +92,8 @@ def import_runs(
         results = pool.map(lambda training: _attempt(backfill, training, suites.get(training)), found.trainings)
         rows += tqdm(results, total=len(found.trainings), desc="import", unit="training", disable=not progress)
     backfill.end_suites()
-    frame = pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
-    failures = tell_failures(frame, "could not be imported")
-    if strict and failures:
-        listed = "\n".join(failures)
-        raise CheckpointError(f"{len(failures)} of {len(frame)} directories could not be imported:\n{listed}")
-    return frame
+    raising = CheckpointError if strict else None
+    return frame_of_results(rows, COLUMNS, "could not be imported", things="directories", raising=raising)
 
 
 def _suites(found: Sequence[TrainingDirectory]) -> dict[TrainingDirectory, Path]:

@@ -125,7 +125,7 @@ def test_what_cannot_be_sent_stays(tracking: MlflowClient, tmp_path: Path, caplo
     (file,) = journal.folder.glob("files/*/file.txt")
     file.unlink()
     write_journal(tmp_path / "b", tracking.tracking_uri, key="other")
-    with pytest.raises(StoreError, match=r"1 of 2 journals could not be sent:\n .*/a: .*file\.txt"):
+    with pytest.raises(StoreError, match=r"1 of 2 journals could not be sent to MLflow:\n .*/a: .*file\.txt"):
         sync(tmp_path, progress=False, strict=True)
     assert [found.folder for found in find_journals(tmp_path)] == [journal.folder]
     statuses = [

@@ -1,0 +1,36 @@
+"""What became of each of many trainings or journals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from gradiend_mlflow.errors import GradiendMLflowError, logger
+
+
+def frame_of_results(
+    rows: Sequence[tuple[object, ...]],
+    columns: Sequence[str],
+    fault: str,
+    *,
+    things: str,
+    raising: type[GradiendMLflowError] | None,
+) -> pd.DataFrame:
+    """The rows as a frame, after a warning about each one that failed.
+
+    Args:
+        rows: What became of each thing.
+        columns: Among them directory, result ("failed" for failures) and reason.
+        fault: What happened to those that failed, such as "could not be imported".
+        things: What the rows are about, in the plural.
+        raising: The error to raise, with a line on each failure, if there are any; None raises nothing.
+    """
+    frame = pd.DataFrame(rows, columns=list(columns), dtype=object)
+    failed = frame[frame["result"] == "failed"]
+    for row in failed.itertuples():
+        logger.warning("%s %s: %s", row.directory, fault, row.reason)
+    if raising and len(failed):
+        listed = "".join(f"\n  {row.directory}: {row.reason}" for row in failed.itertuples())
+        raise raising(f"{len(failed)} of {len(frame)} {things} {fault}:{listed}")
+    return frame
