@@ -77,7 +77,7 @@ def main() -> None:
 def import_command(
     path: Path, *, parts: tuple[str, ...], extra_tags: tuple[str, ...], log_models: Any, quiet: bool, **options: Any
 ) -> None:
-    """Record finished trainings that nobody tracked.
+    """Import finished trainings that were not tracked.
 
     Every GRADIEND training in or below PATH becomes a run as if it had been tracked.
 

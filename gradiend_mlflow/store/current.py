@@ -7,10 +7,9 @@ from typing import Any
 import mlflow
 from mlflow.environment_variables import MLFLOW_EXPERIMENT_ID, MLFLOW_EXPERIMENT_NAME
 from mlflow.tracking import fluent
-from mlflow.utils.autologging_utils import ExceptionSafeAbstractClass as ExceptionSafe
 from mlflow.utils.autologging_utils import is_testing
 
-__all__ = ["ExceptionSafe", "active_run_id", "chosen_experiment", "is_current", "is_testing"]
+__all__ = ["active_run_id", "chosen_experiment", "is_current", "is_testing"]
 
 
 def is_current(tracking_uri: str | None) -> bool:

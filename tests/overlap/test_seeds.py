@@ -177,7 +177,7 @@ class TestTrainings:
         assert rows.runs["training_run_id"].nunique() == 2
 
         first = rows.runs["training_run_id"][0]
-        with pytest.raises(InvalidInputError, match="are seeds of others that are: " + rows.runs["run_id"][0]):
+        with pytest.raises(InvalidInputError, match="are also seeds of others that are: " + rows.runs["run_id"][0]):
             compare([first, rows.runs["run_id"][0]], seeds="all_tried", topk=100)
         named = compare(
             rows.runs["training_run_id"].unique(),
