@@ -12,7 +12,8 @@ from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 
-from gradiend_mlflow.delivery.records import Destination, EndRun, ImportAccount, Record, StartRun, join_metrics
+from gradiend_mlflow.delivery.held_files import HeldFiles
+from gradiend_mlflow.delivery.records import Destination, EndRun, ImportAccount, Record, StartRun, Upload, join_metrics
 from gradiend_mlflow.delivery.run_writer import RunWriter
 from gradiend_mlflow.delivery.sender import Sender
 from gradiend_mlflow.delivery.session_journal import SessionJournal
@@ -48,7 +49,8 @@ class Recorder:
         self.deadline = deadline
         self.server = store.shown_uri
         self._store = store
-        self._sender = Sender(store)
+        self._held = HeldFiles()
+        self._sender = Sender(store, self._held)
         self._journal = SessionJournal(experiment_dir, store.uri, self._sender)
         self._changed = threading.Condition()  # guards what follows, up to the empty line
         self._queue: deque[Record] = deque()
@@ -104,6 +106,8 @@ class Recorder:
                 self._open.add(record.key)
             elif isinstance(record, EndRun):
                 self._open.discard(record.key)
+            elif isinstance(record, Upload):
+                self._held.hold(record.key, record.file)
             self._journal.write(record)
             if len(self._queue) >= _QUEUE_SIZE:
                 self._dropped += 1
@@ -240,6 +244,7 @@ class Recorder:
             with self._changed:
                 if self._is_through():
                     self._close_journal()
+                    self._held.release()
                     self.is_closing = self._working = False
                     pending.discard(self)
                     self._changed.notify_all()

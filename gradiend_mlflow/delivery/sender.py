@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import tempfile
+from collections import defaultdict
 from pathlib import Path
 
+from gradiend_mlflow.delivery.held_files import HeldFiles, LostFileError
 from gradiend_mlflow.delivery.records import (
     Destination,
     DrawPicture,
@@ -20,7 +24,8 @@ from gradiend_mlflow.delivery.records import (
     Upload,
 )
 from gradiend_mlflow.errors import StoreError, UnavailableError, logger
-from gradiend_mlflow.sets.parts import PARTS
+from gradiend_mlflow.sets.parts import PARTS, Part
+from gradiend_mlflow.sets.topk import TopKSet
 from gradiend_mlflow.store import tags
 from gradiend_mlflow.store.limits import is_long_param
 from gradiend_mlflow.store.reader import DEFAULT_EXPERIMENT_ID
@@ -32,18 +37,21 @@ class Sender:
 
     Args:
         store: Where to send the records.
+        held: The contents of files that may vanish; default none.
         again: Whether some of the records may have been carried out before. If so, runs that exist already are looked
             up instead of started; everything else has the same effect when it is done twice.
     """
 
-    def __init__(self, store: Store, *, again: bool = False) -> None:
+    def __init__(self, store: Store, held: HeldFiles | None = None, *, again: bool = False) -> None:
         self._store = store
+        self._held = HeldFiles() if held is None else held
         self._again = again
         self._runs: dict[str, KnownRun] = {}  # by key; other threads read it
         self._adopted: set[str] = set()  # the keys of runs that their owner ends
         self._deferred: dict[str, StartRun] = {}  # runs that start when their first child does
         self._requested: set[str] = set()  # the keys of runs that may exist although no answer has confirmed it
         self._untrue: dict[str, set[str]] = {}  # by run, the tags that would claim that lost records had arrived
+        self._lost: dict[str, dict[str, str]] = defaultdict(dict)  # by run, the parts whose sets are gone, and why
         self.reason = ""  # of the first failure
         self.refused = 0  # values that MLflow will never accept
         self.undelivered = 0  # values and other records that failed, except by an outage
@@ -71,7 +79,12 @@ class Sender:
 
     def set_aside(self, record: Record, reason: object) -> None:
         """Give a record up, so that those after it can be delivered."""
-        untrue = {tags.TOPK, tags.FINGERPRINT} if isinstance(record, Upload) else {tags.FINGERPRINT}
+        untrue = {tags.FINGERPRINT}
+        if isinstance(record, Upload):
+            if isinstance(reason, LostFileError):
+                self._lost[record.key][record.file.stem] = str(reason)
+            else:
+                untrue.add(tags.TOPK)
         self._untrue.setdefault(record.key, set()).update(untrue)
         self.undelivered += len(record.points) if isinstance(record, LogMetrics) else 1
         self._report(reason)
@@ -111,20 +124,35 @@ class Sender:
             case LogParams():
                 self._log_params(record, run.run_id)
             case SetTags():
-                untrue = self._untrue.get(record.key, set())
-                true = {key: value for key, value in record.run_tags.items() if key not in untrue}
-                self._store.set_tags(run.run_id, true)
-                self.undelivered += len(record.run_tags) - len(true)
+                self._set_tags(record, run.run_id)
             case Upload():
-                self._store.upload(run.run_id, record.file, record.folder)
+                with self._held.on_disk(record.key, record.file) as file:
+                    self._store.upload(run.run_id, file, record.folder)
             case DrawPicture():
                 self._draw(record, run.run_id)
             case LinkModel():
                 self._store.link_model(run.run_id, run.experiment_id, record.name, record.directory, record.params)
-            case EndRun() if record.key not in self._adopted:
-                # `sync` may end a hundred runs, so it prints no links.
-                end = self._store.end_imported_run if self._again else self._store.end_run
-                end(run.run_id, record.status, record.end_time)
+            case EndRun():
+                self._held.release(record.key)
+                if record.key not in self._adopted:
+                    # `sync` may end a hundred runs, so it prints no links.
+                    end = self._store.end_imported_run if self._again else self._store.end_run
+                    end(run.run_id, record.status, record.end_time)
+
+    def _set_tags(self, record: SetTags, run_id: str) -> None:
+        """Set tags, except those that would claim that lost records had arrived; name the sets that are gone."""
+        untrue, lost = self._untrue.get(record.key, set()), self._lost.get(record.key, {})
+        true = {key: value for key, value in record.run_tags.items() if key not in untrue}
+        self.undelivered += len(record.run_tags) - len(true)
+        listed = json.loads(true.get(tags.TOPK, "{}"))
+        gone = {part: reason for part, reason in lost.items() if part in listed}
+        if gone:
+            kept = {part: entry for part, entry in listed.items() if part not in gone}
+            left_out = json.loads(true.get(tags.TOPK_LEFT_OUT, "{}")) | gone
+            true |= {tags.TOPK: json.dumps(kept), tags.TOPK_LEFT_OUT: json.dumps(left_out)}
+            if not kept:
+                del true[tags.TOPK]
+        self._store.set_tags(run_id, true)
 
     def _log_metrics(self, record: LogMetrics, run_id: str) -> None:
         refused = self._store.log_metrics(run_id, record.points)
@@ -142,13 +170,16 @@ class Sender:
 
     def _draw(self, record: DrawPicture, run_id: str) -> None:
         """Draw here and not in the training's thread: drawing takes longer than ranking."""
-        from gradiend_mlflow.sets.artifact import load_topk_file
+        from gradiend_mlflow.sets.artifact import parse_topk
         from gradiend_mlflow.sets.picture import save_picture
 
-        files = {part: record.directory / f"{part}.parquet" for part in PARTS}
-        sets = {part: load_topk_file(file) for part, file in files.items() if file.is_file()}
+        sets: dict[Part, TopKSet] = {}
+        for part in PARTS:
+            file = record.directory / f"{part}.parquet"
+            with contextlib.suppress(LostFileError):  # a part that this GRADIEND does not have
+                sets[part] = parse_topk(self._held.read(record.key, file), origin=str(file))
         if not sets:
-            raise StoreError(f"the files in {record.directory} are gone")
+            raise LostFileError(f"the sets are gone: {record.directory} was removed before MLflow had them")
         with tempfile.TemporaryDirectory(prefix="gradiend-mlflow-") as folder:
             for file in save_picture(sets, Path(folder)):
                 self._store.upload(run_id, file, tags.FIGURES_FOLDER)

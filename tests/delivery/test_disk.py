@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from gradiend_mlflow.store.pending import JOURNALS
 from gradiend_mlflow.tracking.evaluations import detach
 from tests.support.faults import At, only, weights
 from tests.support.proxy import Proxy
+from tests.support.trainings import MakeTrainer
 
 
 def test_no_place_for_the_journal(
@@ -67,9 +70,34 @@ def test_the_journal_vanishes(
 
 
 def test_the_journal_vanishes_with_what_lay_beside_it(
-    tracked: Any, proxy: Proxy, server: str, undisturbed: Any, request: Any, warnings: Any
+    tracked: Any, proxy: Proxy, server: str, untracked: str, undisturbed: Any, request: Any
 ) -> None:
-    """Then the sets cannot be sent, a warning says so, and an import still finds them."""
+    """The staged files are held in memory until MLflow has them."""
+    proxy.stop()
+    trainer = tracked()
+    assert weights(trainer) == untracked
+    shutil.rmtree(Path(trainer.experiment_dir) / JOURNALS)
+    proxy.start()
+    assert gradiend_mlflow.flush(60)
+    assert only(server, request.node.name) == undisturbed
+
+
+def test_a_temporary_experiment_directory(
+    make_trainer: MakeTrainer, server: str, undisturbed: Any, request: Any, warnings: Any
+) -> None:
+    """It is gone when `train()` has returned, with the checkpoint; the run has everything."""
+    gradiend_mlflow.autolog(topk=50, experiment_name=request.node.name, tracking_uri=server)
+    with tempfile.TemporaryDirectory() as folder:
+        make_trainer(experiment_dir=Path(folder)).train()
+    assert only(server, request.node.name) == undisturbed
+    assert warnings() == []
+
+
+def test_sets_that_are_lost_are_named_in_the_run(
+    tracked: Any, proxy: Proxy, server: str, undisturbed: Any, request: Any, warnings: Any, monkeypatch: Any
+) -> None:
+    """Files that are too large to be held are lost with their directory: the run says so, and an import adds them."""
+    monkeypatch.setattr("gradiend_mlflow.delivery.held_files._LARGEST", 0)
     proxy.stop()
     trainer = tracked()
     shutil.rmtree(Path(trainer.experiment_dir) / JOURNALS)
@@ -78,10 +106,14 @@ def test_the_journal_vanishes_with_what_lay_beside_it(
     found = only(server, request.node.name)
     assert (found["status"], found["metrics"]) == ("FINISHED", undisturbed["metrics"])
     assert "gradiend.topk" not in found["tags"]
+    left_out = json.loads(found["tags"]["gradiend.topk_left_out"])
+    assert set(left_out) == set(gradiend_mlflow.PARTS)
+    assert all("was removed before MLflow had it" in reason for reason in left_out.values())
     failed, vanished, lost = warnings()
-    assert "No such file or directory" in failed
+    assert "was removed before MLflow had it" in failed
     assert "it has vanished" in vanished
     assert "values could not be logged" in lost
     options = {"topk": 50, "experiment_name": request.node.name, "tracking_uri": server}
     assert gradiend_mlflow.import_runs(trainer.experiment_dir, progress=False, **options)["result"][0] == "updated"
-    assert only(server, request.node.name)["tags"]["gradiend.topk"] == undisturbed["tags"]["gradiend.topk"]
+    imported = only(server, request.node.name)["tags"]
+    assert imported["gradiend.topk"] == undisturbed["tags"]["gradiend.topk"]
