@@ -69,7 +69,7 @@ def json_of(run_tags: Mapping[str, str], key: str, kind: type[T]) -> T | None:
     return value if isinstance(value, kind) else None
 
 
-def _left_out_of(run_tags: Mapping[str, str]) -> dict[str, str]:
+def left_out_of(run_tags: Mapping[str, str]) -> dict[str, str]:
     try:
         return dict(json.loads(run_tags.get(TOPK_LEFT_OUT, "{}")))
     except (ValueError, TypeError):

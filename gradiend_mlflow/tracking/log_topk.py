@@ -19,7 +19,7 @@ from gradiend_mlflow.store import tags
 from gradiend_mlflow.store.current import active_run_id
 from gradiend_mlflow.store.pending import flush
 from gradiend_mlflow.store.store import MetricPoint, Store, now_ms
-from gradiend_mlflow.store.tags import _left_out_of, sets_of
+from gradiend_mlflow.store.tags import left_out_of, sets_of
 from gradiend_mlflow.tracking.trainers import trainer_tags
 from gradiend_mlflow.trainings.directories import TRAINING_FILE, read_json
 from gradiend_mlflow.trainings.staging import stage_topk
@@ -72,7 +72,7 @@ def log_topk(
     now = now_ms()
     store.log_metrics(run_id, [MetricPoint(key, value, now, 0) for key, value in metrics.items()])
     listed = {**sets_of(existing), **json.loads(staged.run_tags[tags.TOPK])}
-    left_out = {part: reason for part, reason in _left_out_of(existing).items() if part not in listed}
+    left_out = {part: reason for part, reason in left_out_of(existing).items() if part not in listed}
     store.set_tags(
         run_id,
         {

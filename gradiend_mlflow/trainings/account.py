@@ -98,7 +98,7 @@ def derive_account(
         },
         params=params,
         steps=tuple(history(model.training_file)),
-        outcome=outcome_of(model.training_file),
+        outcome=_outcome(files),
         metrics=metrics,
         files=files.logged,
         has_weights=model.has_weights,
@@ -114,11 +114,10 @@ def seed_accounts(
     training: TrainingDirectory, files: SeedFiles, name: str, about: Mapping[str, str]
 ) -> tuple[Account, ...]:
     """The seeds that were tried for a training of that name, if gradiend has reported on them."""
-    entries = {entry.get("seed"): entry for entry in files.report.get("runs") or []}
     accounts = []
     for model in files.seeds:
         seed = seed_number(model.directory)
-        entry = entries.get(seed, {})
+        entry = _entry(files.report, seed)
         account = Account(
             directory=model.directory,
             training=training,
@@ -140,6 +139,17 @@ def seed_accounts(
         )
         accounts.append(account)
     return tuple(accounts)
+
+
+def _outcome(files: TrainingFiles) -> Outcome:
+    """What the training came to: whether it converged is what gradiend's report says of the chosen seed."""
+    outcome, report = outcome_of(files.model.training_file), files.seeds.report
+    return replace(outcome, converged=_entry(report, report.get("best_seed")).get("converged")) if report else outcome
+
+
+def _entry(report: Mapping[str, Any], seed: int | None) -> Mapping[str, Any]:
+    """What the report on several seeds says of one; nothing if it does not name it."""
+    return next((entry for entry in report.get("runs") or [] if entry.get("seed") == seed), {})
 
 
 def _search_tags(search: Mapping[str, Any], arguments: Mapping[str, Any]) -> dict[str, str]:

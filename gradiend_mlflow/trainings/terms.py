@@ -96,8 +96,12 @@ def outcome_of(training_file: Mapping[str, Any]) -> Outcome:
     correlation, step = best.get("correlation"), best.get("global_step")
     # Without evaluations gradiend writes the initial value of its running correlation.
     evaluated = bool((training_file.get("training_stats") or {}).get("scores"))
+    convergence = training_file.get("convergence_info") or {}
+    # Of several seeds gradiend writes True without a check unless it was told how many have to converge.
+    several = int((training_file.get("training_args") or {}).get("max_seeds") or 1) > 1
+    is_checked = not several or bool(convergence.get("min_convergent_seeds"))
     return Outcome(
-        converged=(training_file.get("convergence_info") or {}).get("converged"),
+        converged=convergence.get("converged") if is_checked else None,
         correlation=correlation if evaluated else None,
         # gradiend adds a loss to the correlation that it selects by; only where it has none, the loss is the score.
         loss=best.get("loss") if correlation is None else None,

@@ -89,6 +89,24 @@ class TestSeeds:
         assert run.data.tags["gradiend.seed"] == str(trainer.get_seed_report()["best_seed"]) != "0"
         assert run.data.metrics["seeds/convergent"] == 2
 
+    def test_gradiend_is_not_believed_where_it_did_not_check(
+        self, make_trainer: MakeTrainer, tracking: MlflowClient, tmp_path: Path
+    ) -> None:
+        """Without `min_convergent_seeds` its training.json says True unchecked; the report on the seeds says False."""
+        gradiend_mlflow.autolog(topk=100)
+        trainer = make_trainer(max_seeds=2, min_convergent_seeds=None)
+        trainer.train(evaluate_fn=Scripted({0: 0.1, 2: 0.2, 4: 0.3}))
+        training_file = json.loads((Path(trainer.model_path) / "training.json").read_text())
+        assert training_file["convergence_info"]["converged"] is True, "gradiend checks by now"
+        run = assert_holds_selected_model(tracking, trainer)
+        assert run.data.tags["gradiend.converged"] == "false"
+        assert [seed.data.tags["gradiend.converged"] for seed in children_of(tracking, run)] == ["false", "false"]
+        gradiend_mlflow.import_runs(trainer.experiment_dir, experiment_name="imported", topk=100, progress=False)
+        assert search_runs("imported")["converged"].tolist() == [False]
+        bare = tracking.create_run("0").info.run_id
+        gradiend_mlflow.log_topk(trainer.model_path, run_id=bare, topk=100)  # knows nothing of the seeds
+        assert "gradiend.converged" not in tracking.get_run(bare).data.tags
+
     def test_failing_for_want_of_convergence(self, make_trainer: MakeTrainer, tracking: MlflowClient) -> None:
         """FAILED with the reason; what the seeds were is kept, with gradiend's report."""
         gradiend_mlflow.autolog(topk=100)
