@@ -19,8 +19,8 @@ from gradiend_mlflow.store import tags
 
 FINISHED = "FINISHED"
 _REASONS = {
-    "RUNNING": "it is RUNNING, so its sets may not be the last; if nothing runs any more, end it: "
-    'MlflowClient().set_terminated(run_id, "FINISHED")',
+    "RUNNING": "it is RUNNING, so its sets may not be the last; if its training was killed, `gradiend-mlflow sync` of "
+    "its experiment directory sends what it left and ends the run",
 }
 
 

@@ -70,6 +70,7 @@ def json_of(run_tags: Mapping[str, str], key: str, kind: type[T]) -> T | None:
 
 
 def left_out_of(run_tags: Mapping[str, str]) -> dict[str, str]:
+    """The parts that a run does not have, with the reasons, as its tag lists them."""
     try:
         return dict(json.loads(run_tags.get(TOPK_LEFT_OUT, "{}")))
     except (ValueError, TypeError):

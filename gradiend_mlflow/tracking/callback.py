@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from gradiend.trainer.core.callbacks import TrainingCallback
 
+from gradiend_mlflow.errors import logger
 from gradiend_mlflow.tracking.guard import safely
 from gradiend_mlflow.tracking.loop import LoopConfig, TrainingLoop
 from gradiend_mlflow.tracking.session import Session
@@ -115,4 +117,16 @@ class MLflowCallback(TrainingCallback):
 
 def is_first_rank() -> bool:
     """Whether this process is the one of its `torchrun` group that logs; true outside of one."""
-    return os.environ.get("RANK", "0") == "0"
+    rank = os.environ.get("RANK", "0")
+    if rank != "0" and "WORLD_SIZE" not in os.environ:
+        _warn_of_rank(rank)
+    return rank == "0"
+
+
+@functools.cache  # once
+def _warn_of_rank(rank: str) -> None:
+    logger.warning(
+        "This process does not log its trainings, because the environment says RANK=%s: of the processes of torchrun "
+        "only the one of rank 0 logs. WORLD_SIZE is not set, so RANK may be left from a job array: then unset it.",
+        rank,
+    )

@@ -172,13 +172,14 @@ def _log_selected(session: Session, trainer: Any) -> None:
     if not has_trained(trainer):
         session.run  # noqa: B018  # nothing was trained, but the block is to have its run
         return
-    if not (is_cached(trainer) or session.loops):
+    account = _account(session, trainer)
+    if not (is_cached(trainer) or session.loops or account.is_resumed):
         logger.warning(
             "train() was not given the block's callback: train(callbacks=[callback]). The run %s has what gradiend's "
             "training.json says, at the time of its end.",
             session.name,
         )
-    session.log_account(_account(session, trainer))
+    session.log_account(account)
 
 
 def _log_remains(session: Session, trainer: Any) -> None:

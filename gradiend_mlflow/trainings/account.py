@@ -28,7 +28,8 @@ class Account:
 
     `training` is where all of the training lies, `directory` holds the model, with weights if `has_weights`; `steps`
     are its metrics by step, ascending; `metrics` those without a step; `gap` says what its files should hold and do
-    not; `fingerprint` is that of the training's directory, empty for seeds.
+    not; `is_resumed` whether gradiend took all of its seeds from its cache; `fingerprint` is that of the training's
+    directory, empty for seeds.
     """
 
     directory: Path
@@ -44,6 +45,7 @@ class Account:
     start_time: int
     end_time: int
     gap: str | None = None
+    is_resumed: bool = False
     seeds: tuple[Account, ...] = ()
     fingerprint: str = ""
 
@@ -105,6 +107,7 @@ def derive_account(
         start_time=model.start_time,
         end_time=model.end_time,
         gap=_gap(model),
+        is_resumed=bool(report) and all(entry.get("used_cache") for entry in report.get("runs") or []),
         seeds=seed_accounts(directory, files.seeds, name, about),
         fingerprint=files.fingerprint,
     )

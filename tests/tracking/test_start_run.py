@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,23 @@ class TestSeeds:
         bare = tracking.create_run("0").info.run_id
         gradiend_mlflow.log_topk(trainer.model_path, run_id=bare, topk=100)  # knows nothing of the seeds
         assert "gradiend.converged" not in tracking.get_run(bare).data.tags
+
+    def test_a_resumed_training(
+        self, make_trainer: MakeTrainer, tracking: MlflowClient, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Gradiend takes every seed from its cache and selects again: the run has everything, and nobody is blamed."""
+        options = {"max_seeds": 2, "min_convergent_seeds": 2, "saved_seed_runs": "all_tried", "use_cache": True}
+        trainer = make_trainer(**options)
+        trainer.train(evaluate_fn=Scripted(CONVERGED))
+        shutil.rmtree(trainer.model_path)
+        gradiend_mlflow.autolog(topk=100)
+        resumed = make_trainer(**options)
+        with caplog.at_level(logging.WARNING, logger="gradiend_mlflow"):
+            resumed.train(evaluate_fn=Scripted(CONVERGED))
+        assert all(entry["used_cache"] for entry in resumed.get_seed_report()["runs"]), "it was not resumed"
+        run = assert_holds_selected_model(tracking, resumed)
+        assert len(children_of(tracking, run)) == 2
+        assert [record for record in caplog.records if record.name == "gradiend_mlflow"] == []
 
     def test_failing_for_want_of_convergence(self, make_trainer: MakeTrainer, tracking: MlflowClient) -> None:
         """FAILED with the reason; what the seeds were is kept, with gradiend's report."""
@@ -385,6 +403,7 @@ def test_only_rank_0_logs(
 ) -> None:
     """Under `torchrun` every process trains; the others log nothing, in whatever way, and say nothing."""
     monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
     gradiend_mlflow.autolog(topk=10)
     with caplog.at_level(logging.WARNING, logger="gradiend_mlflow"):
         make_trainer().train()
@@ -398,3 +417,21 @@ def test_only_rank_0_logs(
     monkeypatch.setenv("RANK", "0")
     make_trainer().train()
     assert len(search_runs()) == 1
+
+
+def test_a_rank_without_torchrun_is_reported(
+    make_trainer: MakeTrainer,
+    tracking: MlflowClient,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A RANK that a job array has left disables logging, and a warning says so and what to do."""
+    monkeypatch.setenv("RANK", "3")
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    gradiend_mlflow.autolog(topk=10)
+    with caplog.at_level(logging.WARNING, logger="gradiend_mlflow"):
+        make_trainer().train()
+    (warning,) = [record.getMessage() for record in caplog.records if record.name == "gradiend_mlflow"]
+    assert "RANK=3" in warning
+    assert "unset it" in warning
+    assert tracking.search_runs(["0"]) == []
