@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, cast
@@ -187,7 +187,7 @@ def _account_fields(record: ImportAccount) -> dict[str, Any]:
         "about": {key: account.run_tags[key] for key in _ABOUT if key in account.run_tags},
         "directory": account.directory,
         "experiment_dir": account.training.experiment_dir,
-        "options": record.options,
+        "options": replace(record.options, tracking_uri=None),  # the journal says where, without a password
         "destination": record.destination,
         "parent": record.parent,
     }

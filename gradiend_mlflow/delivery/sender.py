@@ -29,6 +29,7 @@ from gradiend_mlflow.sets.topk import TopKSet
 from gradiend_mlflow.store import tags
 from gradiend_mlflow.store.limits import is_long_param
 from gradiend_mlflow.store.reader import DEFAULT_EXPERIMENT_ID
+from gradiend_mlflow.store.secrets import has_secrets
 from gradiend_mlflow.store.store import Store
 
 
@@ -135,8 +136,9 @@ class Sender:
             case EndRun():
                 self._held.release(record.key)
                 if record.key not in self._adopted:
-                    # `sync` may end a hundred runs, so it prints no links.
-                    end = self._store.end_imported_run if self._again else self._store.end_run
+                    # `sync` may end a hundred runs, so it prints no links; nor is a password printed in one.
+                    quietly = self._again or has_secrets(self._store.uri)
+                    end = self._store.end_imported_run if quietly else self._store.end_run
                     end(run.run_id, record.status, record.end_time)
 
     def _set_tags(self, record: SetTags, run_id: str) -> None:

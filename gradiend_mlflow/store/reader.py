@@ -25,7 +25,8 @@ from gradiend_mlflow.store import tags
 from gradiend_mlflow.store.current import is_current
 from gradiend_mlflow.store.mlflow_patches import shield_random
 from gradiend_mlflow.store.retries import Retries, reading_deadline, reason_of
-from gradiend_mlflow.store.uris import opening, without_password
+from gradiend_mlflow.store.secrets import has_secrets, masked, scrubbed
+from gradiend_mlflow.store.uris import opening
 
 DEFAULT_EXPERIMENT_ID = "0"
 _RUNS_PER_PAGE = 1000
@@ -83,21 +84,34 @@ class Reader:
 
     @property
     def shown_uri(self) -> str:
-        """The URI without its password, for messages."""
-        return without_password(self.uri, "***")
+        """The URI without its secrets, for messages."""
+        return masked(self.uri)
 
     @contextmanager
     def _asking(self, action: str) -> Iterator[None]:
         """Limit the requests of the block; turn whatever they raise into a StoreError that names the action."""
+        failure: StoreError | None = None
+        cause: Exception | None = None
         with self.retries.used():
             try:
                 yield
             except StoreError:
                 raise
             except Exception as error:  # MLflow lets through the exceptions of requests, SQLAlchemy and its plugins
-                kind = UnavailableError if self.retries.may_pass(error) else StoreError
-                reason = f"{reason_of(error)}{self.retries.explanation}"
-                raise kind(f"could not {action} at MLflow on {self.shown_uri}: {reason}") from error
+                failure, cause = self._failure(action, error), error
+        if failure is None:
+            return
+        if not has_secrets(self.uri):
+            raise failure from cause
+        try:
+            raise failure from None
+        finally:
+            failure.__context__ = None  # the texts of the causes contain the address as it was given
+
+    def _failure(self, action: str, error: Exception) -> StoreError:
+        kind = UnavailableError if self.retries.may_pass(error) else StoreError
+        told = scrubbed(f"could not {action} at MLflow on {self.shown_uri}", self.uri)
+        return kind(f"{told}: {reason_of(error, self.uri)}{self.retries.explanation}")
 
     def active_experiment_id(self) -> str:
         """The experiment that MLflow's own calls would log to now; on a server that is not MLflow's current one, 0."""

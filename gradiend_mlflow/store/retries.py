@@ -20,6 +20,7 @@ from mlflow.exceptions import MlflowException
 from requests.utils import super_len
 
 from gradiend_mlflow.environment import positive_number
+from gradiend_mlflow.store.secrets import scrubbed
 
 DEADLINE_VARIABLE = "GRADIEND_MLFLOW_DEADLINE"
 _DEFAULT_DEADLINE = 30.0
@@ -178,17 +179,18 @@ def _is_lock(error: BaseException) -> bool:
     return may_pass and ("sqlite" not in str(error) or "locked" in str(error))
 
 
-def reason_of(error: BaseException) -> str:
+def reason_of(error: BaseException, uri: str = "") -> str:
     """Why a request failed, on one line: the operating system's message, else the error's text without markup.
 
     MLflow nests the errors of requests, urllib3 and the system in one another, and quotes whole HTML pages. Longer
-    texts are cut after 400 characters.
+    texts are cut after 400 characters. The secrets of `uri` are masked.
 
     Example:
         >>> reason_of(RuntimeError("502: <html><h1>Bad gateway</h1></html>"))
         '502: Bad gateway'
     """
     text = _system_message(error) or " ".join(re.sub(r"<[^<>]*>", " ", str(error)).split())
+    text = scrubbed(text, uri)
     return text if len(text) <= _LONGEST_REASON else text[: _LONGEST_REASON - 1] + "…"
 
 

@@ -1,29 +1,25 @@
-"""Tracking URIs: without their password, as they are written down, and opened by several processes at once."""
+"""Tracking URIs: as they are written down, and opened by several processes at once."""
 
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from gradiend_mlflow.store.secrets import without_secrets
+
 _SQLITE = "sqlite:///"
 _OPENING_SECONDS = 120.0
 
 
-def without_password(uri: str, instead: str | None = None) -> str:
-    """The URI without its password, or with another string `instead` of it."""
-    return re.sub(r"//([^/@:]*):[^/@]*@", r"//\1@" if instead is None else rf"//\1:{instead}@", uri)
-
-
 def kept_uri(uri: str) -> str:
-    """The URI as it may be written down: without its password, and valid in any working directory."""
+    """The URI as it may be written down: without secrets, and valid in any working directory."""
     if uri.startswith(_SQLITE) and (name := uri.removeprefix(_SQLITE)) and not name.startswith((":", "/")):
         return f"{_SQLITE}{Path(name).resolve()}"
-    return without_password(uri)
+    return without_secrets(uri)
 
 
 @contextmanager

@@ -138,7 +138,7 @@ def test_no_password_is_written_down(journal: Journal, tmp_path: Path) -> None:
     journal.append(EndRun("a", "FINISHED", 1))
     journal.close()
     assert "secret" not in (journal.folder / "journal.jsonl").read_text()
-    assert read(tmp_path)[0].tracking_uri() == "http://me@host:5000"
+    assert read(tmp_path)[0].tracking_uri() == "http://host:5000"
 
 
 def test_a_database_is_found_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -224,7 +224,7 @@ class TestLoadTopk:
 
 def test_passwords_are_not_shown() -> None:
     """Errors name the server, not the secret."""
-    assert Store("https://me:secret@example.com/mlflow").shown_uri == "https://me:***@example.com/mlflow"
+    assert Store("https://me:secret@example.com/mlflow").shown_uri == "https://***@example.com/mlflow"
 
 
 def test_the_current_server_is_the_default(tracking: MlflowClient) -> None:

@@ -1,0 +1,106 @@
+"""Tracking URIs without what is secret in them, and texts without the secrets of a URI."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from urllib.parse import unquote, unquote_plus
+
+_MASK = "***"
+# Names of parameters whose value is secret, or may contain a secret.
+_SECRET_NAME = re.compile(r"pass|pwd|secret|token|key|credential|auth|signature|sig$|odbc_connect", re.IGNORECASE)
+_PARAMETER = re.compile(r"([?&;#])([^=&;#]*)=([^&;#]*)")
+_AUTHORITY = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(:\d*)?")  # a host and a port
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """A URI as scheme, user, password (both None if there are none) and the rest: host, path, parameters."""
+
+    scheme: str
+    user: str | None
+    password: str | None
+    rest: str
+
+
+def masked(uri: str) -> str:
+    """The URI for messages: its secrets are `***`.
+
+    A password is what stands before the last @, as far as that can be told, also if it contains characters that a URI
+    would have to escape. The user of a web server is masked too, because services take tokens for users.
+
+    Example:
+        >>> masked("http://me:p@ss/word@host/mlflow"), masked("postgresql://me:pw@host/db?sslpassword=pw")
+        ('http://***@host/mlflow', 'postgresql://me:***@host/db?sslpassword=***')
+    """
+    parts = _split(uri)
+    rest = _PARAMETER.sub(lambda found: found[1] + found[2] + "=" + _shown_value(found), parts.rest)
+    if parts.user is None:
+        return parts.scheme + rest
+    user = _MASK if _is_web(parts) else parts.user + (f":{_MASK}" if parts.password is not None else "")
+    return f"{parts.scheme}{user}@{rest}"
+
+
+def without_secrets(uri: str) -> str:
+    """The URI as it may be written down: without passwords, the users of web servers, and secret parameters.
+
+    Example:
+        >>> without_secrets("http://me:pw@host/mlflow"), without_secrets("postgresql://me:pw@host/db?a=1&password=pw")
+        ('http://host/mlflow', 'postgresql://me@host/db?a=1')
+    """
+    parts = _split(uri)
+    rest = _PARAMETER.sub(lambda found: "" if _SECRET_NAME.search(found[2]) else found[0], parts.rest)
+    if "?" not in rest and "?" in parts.rest:  # the first parameter was secret
+        rest = re.sub(r"[&;]", "?", rest, count=1)
+    return parts.scheme + (f"{parts.user}@" if parts.user and not _is_web(parts) else "") + rest
+
+
+def scrubbed(text: str, uri: str) -> str:
+    """A text, such as an error of MLflow's, without the secrets of a URI."""
+    for secret in _secrets_of(uri):
+        text = text.replace(secret, _MASK)
+    return text
+
+
+def has_secrets(uri: str) -> bool:
+    """Whether there is anything in a URI that must not be shown."""
+    return next(_secrets_of(uri), None) is not None
+
+
+def _secrets_of(uri: str) -> Iterator[str]:
+    """The secrets in a URI, as they stand there and unescaped, the longest forms first."""
+    parts = _split(uri)
+    found = [value for _, name, value in _PARAMETER.findall(parts.rest) if _SECRET_NAME.search(name)]
+    if parts.password is not None:
+        found += [f"{parts.user}:{parts.password}", parts.password]
+    if parts.user and _is_web(parts):
+        found.append(parts.user)
+    forms = {form for secret in found if secret for form in (secret, unquote(secret), unquote_plus(secret))}
+    yield from sorted(forms, key=lambda form: (-len(form), form))
+
+
+def _shown_value(found: re.Match[str]) -> str:
+    return _MASK if found[3] and _SECRET_NAME.search(found[2]) else found[3]
+
+
+def _split(uri: str) -> _Parts:
+    scheme, separator, rest = uri.partition("://")
+    if not separator:
+        return _Parts("", None, None, uri)
+    scheme += separator
+    head, _, parameters = rest.partition("?")
+    # A password may contain / ? and #, although a URI would have to escape them: then what precedes is no host.
+    whole_host = _AUTHORITY.fullmatch(re.split(r"[/?#]", rest, maxsplit=1)[0]) is not None
+    if "@" in head:
+        place = head.rfind("@")
+    elif "@" in parameters and not whole_host:
+        place = rest.rfind("@")
+    else:
+        return _Parts(scheme, None, None, rest)
+    user, colon, password = rest[:place].partition(":")
+    return _Parts(scheme, user, password if colon else None, rest[place + 1 :])
+
+
+def _is_web(parts: _Parts) -> bool:
+    return parts.scheme.lower() in ("http://", "https://")
