@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from urllib.parse import unquote, unquote_plus
 
 _MASK = "***"
+_WEB = ("http://", "https://")
 # Names of parameters whose value is secret, or may contain a secret.
 _SECRET_NAME = re.compile(r"pass|pwd|secret|token|key|credential|auth|signature|sig$|odbc_connect", re.IGNORECASE)
 _PARAMETER = re.compile(r"([?&;#])([^=&;#]*)=([^&;#]*)")
-_AUTHORITY = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(:\d*)?")  # a host and a port
+_AUTHORITY = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(:\d{0,5})?")  # a host and a port
 
 
 @dataclass(frozen=True)
@@ -86,21 +87,28 @@ def _shown_value(found: re.Match[str]) -> str:
 
 def _split(uri: str) -> _Parts:
     scheme, separator, rest = uri.partition("://")
-    if not separator:
+    if not separator or scheme.lower() in ("sqlite", "file"):  # what follows is a path, with whatever letters
         return _Parts("", None, None, uri)
     scheme += separator
     head, _, parameters = rest.partition("?")
-    # A password may contain / ? and #, although a URI would have to escape them: then what precedes is no host.
-    whole_host = _AUTHORITY.fullmatch(re.split(r"[/?#]", rest, maxsplit=1)[0]) is not None
-    if "@" in head:
-        place = head.rfind("@")
-    elif "@" in parameters and not whole_host:
+    if "@" in parameters and not _are_parameters(scheme, head.rpartition("@")[2], parameters):
         place = rest.rfind("@")
+    elif "@" in head:
+        place = head.rfind("@")
     else:
         return _Parts(scheme, None, None, rest)
     user, colon, password = rest[:place].partition(":")
     return _Parts(scheme, user, password if colon else None, rest[place + 1 :])
 
 
+def _are_parameters(scheme: str, head: str, parameters: str) -> bool:
+    """Whether what follows a ? are parameters of a database, whose values may contain an @.
+
+    Else it is a part of a password, which may contain / ? and #, although a URI would have to escape them.
+    """
+    is_host = _AUTHORITY.fullmatch(re.split(r"[/#]", head, maxsplit=1)[0]) is not None
+    return scheme.lower() not in _WEB and is_host and "/" in head and "=" in parameters.partition("@")[0]
+
+
 def _is_web(parts: _Parts) -> bool:
-    return parts.scheme.lower() in ("http://", "https://")
+    return parts.scheme.lower() in _WEB
