@@ -105,8 +105,9 @@ def import_command(
 def sync_command(path: Path, *, tracking_uri: str | None, quiet: bool) -> None:
     """Send to MLflow what trainings below PATH could not send, and end the runs of those that were killed.
 
-    A training that is still running is left alone. It may be done again, and by several at once. What fails is named,
-    and stays for another time; then the exit code is 1. Without --tracking-uri each goes where its training logged.
+    A training that is still running is left alone. It is safe to run it again, and several at once. What fails is
+    named, and stays for another time; then the exit code is 1. Without --tracking-uri each goes where its training
+    logged.
     """
     from gradiend_mlflow.delivery.sync import sync
 
@@ -123,7 +124,7 @@ def sync_command(path: Path, *, tracking_uri: str | None, quiet: bool) -> None:
 @click.option("--filter", "filter_string", default="", help="An MLflow filter over runs.")
 @click.option("--all-experiments", is_flag=True, help="Search every experiment.")
 @click.option("--part", default="decoder-weight", show_default=True, help="Which importance.")
-@_topk(default="1000", help="How many, or which fraction.")
+@_topk(default="1000", help="How many weights, or what fraction.")
 @click.option("--value", default="intersection_frac", show_default=True, help="Which measure.")
 @click.option("--labels", help="A column, params.<name> or tags.<name>.")
 @click.option("--groups", help="A column, params.<name> or tags.<name>.")
@@ -133,15 +134,15 @@ def sync_command(path: Path, *, tracking_uri: str | None, quiet: bool) -> None:
 @click.option("--no-log", is_flag=True, help="Only print.")
 @click.option("--log-to", help="The experiment for the comparison.  [default: that of the runs]")
 @click.option("--run-name", help="The comparison's name.")
-@click.option("--refresh", is_flag=True, help="Log anew what has been answered before.")
+@click.option("--refresh", is_flag=True, help="Log a new run even if this question has been answered.")
 @click.option("--link", is_flag=True, help="Tag the compared runs with the comparison.")
 @click.option("--cache", help='Where pulled sets are kept, or "off".  [default: the user\'s cache directory]')
 @_TRACKING_URI
 def compare_command(run_ids: tuple[str, ...], *, all_experiments: bool, no_log: bool, **options: Any) -> None:
     """Compare logged runs' top-k weights: print the matrix, log the comparison, print its run id.
 
-    The runs are those of the given ids, or else those that the search finds. Of many runs the most overlapping pairs
-    are printed instead.
+    The runs are those of the given ids, or else those that the search finds. With more than 30 runs, the most
+    overlapping pairs are printed instead.
     """
     from gradiend_mlflow.comparison.compare import compare
 

@@ -32,7 +32,7 @@ class SpaceConflictError(GradiendMLflowError):
 
 
 class StoreError(GradiendMLflowError):
-    """MLflow could not be asked, or does not hold what was asked for."""
+    """MLflow could not be reached, refused, or does not have what was asked for."""
 
 
 class SkippedRunsError(GradiendMLflowError):
@@ -40,4 +40,4 @@ class SkippedRunsError(GradiendMLflowError):
 
 
 class UnavailableError(StoreError):
-    """MLflow cannot be reached, or is not up to a request at the moment; the same request may work later."""
+    """MLflow cannot be reached, or cannot answer at the moment; the same request may work later."""

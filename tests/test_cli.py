@@ -75,7 +75,7 @@ def test_errors_are_told_without_a_traceback(run: Callable[..., Result]) -> None
     done = run("--experiment-name", "nowhere")
     assert done.exit_code == 1
     assert done.stderr.startswith("Error: MLflow at ")
-    assert "has no experiment of the name 'nowhere'" in done.stderr
+    assert "has no experiment with the name 'nowhere'" in done.stderr
     assert "value must be one of" in run("--experiment-name", "pronouns", "--value", "dice").stderr
 
 

@@ -169,7 +169,7 @@ def _check(selection: Selection, policy: SeedPolicy, *, strict: bool, searched: 
         )
     if skipped:
         logger.warning(
-            "Of %s that were asked for, %d cannot be compared; comparison.skipped says why: %s",
+            "Of %s asked for, %d cannot be compared; comparison.skipped says why: %s",
             counted(selection.asked, "run"),
             len(skipped),
             ", ".join(some_of([run.name for run in skipped])),

@@ -79,7 +79,7 @@ def description_of(comparison: Comparison) -> str:
         paragraphs.append(_bullets([_shortened(note, 600) for note in comparison.notes]))
     if skipped:
         lines = [f"{_escaped(run.name)} ({run.run_id}): {_shortened(run.reason, 160)}" for run in skipped]
-        paragraphs.append(f"**Skipped**, {len(skipped)} that were asked for, as comparison.json says in full:")
+        paragraphs.append(f"**Skipped**, {len(skipped)} of the runs asked for; comparison.json has the full reasons:")
         paragraphs.append(_bullets(some_of(lines, _LISTED_SKIPPED)))
     text = "\n\n".join(paragraphs)
     return text + _run_links(comparison, _DESCRIPTION_LENGTH - len(text))
@@ -135,7 +135,7 @@ def _cell(column: str, value: Value, number: float) -> str:
 def _run_links(comparison: Comparison, length: int) -> str:
     """Links to as many runs as fit into a text of this length."""
     links = list(_links(comparison).values())
-    start, rest = "\n\nRuns: ", f" and more, all in runs.csv ({len(links)})"
+    start, rest = "\n\nRuns: ", f" and more; all {len(links)} are in runs.csv"
     lengths = accumulate(len(link) + len(", ") for link in links)
     fitting = sum(len(start) + total + len(rest) <= length for total in lengths)
     if fitting == 0:

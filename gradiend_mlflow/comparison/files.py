@@ -69,13 +69,14 @@ def _draw(comparison: Comparison, folder: Path) -> None:
     save(comparison.plot_heatmap(title=title), folder / "overlap_heatmap")
     if n in VENN_SIZES:
         save(comparison.plot_venn(title=title), folder / "venn")
-    if 2 < n <= MOST_RUNS:  # noqa: PLR2004  # a Venn diagram shows all of two sets; no figure shows very many
+    if 2 < n <= MOST_RUNS and comparison.regions:  # noqa: PLR2004  # a Venn diagram shows all of two sets; no figure shows very many
         save(comparison.plot_upset(title=title), folder / "upset")
     if n <= MOST_RUNS:  # a curve has a matrix per point
         # Fewer points than by default, because with many runs each takes a while.
         ks = steps_up_to(int(comparison.whole.sizes.min()))
         save(comparison.plot_curve(title=f"{comparison.part}, as k grows", ks=ks), folder / "curve")
-    save(comparison.plot_layers(title=title), folder / "layers")
+    if comparison.regions:  # the intersection of seeds may be empty in every training
+        save(comparison.plot_layers(title=title), folder / "layers")
 
 
 def _write_sets(comparison: Comparison, path: Path) -> None:

@@ -54,7 +54,7 @@ def groups_of(groups: Groups, runs: pd.DataFrame) -> dict[str, str]:
         runs: Rows of `search_runs` with the column label.
 
     Raises:
-        InvalidInputError: If `groups` is not acceptable, names something that is no run, or puts a run into two
+        InvalidInputError: If `groups` is not acceptable, names something that is not a run, or puts a run into two
             groups.
     """
     labels = list(runs["label"])

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from gradiend_mlflow.comparison.comparison import Comparison
 from gradiend_mlflow.figures.arrangement import arranged
 from gradiend_mlflow.figures.text import shortened
-from gradiend_mlflow.overlap.measures import VALUE_TITLES
+from gradiend_mlflow.overlap.measures import SIGNED, VALUE_TITLES
 from gradiend_mlflow.overlap.overlap import Overlap
 from gradiend_mlflow.overlap.shared_weights import shared_weights
 from gradiend_mlflow.sets.parts import shown_topk
@@ -77,6 +77,7 @@ def report_data(comparison: Comparison) -> dict[str, Any]:
         "short": shortened(overlap.labels, _SHORT),
         "runs": list(comparison.runs["run_id"])[:n],
         "value": comparison.value,
+        "signed": SIGNED,
         "titles": VALUE_TITLES,
         "orders": {
             "as given": list(range(n)),

@@ -19,14 +19,20 @@ from gradiend_mlflow.store import tags
 
 FINISHED = "FINISHED"
 _REASONS = {
-    "RUNNING": "it is RUNNING, so its sets may not be the last; if its training was killed, `gradiend-mlflow sync` of "
+    "RUNNING": "it is RUNNING, so its sets may still change; if its training was killed, `gradiend-mlflow sync` of "
     "its experiment directory sends what it left and ends the run",
 }
 
 
 @dataclass(frozen=True)
 class Skipped:
-    """A run that was asked for and is not compared."""
+    """A run that was asked for and is not compared.
+
+    Attributes:
+        run_id: MLflow's id of the run.
+        name: What the run is called.
+        reason: Why it cannot be compared, in a sentence.
+    """
 
     run_id: str
     name: str

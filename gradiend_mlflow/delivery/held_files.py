@@ -1,4 +1,4 @@
-"""The contents of files that wait to be uploaded, kept in memory, because their directory may vanish before."""
+"""The contents of files that wait to be uploaded, kept in memory, because their directory may vanish first."""
 
 from __future__ import annotations
 

@@ -172,5 +172,7 @@ def find_journals(path: Path) -> list[LeftJournal]:
 
 
 def _begun(folder: Path) -> int:
-    """When the first record was made, in milliseconds since the epoch; 0 if there is none."""
-    return next((line.made for line in LeftJournal(folder).lines()), 0)
+    """When the first record was made, in milliseconds since the epoch; 0 if there is none that can be read."""
+    with contextlib.suppress(OSError):
+        return next((line.made for line in LeftJournal(folder).lines()), 0)
+    return 0

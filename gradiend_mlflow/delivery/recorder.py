@@ -283,4 +283,4 @@ class Recorder:
 
     def _is_about_this_one(self, attempt: int) -> bool:
         """Whether the server works, and only answers this record with a fault."""
-        return attempt >= _ATTEMPTS and self._store.retries.answered and self._store.is_answering()
+        return attempt >= _ATTEMPTS and self._sender.is_about_one()

@@ -78,13 +78,17 @@ class Sender:
         except Exception as error:
             self.set_aside(record, error)
 
+    def is_about_one(self) -> bool:
+        """Whether the server works, and only answers the last record with a fault."""
+        return self._store.retries.answered and self._store.is_answering()
+
     def set_aside(self, record: Record, reason: object) -> None:
         """Give a record up, so that those after it can be delivered."""
         untrue = {tags.FINGERPRINT}
         if isinstance(record, Upload):
             if isinstance(reason, LostFileError):
                 self._lost[record.key][record.file.stem] = str(reason)
-            else:
+            elif record.folder == tags.TOPK_FOLDER:
                 untrue.add(tags.TOPK)
         self._untrue.setdefault(record.key, set()).update(untrue)
         self.undelivered += len(record.points) if isinstance(record, LogMetrics) else 1

@@ -36,8 +36,8 @@ class SessionJournal:
     def whereabouts(self) -> str:
         """Where records are until they are sent, as a part of a sentence."""
         if self.kept_in is None:
-            return "it is kept in memory only, and lost if the process ends before"
-        return f"until then it is kept in {self.kept_in}"
+            return "they are kept in memory only, and will be lost if the process ends first"
+        return f"until then they are kept in {self.kept_in}"
 
     def write(self, record: Record) -> None:
         """Write a record down."""

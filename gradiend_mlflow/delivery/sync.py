@@ -146,7 +146,10 @@ def _deliver(sender: Sender, record: Record, until: float) -> None:
     for attempt, pause in enumerate(growing_pauses(_FIRST_PAUSE, _LONGEST_PAUSE), start=1):
         try:
             sender.deliver(record)
-        except UnavailableError:
+        except UnavailableError as error:
+            if attempt == _ATTEMPTS and sender.is_about_one():
+                sender.set_aside(record, error)  # it holds up no other
+                return
             if attempt == _ATTEMPTS or time.monotonic() > until:
                 raise
             time.sleep(pause)

@@ -72,6 +72,8 @@ def check_ks(ks: Sequence[int] | None, most: int) -> list[int]:
     Raises:
         InvalidInputError: If `ks` is empty, or has something that is not an int between 1 and `most`.
     """
+    if most < 1:
+        raise InvalidInputError("an overlap curve needs at least one weight in every set; one of them is empty")
     if ks is None:
         points = 1 + max(1, round(_POINTS_PER_DECADE * np.log10(most)))
         return sorted({round(k) for k in np.geomspace(1, most, points).tolist()})

@@ -185,7 +185,8 @@ def _signed_weights(sets: RankedSets, what: str) -> tuple[npt.NDArray[Any], ...]
     if len(set(depths.values())) > 1:
         found = ", ".join(f"{label!r} has {depth}" for label, depth in depths.items())
         raise InvalidInputError(
-            f"{what} needs the same number of latent neurons in every set; {found}. The other measures do not"
+            f"{what} needs the same number of latent neurons in every set; {found}. "
+            "Measures other than cosine and rank correlation do not need that"
         )
     return signed
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gradiend_mlflow.checks import check_int
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.overlap.curve import OverlapCurve, check_ks
 from gradiend_mlflow.overlap.grouping import GroupedOverlap
@@ -73,7 +74,7 @@ class Overlap(PairwiseOverlap):
 
     def top(self, k: int) -> Overlap:
         """The overlap of every set's first `k` weights; sets that hold fewer stay as they are."""
-        return self.of(self.ranked.top(k))
+        return self.of(self.ranked.top(check_int("k", k, least=1)))
 
     def restricted(self, keep: Sequence[npt.NDArray[Any]]) -> Overlap:
         """The overlap of some of the weights: `keep` has an index or a mask over each set's weights in rank order."""

@@ -81,7 +81,7 @@ class SeedPolicy:
                 "seed_aggregate needs seeds to aggregate: pass seeds='all_convergent' or 'all_tried' too"
             )
         if self.dispersion != "none" and self.seed_aggregate is None:
-            raise InvalidInputError(f"dispersion={self.dispersion!r} is of aggregated seeds: pass seed_aggregate too")
+            raise InvalidInputError(f"dispersion={self.dispersion!r} needs aggregated seeds: pass seed_aggregate too")
         if self.dispersion == "range" and self.seed_aggregate in ("min", "max"):
             raise InvalidInputError(
                 f"dispersion='range' means nothing around the {self.seed_aggregate}: pass dispersion='minmax'"

@@ -147,7 +147,7 @@ def _found(folder: Path, name: re.Pattern[str]) -> list[tuple[float, int, Path]]
 @functools.cache  # once per folder and reason
 def _warn_once(folder: Path, reason: str) -> None:
     logger.warning(
-        "Pulled sets are not kept: %s cannot be written (%s). %s=directory moves the cache, %s=%s goes without.",
+        "Pulled sets are not kept: %s cannot be written (%s). Set %s to another directory, or %s=%s for no cache.",
         folder,
         reason,
         DIRECTORY_VARIABLE,

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
+from gradiend_mlflow.checks import check_int
 from gradiend_mlflow.errors import GradiendMLflowError, InvalidInputError
 from gradiend_mlflow.store import tags
 from gradiend_mlflow.store.pending import flush
@@ -56,7 +57,7 @@ def search_runs(
     max_results: int | None = None,
     tracking_uri: str | None = None,
 ) -> pd.DataFrame:
-    """Find the training runs that have top-k sets, oldest first.
+    """Find the training runs that have top-k sets, oldest first; of several `kinds`, kind by kind.
 
     Args:
         experiment_names: Names of experiments to search; default the active experiment.
@@ -85,6 +86,8 @@ def search_runs(
     kinds, order_by = _listed("kinds", kinds), _listed("order_by", order_by)
     if not kinds or not set(kinds) <= set(_KINDS):
         raise InvalidInputError(f"kinds must name some of {', '.join(_KINDS)}; got {kinds}")
+    if max_results is not None:
+        check_int("max_results", max_results, least=1)
     flush()  # so that the trainings of this process are found
     store = Reader(tracking_uri)
     experiments = _experiments(store, experiment_names, experiment_ids, everywhere=search_all_experiments)
@@ -220,5 +223,5 @@ def _ids_of(runs: Iterable[str] | pd.DataFrame) -> list[str]:
     run_ids = list(runs["run_id"] if isinstance(runs, pd.DataFrame) else runs)
     repeated = [run_id for run_id, count in Counter(run_ids).items() if count > 1]
     if repeated:
-        raise InvalidInputError(f"each run may come once; these come more often: {', '.join(some_of(repeated))}")
+        raise InvalidInputError(f"each run may be given only once; repeated: {', '.join(some_of(repeated))}")
     return run_ids

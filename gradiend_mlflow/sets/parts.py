@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Integral
 from typing import Any, Literal, get_args
 
@@ -34,6 +34,8 @@ def check_parts(parts: Sequence[str]) -> tuple[Part, ...]:
     """
     if isinstance(parts, str):
         raise InvalidInputError(f"parts must be a sequence of part names; got the string {parts!r}: write [{parts!r}]")
+    if not isinstance(parts, Iterable):
+        raise InvalidInputError(f"parts must be a sequence of part names; got {parts!r}")
     checked = tuple(dict.fromkeys(check_part(part) for part in parts))
     if not checked:
         raise InvalidInputError(f"parts is empty; name at least one of {', '.join(PARTS)}")

@@ -21,7 +21,7 @@ DECODER_BIAS = "decoder.0.linear.bias"
 
 
 @dataclass(frozen=True)
-class Selection:
+class ParamSelection:
     """Which weights of one parameter a GRADIEND has as inputs, in the order of the inputs.
 
     `count` is their number; `offsets()` returns their flat offsets, or None if all weights are selected.
@@ -42,7 +42,7 @@ class GradiendWeights:
     input_dim: int
     latent_dim: int
     space: WeightSpace
-    selections: tuple[Selection, ...]
+    selections: tuple[ParamSelection, ...]
     tensor: Callable[[str], torch.Tensor | None]
 
     def __post_init__(self) -> None:
@@ -122,18 +122,18 @@ def open_model(model: Any) -> GradiendWeights:
     )
 
 
-def _live_selection(spec: Mapping[str, Any]) -> Selection:
+def _live_selection(spec: Mapping[str, Any]) -> ParamSelection:
     if spec["repr"] == "all":
         return _whole(spec)
     if spec["repr"] == "mask":
         mask = spec["mask"]
-        return Selection(int(mask.sum()), lambda: _offsets_of_mask(mask))
+        return ParamSelection(int(mask.sum()), lambda: _offsets_of_mask(mask))
     indices = spec["indices"]
-    return Selection(int(indices.numel()), lambda: indices.cpu().flatten())
+    return ParamSelection(int(indices.numel()), lambda: indices.cpu().flatten())
 
 
-def _whole(spec: Mapping[str, Any]) -> Selection:
-    return Selection(int(np.prod(spec["shape"], dtype=np.int64)), lambda: None)
+def _whole(spec: Mapping[str, Any]) -> ParamSelection:
+    return ParamSelection(int(np.prod(spec["shape"], dtype=np.int64)), lambda: None)
 
 
 def _offsets_of_mask(mask: torch.Tensor) -> torch.Tensor:
@@ -191,7 +191,7 @@ def _read_config(directory: Path) -> dict[str, Any]:
     return config
 
 
-def _stored_selection(directory: Path, mapping: Mapping[str, Any], entry: Mapping[str, Any]) -> Selection:
+def _stored_selection(directory: Path, mapping: Mapping[str, Any], entry: Mapping[str, Any]) -> ParamSelection:
     if entry["repr"] == "all":
         return _whole(entry)
     if entry["repr"] not in ("indices", "mask"):
@@ -207,7 +207,7 @@ def _stored_selection(directory: Path, mapping: Mapping[str, Any], entry: Mappin
         return _offsets_of_mask(tensor) if is_mask else tensor.flatten()
 
     count = entry.get("num_selected")
-    return Selection(len(load()) if count is None else int(count), load)
+    return ParamSelection(len(load()) if count is None else int(count), load)
 
 
 def _weights_file(directory: Path) -> Callable[[str], torch.Tensor | None]:

@@ -147,7 +147,7 @@ class Reader:
                 near = difflib.get_close_matches(key, existing, n=3, cutoff=0.5) or sorted(existing)[:10]
                 some = "" if len(near) == len(existing) else f", among {len(existing)}"
                 raise StoreError(
-                    f"MLflow at {self.shown_uri} has no experiment of the {what} {key!r}. It has{some}: "
+                    f"MLflow at {self.shown_uri} has no experiment with the {what} {key!r}. It has{some}: "
                     f"{', '.join(map(repr, near)) or 'none'}"
                 )
 

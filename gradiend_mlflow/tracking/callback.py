@@ -71,7 +71,7 @@ class MLflowCallback(TrainingCallback):
 
     @property
     def run_id(self) -> str | None:
-        """MLflow's id of the current or last training's run; waits for it if needed. None if there is none."""
+        """MLflow's id of the current or last training's run, or None; waits for it up to `deadline` seconds."""
         return None if self._last is None else self._last.run_id()
 
     def on_train_begin(self, config: Mapping[str, Any], **_: Any) -> None:

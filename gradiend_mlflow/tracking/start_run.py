@@ -59,7 +59,7 @@ def start_run(trainer: Any, **options: Unpack[LogKeywords]) -> Iterator[MLflowCa
 
     Raises:
         TypeError: If a keyword is none of these options.
-        InvalidInputError: If `trainer` is no gradiend Trainer, is being logged already, or an option is not
+        InvalidInputError: If `trainer` is not a gradiend Trainer, is being logged already, or an option is not
             acceptable. MLflow's faults are not raised; they are logged as warnings.
 
     Example:
@@ -176,7 +176,7 @@ def _log_selected(session: Session, trainer: Any) -> None:
     if not (is_cached(trainer) or session.loops or account.is_resumed):
         logger.warning(
             "train() was not given the block's callback: train(callbacks=[callback]). The run %s has what gradiend's "
-            "training.json says, at the time of its end.",
+            "training.json said when the training had ended.",
             session.name,
         )
     session.log_account(account)

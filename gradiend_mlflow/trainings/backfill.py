@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import tempfile
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +25,7 @@ from gradiend_mlflow.trainings.terms import version_tags
 
 _OF_PLACE = ("experiment_dir", "output_dir")  # params that change when a directory is moved
 
-Values = Mapping[tuple[str, int], float]  # of metrics, by key and step
+HeldValues = Mapping[tuple[str, int], float]  # of metrics, by key and step
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class Backfill:
         self._known: list[LoggedRun] | None = None
         self._suites: dict[Path, tuple[str, int]] = {}  # the id of each one's run, and the latest end of a training
         self._lock = Lock()
+        self._adding: dict[str, Lock] = defaultdict(Lock)  # by fingerprint: copies of a directory are one training
 
     def look_up(self) -> None:
         """Read what the experiment holds, once for many trainings."""
@@ -69,6 +71,12 @@ class Backfill:
             StoreError: If MLflow refuses or cannot be reached.
             CheckpointError: If the checkpoint cannot be read; then nothing is added.
         """
+        with self._lock:
+            adding = self._adding[account.fingerprint]
+        with adding:
+            return self._add(account, parent)
+
+    def _add(self, account: Account, parent: Callable[[], str] | None) -> Added:
         candidates = self._candidates(account)
         for run in candidates:
             if run.tags.get(tags.FINGERPRINT) == account.fingerprint:
@@ -136,7 +144,7 @@ class Backfill:
         held = self._held(run, account)
         return all((point.key, point.step) not in held or _holds(held, point) for point in _step_points(account))
 
-    def _held(self, run: LoggedRun, account: Account) -> Values:
+    def _held(self, run: LoggedRun, account: Account) -> HeldValues:
         """What a run holds of the account's metrics."""
         keys = {point.key for point in _points(account)} & set(run.metrics)
         return {
@@ -209,7 +217,12 @@ class Backfill:
         refused_params = self._store.log_params(run_id, params)
         refused_points = self._store.log_metrics(run_id, points)
         if refused_params or refused_points:
-            logger.warning("MLflow refuses these of the run %s: %s %s", run_id, list(refused_params), refused_points)
+            logger.warning(
+                "MLflow refuses these params and metrics of the run %s: %s, %s",
+                run_id,
+                list(refused_params),
+                refused_points,
+            )
 
     def _upload(self, run_id: str, account: Account, sets: StagedSets | None) -> None:
         for folder, files in (*account.files.items(), *(() if sets is None else sets.files.items())):
@@ -255,7 +268,7 @@ def _stage(account: Account, options: LogOptions, folder: Path) -> dict[Path, St
     }
 
 
-def _holds(held: Values, point: MetricPoint) -> bool:
+def _holds(held: HeldValues, point: MetricPoint) -> bool:
     """Whether a metric has that value at that step already."""
     value, stored = held.get((point.key, point.step)), as_stored(point.value)
     return value is not None and (value == stored or (math.isnan(value) and math.isnan(stored)))

@@ -88,9 +88,12 @@ class TrainingDirectory:
 
         Only files that are newer than the training count.
         """
-        own = self.experiment_dir.parts
+        own = self.experiment_dir.parts[1:]  # without the root
         # gradiend puts some plots into a folder named after the run_id, which it has appended already.
-        folders = [self.experiment_dir, *(self.experiment_dir.joinpath(*own[-n:]) for n in (1, 2, 3))]
+        folders = [
+            self.experiment_dir,
+            *(self.experiment_dir.joinpath(*own[-n:]) for n in range(1, min(len(own), 3) + 1)),
+        ]
         trained = modified(self.model / TRAINING_FILE)
         found = [
             file

@@ -85,13 +85,13 @@ class LogOptions:
 def _checked_tags(extra_tags: Mapping[str, str] | None) -> dict[str, str]:
     if not (extra_tags is None or isinstance(extra_tags, Mapping)):
         raise InvalidInputError(f"extra_tags must be a mapping from name to value; got {extra_tags!r}")
-    checked = dict(extra_tags or {})
-    if reserved := [name for name in checked if str(name).startswith("gradiend.")]:
+    checked = {str(name): str(value) for name, value in (extra_tags or {}).items()}
+    if reserved := [name for name in checked if name.startswith("gradiend.")]:
         raise InvalidInputError(f"extra_tags may not begin with 'gradiend.', which the plugin sets; got {reserved}")
-    if odd := [name for name in checked if not _TAG_NAME.fullmatch(str(name))]:
+    if odd := [name for name in checked if not _TAG_NAME.fullmatch(name)]:
         raise InvalidInputError(
             f"MLflow accepts up to 250 letters, digits, spaces and / . _ - : in a tag's name; got {odd}"
         )
-    if long := [name for name, value in checked.items() if is_long_tag(str(value))]:
-        raise InvalidInputError(f"MLflow accepts no tag as long as these of extra_tags: {long}; shorten them")
+    if long := [name for name, value in checked.items() if is_long_tag(value)]:
+        raise InvalidInputError(f"the values of these extra_tags exceed MLflow's 8,000 characters: {long}")
     return checked

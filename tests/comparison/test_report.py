@@ -138,7 +138,7 @@ class TestInTheSandbox:
         assert rows.count() == 4
         frame.locator("#find").fill("nobody")
         assert rows.count() == 0
-        frame.get_by_text("No run is called like “nobody”.").wait_for()
+        frame.get_by_text("No run matches “nobody”.").wait_for()
 
     def test_the_slider_moves_through_k(self, page: Any, tmp_path: Path) -> None:
         """The numbers follow."""

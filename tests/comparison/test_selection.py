@@ -77,7 +77,7 @@ def world(server: str, tmp_path_factory: pytest.TempPathFactory) -> World:
     faults["empty"] = client.create_run(broken, run_name="empty", tags={"gradiend.kind": "training"}).info.run_id
     client.set_terminated(faults["empty"])
     reasons = {
-        "RUNNING": "it is RUNNING, so its sets may not be the last",
+        "RUNNING": "it is RUNNING, so its sets may still change",
         "FAILED": "it is FAILED, not FINISHED",
         "changed": "is not the file that was logged: its SHA-256 is",
         "small": "topk=10 means 10 of 80 weights, but only the top 5 were kept",
@@ -106,7 +106,7 @@ def test_the_right_matrix_and_the_right_skipped(world: World, server: str) -> No
         assert world.broken[run.name][1] in run.reason
     logged = MlflowClient(tracking_uri=server).get_run(compared.run_id)
     note = logged.data.tags["mlflow.note.content"]
-    assert "**Skipped**, 6 that were asked for, as comparison.json says in full:" in note
+    assert "**Skipped**, 6 of the runs asked for; comparison.json has the full reasons:" in note
     for run_id, _ in world.broken.values():
         assert run_id in note
 
@@ -134,7 +134,7 @@ def test_a_deleted_run_is_not_compared(world: World, server: str, caplog: pytest
     finally:
         client.restore_run(gone)
     assert [(run.run_id, run.reason) for run in compared.skipped] == [(gone, "it is DELETED, not FINISHED")]
-    assert "Of 4 runs that were asked for, 1 cannot be compared; comparison.skipped says why: a" in caplog.text
+    assert "Of 4 runs asked for, 1 cannot be compared; comparison.skipped says why: a" in caplog.text
     by_number = compare(experiment_ids=int(frame["experiment_id"][0]), topk=10, log=False, tracking_uri=server)
     assert by_number.matrix.index.tolist() == ["a", "b"]
 

@@ -168,7 +168,7 @@ class TestWhatCannotBeSaid:
         """Where gradiend fails in the middle of a product."""
         a = replace(TopKSet.from_indices([1, 2], space=5), weights=np.ones((2, 1)))
         b = replace(a, weights=np.ones((2, 3)), latent_dim=3)
-        with pytest.raises(InvalidInputError, match=r"'a' has 1, 'b' has 3\. The other measures do not"):
+        with pytest.raises(InvalidInputError, match=r"'a' has 1, 'b' has 3\. Measures other than cosine"):
             compute_overlap({"a": a, "b": b}).values("cosine_signed")
 
     def test_zero_importances_and_weights_give_zero(self) -> None:

@@ -124,7 +124,7 @@ def test_matched_seeds_need_equal_numbers() -> None:
         ({"seed_aggregate": "mean"}, "pass seeds='all_convergent' or 'all_tried' too"),
         (
             {"seeds": "all_tried", "dispersion": "std"},
-            "dispersion='std' is of aggregated seeds: pass seed_aggregate too",
+            "dispersion='std' needs aggregated seeds: pass seed_aggregate too",
         ),
         ({"seeds": "all_tried", "seed_aggregate": "sum"}, "seed_aggregate must be one of mean"),
         (

@@ -92,7 +92,7 @@ class TestSearchRuns:
     def test_an_unknown_experiment_is_an_error(self, logged: dict[str, Path], server: str) -> None:
         """MLflow would only warn; ours names the nearest that exist."""
         with pytest.raises(
-            StoreError, match=r"has no experiment of the name 'pronoun'. It has(, among \d+)?: 'pronouns'"
+            StoreError, match=r"has no experiment with the name 'pronoun'. It has(, among \d+)?: 'pronouns'"
         ):
             search_runs(["pronoun"], tracking_uri=server)
         with pytest.raises(StoreError, match="no experiment of the id '999'"):
