@@ -177,6 +177,17 @@ def test_artifacts_fail_and_metrics_succeed(
     assert only(server, request.node.name) == undisturbed
 
 
+def test_a_plot_that_is_refused_does_not_withhold_the_sets(
+    tracked: Any, proxy: Proxy, server: str, undisturbed: Any, request: Any
+) -> None:
+    """The run can be compared; only an import knows that something is missing."""
+    proxy.fault = lambda method, path: 413 if "training_convergence" in path else None
+    tracked(deadline=60)
+    found = only(server, request.node.name)
+    assert found["tags"]["gradiend.topk"] == undisturbed["tags"]["gradiend.topk"]
+    assert set(undisturbed["files"]) - set(found["files"]) == {"gradiend/figures/training_convergence.png"}
+
+
 @pytest.mark.parametrize(("error", "status"), [(RuntimeError("boom"), "FAILED"), (SystemExit(3), "KILLED")])
 def test_the_users_own_faults_while_the_server_is_down(
     error: BaseException, status: str, make_trainer: MakeTrainer, proxy: Proxy, server: str, request: Any

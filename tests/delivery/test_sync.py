@@ -33,12 +33,14 @@ from tests.support.proxy import HOLE, Proxy
 STEPS = 300
 
 
-def write_journal(folder: Path, uri: str, *, ended: bool = True, key: str = "k") -> Journal:
+def write_journal(
+    folder: Path, uri: str, *, ended: bool = True, key: str = "k", experiment: str = "waiting"
+) -> Journal:
     """The journal of a training that could not send anything: one run with a child."""
     journal = Journal(folder, uri)
     file = journal.new_folder() / "file.txt"
     file.write_text("content")
-    journal.append(StartRun(key, "parent", {"a": "1"}, 1000, Destination(experiment_name="waiting")))
+    journal.append(StartRun(key, "parent", {"a": "1"}, 1000, Destination(experiment_name=experiment)))
     journal.append(StartRun(f"{key}-child", "child", {}, 1000, Destination(), parent=key))
     journal.append(LogParams(key, {"p": "1"}))
     for step in range(STEPS):
@@ -163,6 +165,24 @@ _SYNC = "import sys, gradiend_mlflow; print(*gradiend_mlflow.sync(sys.argv[1], p
 def start_sync(path: Path) -> subprocess.Popen[str]:
     """Start `sync` in another process."""
     return subprocess.Popen([sys.executable, "-c", _SYNC, str(path)], stdout=subprocess.PIPE, text=True)
+
+
+def test_a_record_that_the_server_cannot_take_holds_up_no_other(server: str, tmp_path: Path) -> None:
+    """Its file stays in the journal, everything else is sent, and the next time the file is too."""
+    proxy = Proxy(server)
+    proxy.fault = lambda method, path: 500 if "file.txt" in path else None
+    write_journal(tmp_path / "runs", proxy.uri, key="held-up", experiment="held up")
+    (row,) = sync(tmp_path, progress=False).to_dict("records")
+    assert row["result"] == "failed"
+    client = MlflowClient(server)
+    (found,) = client.search_runs(
+        [client.get_experiment_by_name("held up").experiment_id], "tags.`gradiend.key` = 'held-up'"
+    )
+    assert (found.info.status, found.data.tags["last"], found.data.params) == ("FINISHED", "yes", {"p": "1"})
+    proxy.fault = lambda method, path: None
+    assert sync(tmp_path, progress=False)["result"].tolist() == ["synced"]
+    assert [item.path for item in client.list_artifacts(found.info.run_id, "folder")] == ["folder/file.txt"]
+    proxy.close()
 
 
 def test_killed_in_the_middle_and_done_again(server: str, tmp_path: Path) -> None:

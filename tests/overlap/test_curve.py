@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from gradiend_mlflow import InvalidInputError, TopKSet, compute_overlap
+from gradiend_mlflow import InvalidInputError, TopKSet, WeightSpace, compute_overlap
 from tests.support.sets import families
 
 
@@ -54,3 +54,14 @@ def test_other_ks_are_refused(ks: Any) -> None:
     overlap = compute_overlap({"a": TopKSet.from_indices(range(5), space=9)})
     with pytest.raises(InvalidInputError, match="ks must"):
         overlap.overlap_curve(ks)
+
+
+def test_an_empty_set_has_no_curve() -> None:
+    """As within a layer in which one run has no weight: an error says so."""
+    space = WeightSpace(("layer.0.query", "layer.1.key"), ((4,), (4,)))
+    sets = {"a": TopKSet.from_indices([0, 5], space=space), "b": TopKSet.from_indices([5, 6], space=space)}
+    within = compute_overlap(sets).by_layer().overlaps["layer_0"]
+    with pytest.raises(InvalidInputError, match="one of them is empty"):
+        within.overlap_curve()
+    with pytest.raises(InvalidInputError, match="k must be an int of at least 1"):
+        compute_overlap(sets).top(-1)

@@ -325,6 +325,14 @@ class TestImport:
         assert "holds no params and no metrics" in frame["reason"][0]
         assert load_topk(frame, topk=100)
 
+    def test_copies_that_are_imported_at_once_are_one_training(self, copied: Path, tracking: MlflowClient) -> None:
+        """As many as there are threads, side by side."""
+        for number in range(4):
+            shutil.copytree(copied / "single", copied.parent / "copies" / str(number))
+        frame = gradiend_mlflow.import_runs(copied.parent / "copies", topk=50, progress=False)
+        assert sorted(frame["result"]) == ["imported", "unchanged", "unchanged", "unchanged"]
+        assert frame["run_id"].nunique() == 1
+
     def test_a_copy_of_a_directory_is_no_second_training(self, copied: Path, tracking: MlflowClient) -> None:
         """Whichever comes first gets the run."""
         shutil.copytree(copied / "single", copied / "single" / "copy")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from gradiend_mlflow import MLflowCallback, autolog, start_run
+from gradiend_mlflow import InvalidInputError, MLflowCallback, autolog, start_run
 from gradiend_mlflow.trainings.options import LogKeywords, LogOptions
 
 OF_MLFLOW = {"disable", "exclusive", "silent"}  # what MLflow's own machinery reads
@@ -45,3 +47,15 @@ def test_an_unknown_option_is_a_type_error(options: dict[str, Any]) -> None:
         MLflowCallback(**options)
     with pytest.raises(TypeError, match="unexpected keyword argument"), start_run(None, **options):
         pass
+
+
+def test_tags_are_strings_before_they_are_written_down() -> None:
+    """Whatever their values are, a journal can hold them."""
+    options = LogOptions(extra_tags={"fold": np.int64(3), "data": Path("articles")})
+    assert options.extra_tags == {"fold": "3", "data": "articles"}
+
+
+def test_parts_that_are_none_at_all_are_refused() -> None:
+    """As any other that are not acceptable."""
+    with pytest.raises(InvalidInputError, match="parts must be a sequence of part names; got None"):
+        LogOptions(parts=None)  # type: ignore[arg-type]
