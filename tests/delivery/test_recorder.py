@@ -221,7 +221,7 @@ def test_a_run_does_not_claim_to_have_what_was_lost(tracking: MlflowClient, tmp_
     for name in ("lost", "kept"):
         (tmp_path / name).touch()
         runs.append(recorder.start(name, {}, Destination()))
-        runs[-1].upload([tmp_path / name], "folder")
+        runs[-1].upload([tmp_path / name], "gradiend/topk")
         runs[-1].tags(complete)
     recorder.close(60)
     lost, kept = (tracking.get_run(run.run_id(0)).data.tags for run in runs)

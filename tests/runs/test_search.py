@@ -95,7 +95,7 @@ class TestSearchRuns:
             StoreError, match=r"has no experiment with the name 'pronoun'. It has(, among \d+)?: 'pronouns'"
         ):
             search_runs(["pronoun"], tracking_uri=server)
-        with pytest.raises(StoreError, match="no experiment of the id '999'"):
+        with pytest.raises(StoreError, match="no experiment with the id '999'"):
             search_runs(experiment_ids=["999"], tracking_uri=server)
 
     def test_runs_in_any_form(self, tracking: MlflowClient, tmp_path: Path) -> None:
@@ -207,7 +207,7 @@ class TestLoadTopk:
         """Unknown runs, a run twice, a bare string, a foreign frame."""
         with pytest.raises(StoreError, match="2 of 2 runs could not be found"):
             load_topk(["a", "b"])
-        with pytest.raises(InvalidInputError, match="these come more often: a"):
+        with pytest.raises(InvalidInputError, match="repeated: a"):
             load_topk(["a", "a"])
         with pytest.raises(InvalidInputError, match="got the str 'a'"):
             load_topk("a")
