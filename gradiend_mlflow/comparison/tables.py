@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from gradiend_mlflow.overlap.frames import pairs_of
 from gradiend_mlflow.overlap.measures import Value
 from gradiend_mlflow.overlap.overlap import Overlap
 from gradiend_mlflow.overlap.seeds import SeedOverlap
@@ -19,11 +20,8 @@ def pair_table(overlap: Overlap | SeedOverlap, value: Value) -> pd.DataFrame:
     """One row per pair of runs, most overlapping first; see `Comparison.to_frame`."""
     matrices = _of_sets(overlap) if isinstance(overlap, Overlap) else _of_seeds(overlap, value)
     matrices = {value: overlap.values(value)} | {name: m for name, m in matrices.items() if name != value}
-    rows, columns = np.triu_indices(len(overlap.labels), k=1)
-    labels = np.array(overlap.labels, dtype=object)
-    frame = pd.DataFrame(
-        {"a": labels[rows], "b": labels[columns]} | {name: m[rows, columns] for name, m in matrices.items()}
-    )
+    rows, columns, names = pairs_of(overlap.labels)
+    frame = pd.DataFrame(names | {name: m[rows, columns] for name, m in matrices.items()})
     return frame.iloc[np.argsort(-frame[value].to_numpy(), kind="stable")].reset_index(drop=True)
 
 
