@@ -1,0 +1,73 @@
+"""Coverage-guided fuzzing: `python -m tests.fuzz [TARGET ...] [--runs N]`.
+
+Each target runs in a process of its own, which ends at the first finding: an exception that is not the package's, a
+hang over a second, or 200 MB more than at the start. A finding is kept in `tests/fuzz/found/<target>/`, where the
+tests try it again for ever.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+FOUND = Path(__file__).with_name("found")
+_SECONDS_PER_INPUT = 1
+_MEGABYTES = 200
+
+
+def main() -> int:
+    """Run the targets one after the other, and print a line on each."""
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
+    parser.add_argument("targets", nargs="*", metavar="TARGET", help="default: all")
+    parser.add_argument("--runs", type=int, help="inputs per target; default: as many as the target says")
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        _fuzz(options.child, options.runs)
+    from tests.fuzz.targets import TARGETS
+
+    failed = []
+    for name in options.targets or TARGETS:
+        runs = options.runs or TARGETS[name].runs
+        begun = time.perf_counter()
+        child = [sys.executable, "-m", "tests.fuzz", "--child", name, "--runs", str(runs)]
+        done = subprocess.run(child, capture_output=True, text=True, check=False)
+        took = time.perf_counter() - begun
+        print(f"{name:<12} {runs:>9,} inputs  {took:7.0f} s  {'ok' if done.returncode == 0 else 'FOUND'}", flush=True)
+        if done.returncode:
+            failed.append(name)
+            print(done.stderr[-4000:], flush=True)
+    return 1 if failed else 0
+
+
+def _fuzz(name: str, runs: int) -> None:
+    import atheris
+
+    with atheris.instrument_imports(include=["gradiend_mlflow"]):
+        from tests.fuzz.targets import TARGETS
+    target = TARGETS[name]
+    for seed in target.seeds():
+        target(seed)  # loads what is loaded late
+    (FOUND / name).mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as corpus:
+        for number, seed in enumerate(target.seeds()):
+            Path(corpus, str(number)).write_bytes(seed)
+        at_start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        flags = [
+            f"-runs={runs}",
+            f"-timeout={_SECONDS_PER_INPUT}",
+            f"-rss_limit_mb={at_start + _MEGABYTES}",
+            f"-artifact_prefix={FOUND / name}/",
+            "-max_len=65536",
+        ]
+        atheris.Setup([sys.argv[0], *flags, corpus], target)
+        atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
