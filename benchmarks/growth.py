@@ -18,7 +18,7 @@ import numpy as np
 from benchmarks import billion, comparing, overlap
 from benchmarks.harness import RESULTS, Outcome, Row, run_and_report
 from benchmarks.pulling import STORED
-from gradiend_mlflow.figures.canvas import new_figure
+from gradiend_mlflow.figures.drawing.canvas import new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -61,7 +61,7 @@ def sha256_of(file: Path) -> str:
 
 
 def _draw(comparison: Comparison, folder: Path) -> None:
-    from gradiend_mlflow.figures.canvas import save
+    from gradiend_mlflow.figures.drawing.canvas import save
     from gradiend_mlflow.figures.venn import VENN_SIZES
 
     n = len(comparison.shown.labels)

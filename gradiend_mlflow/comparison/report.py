@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gradiend_mlflow.comparison.comparison import Comparison
-from gradiend_mlflow.figures.arrangement import arranged
-from gradiend_mlflow.figures.text import shortened
+from gradiend_mlflow.figures.drawing.arrangement import arranged
+from gradiend_mlflow.figures.drawing.text import shortened
 from gradiend_mlflow.overlap.measures import SIGNED, VALUE_TITLES
 from gradiend_mlflow.overlap.overlap import Overlap
 from gradiend_mlflow.overlap.shared_weights import shared_weights

@@ -12,9 +12,9 @@ from matplotlib.lines import Line2D
 
 from gradiend_mlflow.checks import check_choice
 from gradiend_mlflow.errors import InvalidInputError
-from gradiend_mlflow.figures.canvas import check_arguments, colors, new_figure, shade
-from gradiend_mlflow.figures.layout import cell_size, lay_out, set_title
-from gradiend_mlflow.figures.text import single_line, wrapped
+from gradiend_mlflow.figures.drawing.canvas import check_arguments, colors, new_figure, shade
+from gradiend_mlflow.figures.drawing.layout import cell_size, lay_out, set_title
+from gradiend_mlflow.figures.drawing.text import single_line, wrapped
 from gradiend_mlflow.overlap.curve import OverlapCurve
 from gradiend_mlflow.overlap.measures import VALUE_TITLES
 from gradiend_mlflow.overlap.overlap import Overlap

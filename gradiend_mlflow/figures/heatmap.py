@@ -14,10 +14,10 @@ from matplotlib.colors import LogNorm, Normalize, PowerNorm
 
 from gradiend_mlflow.checks import check_choice
 from gradiend_mlflow.errors import InvalidInputError
-from gradiend_mlflow.figures.arrangement import Arrangement, Order, arranged
-from gradiend_mlflow.figures.canvas import check_arguments, colormap, new_figure
-from gradiend_mlflow.figures.layout import cell_size, lay_out, own_size, set_title
-from gradiend_mlflow.figures.margins import (
+from gradiend_mlflow.figures.drawing.arrangement import Arrangement, Order, arranged
+from gradiend_mlflow.figures.drawing.canvas import check_arguments, colormap, new_figure
+from gradiend_mlflow.figures.drawing.layout import cell_size, lay_out, own_size, set_title
+from gradiend_mlflow.figures.drawing.margins import (
     EMPTY_COLOR,
     LONGEST_GROUP,
     draw_brackets,
@@ -25,7 +25,7 @@ from gradiend_mlflow.figures.margins import (
     draw_side_bar,
     draw_tree,
 )
-from gradiend_mlflow.figures.text import single_line
+from gradiend_mlflow.figures.drawing.text import single_line
 from gradiend_mlflow.overlap.measures import SIGNED, VALUE_TITLES, Value, check_value
 from gradiend_mlflow.overlap.overlap import Overlap
 from gradiend_mlflow.overlap.seeds import SeedOverlap

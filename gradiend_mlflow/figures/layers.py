@@ -7,9 +7,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gradiend_mlflow.figures.canvas import check_arguments, new_figure
-from gradiend_mlflow.figures.layout import lay_out_whole
-from gradiend_mlflow.figures.text import single_line
+from gradiend_mlflow.figures.drawing.canvas import check_arguments, new_figure
+from gradiend_mlflow.figures.drawing.layout import lay_out_whole
+from gradiend_mlflow.figures.drawing.text import single_line
 from gradiend_mlflow.overlap.overlap import Overlap
 from gradiend_mlflow.sets.naming import component_of, in_model_order, layer_of
 from gradiend_mlflow.sets.picture import SHARE_TITLE, label_cells, write_share

@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 
 from gradiend_mlflow.checks import check_int
 from gradiend_mlflow.errors import InvalidInputError
-from gradiend_mlflow.figures.canvas import check_arguments, new_figure, shade
-from gradiend_mlflow.figures.text import single_line, wrapped
+from gradiend_mlflow.figures.drawing.canvas import check_arguments, new_figure, shade
+from gradiend_mlflow.figures.drawing.text import single_line, wrapped
 from gradiend_mlflow.overlap.overlap import Overlap
 
 _LABELLED_UP_TO = 60

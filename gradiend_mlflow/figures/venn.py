@@ -10,9 +10,9 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from gradiend_mlflow.errors import InvalidInputError
-from gradiend_mlflow.figures.canvas import check_arguments, colors, new_figure
-from gradiend_mlflow.figures.layout import cell_size, lay_out, own_size, set_title
-from gradiend_mlflow.figures.text import single_line, wrapped
+from gradiend_mlflow.figures.drawing.canvas import check_arguments, colors, new_figure
+from gradiend_mlflow.figures.drawing.layout import cell_size, lay_out, own_size, set_title
+from gradiend_mlflow.figures.drawing.text import single_line, wrapped
 from gradiend_mlflow.overlap.overlap import Overlap
 
 # By the number of sets: the width and height in inches at which their diagram is readable.

@@ -23,7 +23,7 @@ from gradiend_mlflow import (
     compute_overlap,
     plot_heatmap,
 )
-from gradiend_mlflow.figures.text import shortened, wrapped
+from gradiend_mlflow.figures.drawing.text import shortened, wrapped
 from tests.figures.examples import PLOTS, figure_of, ticks
 
 LONG = "bert-base-cased, 3SG_3PL, learning rate 1e-5, seed {}, decoder weights only after pruning to 1 percent"

@@ -10,7 +10,7 @@ from matplotlib.gridspec import SubplotSpec
 from matplotlib.layout_engine import ConstrainedLayoutEngine, PlaceHolderLayoutEngine, TightLayoutEngine
 from matplotlib.transforms import Bbox
 
-from gradiend_mlflow.figures.text import wrapped
+from gradiend_mlflow.figures.drawing.text import wrapped
 
 _PASSES = 3  # labels take up another amount of space when the axes have another size
 _PAD = 0.04  # inches to the edge

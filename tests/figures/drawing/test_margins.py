@@ -12,7 +12,7 @@ from matplotlib.colors import to_rgba
 from gradiend_mlflow import (
     plot_heatmap,
 )
-from gradiend_mlflow.figures.margins import EMPTY_COLOR
+from gradiend_mlflow.figures.drawing.margins import EMPTY_COLOR
 from tests.figures.examples import EXTREMES, family, overlap_of, texts, ticks
 
 

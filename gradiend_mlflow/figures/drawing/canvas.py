@@ -13,7 +13,7 @@ from matplotlib.colors import to_hex, to_rgba
 from matplotlib.figure import Figure, FigureBase
 
 from gradiend_mlflow.errors import InvalidInputError
-from gradiend_mlflow.figures.text import warn_of_missing_letters
+from gradiend_mlflow.figures.drawing.text import warn_of_missing_letters
 
 PNG_DPI = 150
 

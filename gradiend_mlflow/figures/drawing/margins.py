@@ -15,8 +15,8 @@ from matplotlib.collections import LineCollection
 from matplotlib.patches import Rectangle
 from matplotlib.transforms import Affine2D, ScaledTranslation, blended_transform_factory
 
-from gradiend_mlflow.figures.canvas import shade
-from gradiend_mlflow.figures.text import single_line, wrapped
+from gradiend_mlflow.figures.drawing.canvas import shade
+from gradiend_mlflow.figures.drawing.text import single_line, wrapped
 
 _GAP = 6.0  # points, like every size here
 _TREE_HEIGHT = 48.0
