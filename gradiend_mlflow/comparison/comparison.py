@@ -21,7 +21,7 @@ from gradiend_mlflow.overlap.measures import Value
 from gradiend_mlflow.overlap.overlap import Overlap, compute_overlap
 from gradiend_mlflow.overlap.seeds import SeedOverlap
 from gradiend_mlflow.overlap.shared_weights import shared_weights
-from gradiend_mlflow.sets.naming import Grouping
+from gradiend_mlflow.sets.naming import Grouping, Naming
 from gradiend_mlflow.sets.parts import Part
 from gradiend_mlflow.sets.topk import TopKSet
 
@@ -96,21 +96,21 @@ class Comparison:
         """What chance alone would give for each pair of sets; see `Overlap.chance`."""
         return self.overlap.chance(population=population)
 
-    def by_layer(self) -> GroupedOverlap:
+    def by_layer(self, *, naming: Naming = "architecture") -> GroupedOverlap:
         """The overlap within each layer; see `Overlap.by_layer`."""
-        return self.overlap.by_layer()
+        return self.overlap.by_layer(naming=naming)
 
-    def by_component(self) -> GroupedOverlap:
+    def by_component(self, *, naming: Naming = "architecture") -> GroupedOverlap:
         """The overlap within each kind of parameter; see `Overlap.by_component`."""
-        return self.overlap.by_component()
+        return self.overlap.by_component(naming=naming)
 
     def by_param(self) -> GroupedOverlap:
         """The overlap within each parameter; see `Overlap.by_param`."""
         return self.overlap.by_param()
 
-    def by_group(self, grouping: Grouping) -> GroupedOverlap:
+    def by_group(self, grouping: Grouping, *, naming: Naming = "architecture") -> GroupedOverlap:
         """The overlap within each group of parameters; see `Overlap.by_group`."""
-        return self.overlap.by_group(grouping)
+        return self.overlap.by_group(grouping, naming=naming)
 
     def overlap_curve(self, ks: Sequence[int] | None = None) -> OverlapCurve:
         """Every pair's overlap as k grows up to the size of the smallest logged set; see `Overlap.overlap_curve`."""

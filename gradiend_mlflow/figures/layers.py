@@ -11,7 +11,7 @@ from gradiend_mlflow.figures.drawing.canvas import check_arguments, new_figure
 from gradiend_mlflow.figures.drawing.layout import lay_out_whole
 from gradiend_mlflow.figures.drawing.text import single_line
 from gradiend_mlflow.overlap.overlap import Overlap
-from gradiend_mlflow.sets.naming import component_of, in_model_order, layer_of
+from gradiend_mlflow.sets.naming import in_model_order, namers
 from gradiend_mlflow.sets.picture import SHARE_TITLE, label_cells, write_share
 from gradiend_mlflow.wording import counted
 
@@ -32,7 +32,8 @@ def layer_shares(overlap: Overlap, by: str = "layer") -> pd.DataFrame:
         one each for the weights that at least two sets hold and those that all hold. A column sums to 1, or is NaN
         if no weight is shared.
     """
-    places = [layer_of(param) if by == "layer" else component_of(param) for param in overlap.space.names]
+    name_of = namers(overlap.space.names)[by]
+    places = [name_of(param) for param in overlap.space.names]
     names = in_model_order(list(dict.fromkeys(places)))
     place = np.array([names.index(name) for name in places], dtype=np.int32)[overlap.params]
     shared = (overlap.presence > 1, overlap.presence == len(overlap.labels))

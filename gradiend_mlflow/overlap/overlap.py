@@ -17,7 +17,7 @@ from gradiend_mlflow.overlap.grouping import GroupedOverlap
 from gradiend_mlflow.overlap.matrices import PairwiseOverlap
 from gradiend_mlflow.overlap.measures import RBO_P, check_p
 from gradiend_mlflow.overlap.ranked import RankedSets, common_ground, exclusive_regions, matched
-from gradiend_mlflow.sets.naming import Grouping, group_namer
+from gradiend_mlflow.sets.naming import Grouping, Naming, group_namer
 from gradiend_mlflow.sets.space import IntArray
 from gradiend_mlflow.sets.topk import TopKSet
 
@@ -118,29 +118,47 @@ class Overlap(PairwiseOverlap):
             intersection[place], expected[place] = prefix.intersection, prefix.expected()
         return OverlapCurve(self.labels, self.sizes, np.array(checked, dtype=np.int64), intersection, expected)
 
-    def by_layer(self) -> GroupedOverlap:
-        """The overlap within each layer, by gradiend's names: layer_0, ...; "other" for parameters outside layers."""
-        return self.by_group("layer")
+    def by_layer(self, *, naming: Naming = "architecture") -> GroupedOverlap:
+        """The overlap within each layer.
 
-    def by_component(self) -> GroupedOverlap:
-        """The overlap within each kind of parameter, by gradiend's names: embeddings, attention_query, mlp_up, ..."""
-        return self.by_group("component")
+        Args:
+            naming: "architecture": layer_0, ..., or encoder_layer_0, ..., decoder_layer_0, ... and cross in a model of
+                two stacks. "gradiend": layers as gradiend names them. Both have "other" for what lies in no layer.
+
+        Raises:
+            InvalidInputError: If `naming` is neither.
+        """
+        return self.by_group("layer", naming=naming)
+
+    def by_component(self, *, naming: Naming = "architecture") -> GroupedOverlap:
+        """The overlap within each kind of parameter.
+
+        Args:
+            naming: "architecture": embedding, attention_query, attention_key, attention_value, attention_qkv (in one
+                matrix), attention_output, mlp_up, mlp_gate, mlp_down, router, normalization, lm_head, other; the
+                experts of a layer apart. "gradiend": kinds as gradiend names them.
+
+        Raises:
+            InvalidInputError: If `naming` is neither.
+        """
+        return self.by_group("component", naming=naming)
 
     def by_param(self) -> GroupedOverlap:
         """The overlap within each parameter."""
         return self.by_group("param")
 
-    def by_group(self, grouping: Grouping) -> GroupedOverlap:
+    def by_group(self, grouping: Grouping, *, naming: Naming = "architecture") -> GroupedOverlap:
         """The overlap within each group of parameters, and how much of each set lies in it.
 
         Args:
             grouping: "layer", "component", "param", a callable from a parameter's name to its group, or a mapping
                 (with "other" for parameters that it lacks), as in gradiend's `compute_grouped_similarity_matrices`.
+            naming: Whose layers and components: see `by_layer` and `by_component`.
 
         Raises:
-            InvalidInputError: If `grouping` is none of these.
+            InvalidInputError: If `grouping` or `naming` is none of these.
         """
-        name_of = group_namer(grouping, self.space.names)
+        name_of = group_namer(grouping, self.space.names, naming)
         group_of = np.array([name_of(param) for param in self.space.names], dtype=object)
         params, found = self.params, {}
         for group in dict.fromkeys(group_of):

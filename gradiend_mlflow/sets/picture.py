@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from gradiend_mlflow.errors import logger
-from gradiend_mlflow.sets.naming import component_of, in_model_order, layer_of
+from gradiend_mlflow.sets.naming import in_model_order, namers
 from gradiend_mlflow.sets.topk import TopKSet
 
 if TYPE_CHECKING:
@@ -59,7 +59,8 @@ def topk_figure(sets: Mapping[Any, TopKSet]) -> Figure:
 def _grid(topk_set: TopKSet) -> pd.DataFrame:
     """Percent of a set's weights, a row per layer and a column per component; NaN where the model has no weights."""
     params = topk_set.space.names
-    layers, components = [layer_of(param) for param in params], [component_of(param) for param in params]
+    name_of = namers(params)
+    layers, components = ([name_of[kind](param) for param in params] for kind in ("layer", "component"))
     shares = pd.Series(np.bincount(topk_set.param_ids, minlength=len(params)) / len(topk_set) * 100)
     grid = shares.groupby([layers, components]).sum().unstack()  # noqa: PD010  # of two levels of an index
     return grid.reindex(index=in_model_order(list(dict.fromkeys(layers))), columns=list(dict.fromkeys(components)))

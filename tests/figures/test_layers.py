@@ -22,7 +22,7 @@ def test_shares_of_sets_and_of_what_they_share() -> None:
     assert list(layers.index) == ["layer_0", "layer_1", "layer_10", "other"]
     assert layers["a"].tolist() == [0.25, 0.25, 0.25, 0.25]
     assert layers["in all runs"].tolist() == [1, 0, 0, 0]
-    assert layer_shares(overlap, "component").loc["embeddings", "b"] == 0
+    assert layer_shares(overlap, "component").loc["embedding", "b"] == 0
 
 
 @pytest.mark.parametrize("name", EXTREMES)

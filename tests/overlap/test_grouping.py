@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradiend_mlflow import InvalidInputError, TopKSet, WeightSpace, compute_overlap
-from gradiend_mlflow.sets.naming import component_of, layer_of
+from gradiend_mlflow.sets.naming import gradiend_component_of, gradiend_layer_of
 from tests.support.checkpoints import make_model
 
 PIECES = (  # noqa: SIM905  # fifty quoted words do not read
@@ -34,8 +34,8 @@ PARAMETERS = [
 @settings(max_examples=500)
 def test_names_are_gradiends(param: str) -> None:
     """For anything that looks like a parameter."""
-    assert layer_of(param) == _group_name_from_param(param, "layer")
-    assert component_of(param) == _group_name_from_param(param, "component")
+    assert gradiend_layer_of(param) == _group_name_from_param(param, "layer")
+    assert gradiend_component_of(param) == _group_name_from_param(param, "component")
 
 
 @pytest.mark.parametrize("group_by", ["layer", "component", "param", lambda name: name[:20]])
@@ -53,7 +53,7 @@ def test_equals_gradiends_grouped_cosines(group_by: Any, latent_dim: int) -> Non
     theirs = compute_grouped_similarity_matrices(
         adapted, measure="cosine_signed", part="decoder-weight", topk=12, group_by=group_by
     )
-    ours = overlap.by_group(group_by)
+    ours = overlap.by_group(group_by, naming="gradiend")
     assert set(ours.groups) == set(theirs)
     for group, part in ours.overlaps.items():
         np.testing.assert_allclose(part.cosine_signed, theirs[group]["matrix"], atol=1e-6)

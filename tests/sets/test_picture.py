@@ -18,7 +18,7 @@ def test_the_picture_of_one_run() -> None:
     left, right = figure.axes[:2]
     assert [axes.get_title() for axes in (left, right)] == ["decoder-weight, top 4", "encoder-weight, top 1"]
     assert ticks(left) == (
-        ["embeddings", "attention_query", "mlp_down"],
+        ["embedding", "attention_query", "mlp_down"],
         ["layer_0", "layer_1", "layer_10", "other"],
     )
     shown = left.images[0].get_array().filled(np.nan)
