@@ -21,7 +21,7 @@ from gradiend_mlflow.overlap.measures import Value
 from gradiend_mlflow.overlap.overlap import Overlap, compute_overlap
 from gradiend_mlflow.overlap.seeds import SeedOverlap
 from gradiend_mlflow.overlap.shared_weights import shared_weights
-from gradiend_mlflow.sets.naming import Grouping, Naming
+from gradiend_mlflow.sets.anatomy.naming import Grouping, Naming
 from gradiend_mlflow.sets.parts import Part
 from gradiend_mlflow.sets.topk import TopKSet
 

@@ -11,7 +11,7 @@ from gradiend_mlflow.figures.drawing.canvas import check_arguments, new_figure
 from gradiend_mlflow.figures.drawing.layout import lay_out_whole
 from gradiend_mlflow.figures.drawing.text import single_line
 from gradiend_mlflow.overlap.overlap import Overlap
-from gradiend_mlflow.sets.naming import in_model_order, namers
+from gradiend_mlflow.sets.anatomy.naming import in_model_order, namers
 from gradiend_mlflow.sets.picture import SHARE_TITLE, label_cells, write_share
 from gradiend_mlflow.wording import counted
 

@@ -17,7 +17,7 @@ from gradiend_mlflow.overlap.grouping import GroupedOverlap
 from gradiend_mlflow.overlap.matrices import PairwiseOverlap
 from gradiend_mlflow.overlap.measures import RBO_P, check_p
 from gradiend_mlflow.overlap.ranked import RankedSets, common_ground, exclusive_regions, matched
-from gradiend_mlflow.sets.naming import Grouping, Naming, group_namer
+from gradiend_mlflow.sets.anatomy.naming import Grouping, Naming, group_namer
 from gradiend_mlflow.sets.space import IntArray
 from gradiend_mlflow.sets.topk import TopKSet
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from gradiend_mlflow.errors import logger
-from gradiend_mlflow.sets.naming import in_model_order, namers
+from gradiend_mlflow.sets.anatomy.naming import in_model_order, namers
 from gradiend_mlflow.sets.topk import TopKSet
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradiend_mlflow import InvalidInputError, TopKSet, WeightSpace, compute_overlap
-from gradiend_mlflow.sets.naming import gradiend_component_of, gradiend_layer_of
+from gradiend_mlflow.sets.anatomy.naming import gradiend_component_of, gradiend_layer_of
 from tests.support.checkpoints import make_model
 
 PIECES = (  # noqa: SIM905  # fifty quoted words do not read

@@ -11,8 +11,8 @@ import pytest
 import torch
 import transformers
 
-from gradiend_mlflow.sets.architectures import component_of
-from gradiend_mlflow.sets.heads import Heads, heads_of, units_of
+from gradiend_mlflow.sets.anatomy.architectures import component_of
+from gradiend_mlflow.sets.anatomy.heads import Heads, heads_of, units_of
 
 N_HEADS, HEAD_SIZE = 4, 8
 TINY = {

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from gradiend_mlflow.checks import check_choice
 from gradiend_mlflow.errors import InvalidInputError
-from gradiend_mlflow.sets.architectures import CROSS, OTHER, component_of, layer_namer
+from gradiend_mlflow.sets.anatomy.architectures import CROSS, OTHER, component_of, layer_namer
 
 Grouping = str | Callable[[str], str] | Mapping[str, str]
 Naming = Literal["architecture", "gradiend"]

@@ -9,8 +9,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from gradiend_mlflow.sets.architectures import component_of
-from gradiend_mlflow.sets.space import IntArray
+from gradiend_mlflow.sets.anatomy.architectures import component_of
+
+IntArray = npt.NDArray[np.int64]
 
 Fused = Literal["side by side", "by head", "by group"]
 

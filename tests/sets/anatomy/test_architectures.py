@@ -11,8 +11,8 @@ import pytest
 import torch
 import transformers
 
-from gradiend_mlflow.sets.architectures import component_of, layer_namer
-from gradiend_mlflow.sets.naming import in_model_order, namers
+from gradiend_mlflow.sets.anatomy.architectures import component_of, layer_namer
+from gradiend_mlflow.sets.anatomy.naming import in_model_order, namers
 
 TINY = {
     "hidden_size": 32,
