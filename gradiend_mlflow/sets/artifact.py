@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-import os
-from functools import lru_cache
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gradiend_mlflow.environment import installed_version
 from gradiend_mlflow.errors import ArtifactError, InvalidInputError
-from gradiend_mlflow.sets.parts import resolve_topk
-from gradiend_mlflow.sets.space import IntArray, WeightSpace
+from gradiend_mlflow.sets.parquet import most_decoded, open_parquet, read_columns
+from gradiend_mlflow.sets.parts import Part, check_part, check_topk, resolve_topk
+from gradiend_mlflow.sets.space import IntArray, WeightSpace, parse_space
 from gradiend_mlflow.sets.topk import TopKSet
+from gradiend_mlflow.untrusted import as_dict, as_float, as_int, as_str, parse_json, quoted
 
-FORMAT_VERSION = 1
-SET_KEY = b"gradiend_mlflow.topk"
-SPACE_KEY = b"gradiend_mlflow.space"
+FORMAT_VERSION = 2
+_VERSIONS = (1, 2)
+_PREFIX = b"gradiend_mlflow."
+SET_KEY = _PREFIX + b"topk"
+SPACE_KEY = _PREFIX + b"space"
+DIGEST_KEY = _PREFIX + b"sha256"
+# What a file of version 1, which has no digest, holds; further keys would be a file of version 2 that was edited.
+_VERSION_1 = {
+    "format_version", "part", "topk", "k", "input_dim", "latent_dim", "weight_width",
+    "gradiend_version", "gradiend_mlflow_version",
+}  # fmt: skip
+_MOST_SET = 2**16  # bytes of JSON
 
 
 def save_topk(topk_set: TopKSet, path: str | PathLike[str]) -> None:
@@ -32,7 +46,7 @@ def save_topk(topk_set: TopKSet, path: str | PathLike[str]) -> None:
         path: The file to write, by convention `<part>.parquet`; an existing one is replaced.
 
     Raises:
-        InvalidInputError: If `topk_set` is not a TopKSet.
+        InvalidInputError: If `topk_set` is not a TopKSet, or the names of its space take more than 16 MB.
         OSError: If the file cannot be written.
 
     Example:
@@ -60,9 +74,11 @@ def save_topk(topk_set: TopKSet, path: str | PathLike[str]) -> None:
         schema=_schema(width),
     )
     target = Path(path)
-    partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
+    # A name that nobody can have put a link in the place of; "x" refuses what is there.
+    partial = target.with_name(f".{secrets.token_hex(8)}.partial")
     try:
-        _write(partial, table, _encodings(width), _metadata(topk_set))
+        with partial.open("xb") as file:
+            _write(file, table, topk_set)
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
@@ -75,8 +91,9 @@ def load_topk_file(path: str | PathLike[str]) -> TopKSet:
         path: The file.
 
     Raises:
-        ArtifactError: If the file is missing or truncated, has an unknown format version, lacks a column or has
-            one of another type, or does not hold a ranked set (unsorted, duplicated, outside the space).
+        ArtifactError: If the file is missing or truncated, was changed since it was written, has an unknown format
+            version, lacks a column or has one of another type, would take far more memory than its size suggests, or
+            does not hold a ranked set (unsorted, duplicated, outside the space).
 
     Example:
         >>> import tempfile
@@ -97,29 +114,38 @@ def parse_topk(data: bytes, *, origin: str, topk: float | None = None) -> TopKSe
 
     Raises:
         ArtifactError: As for `load_topk_file`.
-        InvalidInputError: If it holds fewer weights than `topk` asks for.
+        InvalidInputError: If `topk` is not acceptable, or the file holds fewer weights than it asks for.
     """
+    wanted = None if topk is None else check_topk(topk)
     try:
-        file = pq.ParquetFile(pa.BufferReader(data))
-        table = file.read(use_threads=False)
-    except (pa.ArrowException, OSError) as error:
-        raise ArtifactError(f"{origin}: not a readable Parquet file; truncated or damaged? ({error})") from error
-    try:
-        topk_set = _from_table(table, file.metadata.metadata or {}, topk)
-    except (InvalidInputError, ArtifactError) as error:
+        topk_set = _parse(data, wanted)
+    except (ArtifactError, ValueError) as error:  # InvalidInputError is a ValueError
         raise ArtifactError(f"{origin}: {error}") from error
-    except (KeyError, TypeError, ValueError, pa.ArrowException) as error:
-        raise ArtifactError(f"{origin}: its metadata is damaged ({type(error).__name__}: {error})") from error
-    return topk_set if topk is None else topk_set.top(topk)
+    return topk_set if wanted is None else topk_set.top(wanted)
 
 
-def _write(path: Path, table: pa.Table, encodings: dict[str, str], metadata: dict[bytes, bytes]) -> None:
+def _write(file: Any, table: pa.Table, topk_set: TopKSet) -> None:
+    width = topk_set.weights.shape[1]
+    metadata = _metadata(topk_set)
+    digest = _digest(metadata, topk_set.param_ids, topk_set.offsets, topk_set.importance, topk_set.weights)
+    # Beyond this size only what is not compressed is sure to be accepted by a reader.
+    small = _row_size(width) * len(topk_set) <= most_decoded(0)
     with pq.ParquetWriter(
-        path, table.schema, compression="zstd", use_dictionary=["param"], column_encoding=encodings
+        file,
+        table.schema,
+        compression="zstd" if small else "none",
+        use_dictionary=["param"],
+        column_encoding=_encodings(width),
+        write_page_checksum=True,
     ) as writer:
         writer.write_table(table)
         # Not as metadata of the table, which pyarrow writes twice, the second time in base64.
-        writer.add_key_value_metadata(metadata)
+        writer.add_key_value_metadata(metadata | {DIGEST_KEY: digest.encode()})
+
+
+def _row_size(width: int) -> int:
+    """Bytes that a row takes in memory."""
+    return 4 + 4 + 8 + 4 + 4 * width
 
 
 def _schema(width: int) -> pa.Schema:
@@ -146,7 +172,6 @@ def _encodings(width: int) -> dict[str, str]:
 
 def _metadata(topk_set: TopKSet) -> dict[bytes, bytes]:
     """What the columns do not hold: one entry for the set, and one for its space, which many sets share."""
-    space = topk_set.space
     described = {
         "format_version": FORMAT_VERSION,
         "part": topk_set.part,
@@ -158,78 +183,104 @@ def _metadata(topk_set: TopKSet) -> dict[bytes, bytes]:
         "gradiend_version": installed_version("gradiend"),
         "gradiend_mlflow_version": installed_version("gradiend-mlflow"),
     }
-    space_described = {
-        "base_model": space.base_model,
-        "size": space.size,
-        "fingerprint": space.fingerprint,
-        "names": space.names,
-        "shapes": space.shapes,
-    }
-    return {SET_KEY: json.dumps(described).encode(), SPACE_KEY: json.dumps(space_described).encode()}
+    return {SET_KEY: json.dumps(described).encode(), SPACE_KEY: topk_set.space.to_json()}
 
 
-@lru_cache(maxsize=128)
-def _space(raw: bytes) -> WeightSpace:
-    """The space that the metadata describes; parsed once for all the sets that lie in it."""
-    described = json.loads(raw)
-    space = WeightSpace(described["names"], described["shapes"], described["base_model"])
-    if described["fingerprint"] != space.fingerprint:
-        raise ArtifactError("its space does not match its fingerprint; was the file edited?")
-    return space
+def _digest(metadata: Mapping[bytes, bytes], *columns: npt.NDArray[Any]) -> str:
+    """SHA-256, in hex, of our metadata and of the columns `param` (as places), `offset`, `importance` and `weight`.
+
+    A file that a later version writes has further keys of ours, which are covered here without being known.
+    """
+    digest = hashlib.sha256()
+    for key in sorted(key for key in metadata if key.startswith(_PREFIX) and key != DIGEST_KEY):
+        for text in (key, metadata[key]):
+            digest.update(len(text).to_bytes(8, "little") + text)
+    for column, dtype in zip(columns, ("<i4", "<i8", "<f4", "<f4"), strict=True):
+        digest.update(np.ascontiguousarray(column, dtype=dtype).data)
+    return digest.hexdigest()
 
 
-def _from_table(table: pa.Table, metadata: dict[bytes, bytes], topk: float | None) -> TopKSet:
-    """The set in the table, or as many of the weights that `topk` asks for as there are."""
-    for key in (SET_KEY, SPACE_KEY):
-        if key not in metadata:
-            raise ArtifactError(f"not a top-k file: its metadata has no key {key.decode()!r}")
-    described = json.loads(metadata[SET_KEY])
-    found = described["format_version"]
-    if found != FORMAT_VERSION:
+@dataclass(frozen=True)
+class _Described:
+    """What the metadata says of the set."""
+
+    version: int
+    k: int
+    width: int
+    part: Part
+    topk: int | float
+    input_dim: int
+    latent_dim: int
+
+
+def _described(raw: bytes) -> _Described:
+    told = as_dict(parse_json(raw, most=_MOST_SET), f"its metadata {SET_KEY.decode()!r}")
+    version = told.get("format_version")
+    if type(version) is not int or version not in _VERSIONS:
         raise ArtifactError(
-            f"it has the format version {found!r}; this package reads version {FORMAT_VERSION}. "
+            f"it has the format version {quoted(version)}; this package reads versions 1 to {FORMAT_VERSION}. "
             "A newer gradiend-mlflow may read it: pip install -U gradiend-mlflow"
         )
-    k, width = described["k"], described["weight_width"]
-    scalars = {name: described[name] for name in ("part", "topk", "input_dim", "latent_dim")}
-    kept = k if topk is None else min(k, resolve_topk(topk, scalars["input_dim"]))
-    space = _space(metadata[SPACE_KEY])
-    columns = _checked_columns(table, _schema(width))
-    if table.num_rows != k or not np.array_equal(columns["rank"], np.arange(1, k + 1)):
-        raise ArtifactError(f"its ranks should be 1 to {k} in order; it has {table.num_rows} rows")
-    return TopKSet(
-        space=space,
-        param_ids=_param_ids(columns["param"], space)[:kept],
-        offsets=columns["offset"][:kept],
-        importance=columns["importance"][:kept],
-        weights=columns["weight"].reshape(k, width)[:kept],
-        **scalars,
+    if version == 1 and told.keys() != _VERSION_1:
+        raise ArtifactError(
+            f"its metadata does not have the keys of format version 1: {quoted(sorted(told.keys() ^ _VERSION_1))}"
+        )
+    topk = told.get("topk")
+    return _Described(
+        version=version,
+        k=as_int(told.get("k"), "k", least=1),
+        width=as_int(told.get("weight_width"), "weight_width", least=1, most=2**31 - 1),
+        part=check_part(as_str(told.get("part"), "part", most=100)),
+        topk=as_int(topk, "topk") if isinstance(topk, int) else check_topk(as_float(topk, "topk")),
+        input_dim=as_int(told.get("input_dim"), "input_dim", least=1),
+        latent_dim=as_int(told.get("latent_dim"), "latent_dim", least=1),
     )
 
 
-def _checked_columns(table: pa.Table, expected: pa.Schema) -> dict[str, Any]:
-    """The columns as arrays: of NumPy for numbers, of Arrow for the dictionary `param`."""
-    columns: dict[str, Any] = {}
-    for field in expected:
-        if field.name not in table.column_names:
-            raise ArtifactError(f"the column {field.name!r} is missing; it has {', '.join(table.column_names)}")
-        column = table.column(field.name)
-        if column.type != field.type:
-            raise ArtifactError(f"the column {field.name!r} should have the type {field.type}; it has {column.type}")
-        if column.null_count:
-            raise ArtifactError(f"the column {field.name!r} has {column.null_count} empty cells")
-        array = column.combine_chunks()
-        if pa.types.is_fixed_size_list(field.type):
-            array = array.flatten()
-        columns[field.name] = array if field.name == "param" else array.to_numpy(zero_copy_only=False)
-    return columns
+def _parse(data: bytes, topk: float | None) -> TopKSet:
+    """The set in the file, or as many of the weights that `topk` asks for as there are."""
+    file = open_parquet(data)
+    metadata = file.metadata.metadata or {}
+    for key in (SET_KEY, SPACE_KEY):
+        if key not in metadata:
+            raise ArtifactError(f"not a top-k file: its metadata has no key {key.decode()!r}")
+    described, space = _described(metadata[SET_KEY]), parse_space(metadata[SPACE_KEY])
+    k, width = described.k, described.width
+    if k * _row_size(width) > most_decoded(len(data)):
+        raise ArtifactError(
+            f"it has {len(data):,} bytes, but says that it holds {k:,} weights of {width} numbers, which would take "
+            f"more than {most_decoded(len(data)):,}"
+        )
+    columns = read_columns(file, data, _schema(width), k, len(space.names))
+    if not np.array_equal(columns["rank"], np.arange(1, k + 1)):
+        raise ArtifactError(f"its ranks should be 1 to {k} in order")
+    arrays = {
+        "param_ids": _param_ids(columns["param"], space),
+        "offsets": columns["offset"].to_numpy(),
+        "importance": columns["importance"].to_numpy(),
+        "weights": (columns["weight"] if width == 1 else columns["weight"].flatten()).to_numpy().reshape(k, width),
+    }
+    signed = described.version > 1 or DIGEST_KEY in metadata
+    if signed and metadata.get(DIGEST_KEY) != _digest(metadata, *arrays.values()).encode():
+        raise ArtifactError("its content does not match its digest; it was damaged or edited")
+    kept = k if topk is None else min(k, resolve_topk(topk, described.input_dim))
+    return TopKSet(
+        part=described.part,
+        topk=described.topk,
+        input_dim=described.input_dim,
+        latent_dim=described.latent_dim,
+        space=space,
+        **{name: array[:kept] for name, array in arrays.items()},
+    )
 
 
-def _param_ids(param: Any, space: WeightSpace) -> IntArray:
+def _param_ids(param: pa.DictionaryArray, space: WeightSpace) -> IntArray:
     names = param.dictionary.to_pylist()
     unknown = [name for name in names if name not in space.places]
     if unknown:
-        raise ArtifactError(f"the column 'param' names {unknown[0]!r}, which its space does not have")
-    lookup = np.array([space.places[name] for name in names], dtype=np.int64)
-    param_ids: IntArray = lookup[param.indices.to_numpy(zero_copy_only=False)]
+        raise ArtifactError(f"the column 'param' names {quoted(unknown[0])}, which its space does not have")
+    indices = param.indices.to_numpy()
+    if indices.min() < 0 or indices.max() >= len(names):
+        raise ArtifactError("the column 'param' has cells beyond its dictionary")
+    param_ids: IntArray = np.array([space.places[name] for name in names], dtype=np.int64)[indices]
     return param_ids

@@ -11,16 +11,23 @@ import hashlib
 import json
 import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from gradiend_mlflow.checks import check_int
 from gradiend_mlflow.errors import InvalidInputError
+from gradiend_mlflow.untrusted import as_dict, as_int, as_list, as_str, optional, parse_json, quoted
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float32]
 Matrix = npt.NDArray[np.float64]
+
+_MOST_AXES = 64  # NumPy's limit
+_MOST_WEIGHTS = 2**63 - 1
+_MOST_JSON = 2**24  # bytes that describe a space: a hundred thousand parameters take half of it
 
 
 @dataclass(frozen=True)
@@ -33,7 +40,8 @@ class WeightSpace:
         base_model: Id or path of the base model, if known. Spaces of different base models can be compared.
 
     Raises:
-        InvalidInputError: If names repeat, a size is negative, or the numbers of names and shapes differ.
+        InvalidInputError: If names repeat, a size is no int or negative, all of them together pass 63 bits, or the
+            numbers of names and shapes differ.
 
     Example:
         >>> space = WeightSpace(names=("query", "bias"), shapes=((2, 3), (3,)))
@@ -47,16 +55,26 @@ class WeightSpace:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "names", tuple(self.names))
-        object.__setattr__(self, "shapes", tuple(tuple(int(n) for n in shape) for shape in self.shapes))
+        object.__setattr__(
+            self,
+            "shapes",
+            tuple(tuple(check_int("each size of a WeightSpace", n, least=0) for n in shape) for shape in self.shapes),
+        )
         if len(self.names) != len(self.shapes):
             raise InvalidInputError(
                 f"a WeightSpace needs one shape per name; got {len(self.names)} names, {len(self.shapes)} shapes"
             )
-        if len(self.places) != len(self.names):
-            repeated = next(name for name in self.names if self.names.count(name) > 1)
-            raise InvalidInputError(f"a WeightSpace needs unique names; got {repeated!r} more than once")
-        if any(n < 0 for shape in self.shapes for n in shape):
-            raise InvalidInputError(f"a WeightSpace needs sizes of at least 0; got the shapes {self.shapes}")
+        seen: set[str] = set()
+        for name in self.names:
+            if not isinstance(name, str):
+                raise InvalidInputError(f"a WeightSpace needs names that are strings; got {quoted(name)}")
+            if name in seen:
+                raise InvalidInputError(f"a WeightSpace needs unique names; got {quoted(name)} more than once")
+            seen.add(name)
+        if any(len(shape) > _MOST_AXES for shape in self.shapes):
+            raise InvalidInputError(f"a WeightSpace needs shapes of at most {_MOST_AXES} axes")
+        if sum(math.prod(shape) for shape in self.shapes) > _MOST_WEIGHTS:
+            raise InvalidInputError("a WeightSpace needs shapes whose weights can be counted in 63 bits")
 
     @cached_property
     def places(self) -> dict[str, int]:
@@ -84,6 +102,26 @@ class WeightSpace:
         text = json.dumps([self.names, self.shapes], separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
+    def to_json(self) -> bytes:
+        """The space as JSON in UTF-8, which `parse_space` reads.
+
+        Raises:
+            InvalidInputError: If that takes more than 16 MB.
+        """
+        described = {
+            "base_model": self.base_model,
+            "size": self.size,
+            "fingerprint": self.fingerprint,
+            "names": self.names,
+            "shapes": self.shapes,
+        }
+        raw = json.dumps(described).encode()
+        if len(raw) > _MOST_JSON:
+            raise InvalidInputError(
+                f"the names of {len(self.names):,} parameters take {len(raw):,} bytes; at most {_MOST_JSON:,} are kept"
+            )
+        return raw
+
     def locate(self, positions: IntArray) -> tuple[IntArray, IntArray]:
         """Parameter ids and flat offsets of base-global indices; both have the shape of `positions`.
 
@@ -106,3 +144,31 @@ class WeightSpace:
             index = np.stack(np.unravel_index(offsets[rows], shape), axis=1) if shape else np.empty((len(rows), 0))
             coordinates[rows] = np.fromiter(map(tuple, index.tolist()), dtype=object, count=len(rows))
         return coordinates
+
+
+@lru_cache(maxsize=32)
+def parse_space(raw: bytes) -> WeightSpace:
+    """The space that `to_json` described; parsed once for all the sets that lie in it.
+
+    Raises:
+        ValueError: If it does not describe a space, or not the one that its fingerprint is of.
+    """
+    described = as_dict(parse_json(raw, most=_MOST_JSON), "its space")
+    space = WeightSpace(
+        tuple(as_list(described.get("names"), "names", _text)),
+        tuple(as_list(described.get("shapes"), "shapes", _shape)),
+        optional(described.get("base_model"), "base_model", _text),
+    )
+    if described.get("fingerprint") != space.fingerprint:
+        raise ValueError("its space does not match its fingerprint; was the file edited?")
+    return space
+
+
+def _text(value: Any, name: str) -> str:
+    text = as_str(value, name)
+    text.encode()  # JSON can hold half a character, which nothing can print
+    return text
+
+
+def _shape(value: Any, name: str) -> tuple[int, ...]:
+    return tuple(as_list(value, name, as_int))

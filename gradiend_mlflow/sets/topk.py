@@ -80,6 +80,10 @@ class TopKSet:
         k = len(self.param_ids)
         if not 1 <= k <= self.input_dim:
             raise InvalidInputError(f"a set holds between 1 and input_dim={self.input_dim} weights; got {k}")
+        if self.input_dim > self.space.size:
+            raise InvalidInputError(
+                f"input_dim={self.input_dim} is more than the {self.space.size} weights of its space"
+            )
         for name in ("param_ids", "offsets", "importance"):
             shape = getattr(self, name).shape
             if shape != (k,):
@@ -112,6 +116,8 @@ class TopKSet:
     def _check_ranking(self) -> None:
         if not (np.isfinite(self.importance).all() and (self.importance >= 0).all()):
             raise InvalidInputError("importances must be finite and not negative")
+        if np.isinf(self.weights).any():
+            raise InvalidInputError("weights must be finite, or NaN where they are unknown")
         rises = np.flatnonzero(np.diff(self.importance) > 0)
         if len(rises):
             at = int(rises[0])

@@ -72,7 +72,7 @@ def world(server: str, tmp_path_factory: pytest.TempPathFactory) -> World:
     client.log_artifact(faults["changed"], str(folder / "decoder-weight.parquet"), "gradiend/topk")
     faults["small"] = log(client, broken, "small", sets["a"].top(5), folder)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gradiend_mlflow.sets.artifact.FORMAT_VERSION", 2)
+        patch.setattr("gradiend_mlflow.sets.artifact.FORMAT_VERSION", 3)
         faults["newer"] = log(client, broken, "newer", sets["a"], folder)
     faults["empty"] = client.create_run(broken, run_name="empty", tags={"gradiend.kind": "training"}).info.run_id
     client.set_terminated(faults["empty"])

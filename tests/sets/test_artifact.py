@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,8 +25,9 @@ from gradiend_mlflow import (
     load_topk_file,
     save_topk,
 )
-from gradiend_mlflow.sets.artifact import SET_KEY, SPACE_KEY, parse_topk
+from gradiend_mlflow.sets.artifact import parse_topk
 from tests.support.checkpoints import Kind, kinds, make_model, model_of
+from tests.support.set_files import DIGEST_KEY, SET_KEY, SPACE_KEY, SetFile, names
 
 
 @given(kind=kinds())
@@ -59,7 +61,7 @@ def test_any_parquet_reader_understands_it(file: Path) -> None:
     assert frame["importance"].tolist() == [0.5, 0.25, 0.125]
     metadata = pq.read_metadata(file).metadata
     described, space = json.loads(metadata[SET_KEY]), json.loads(metadata[SPACE_KEY])
-    assert described["format_version"] == 1
+    assert described["format_version"] == 2
     assert {"part", "topk", "k", "latent_dim", "gradiend_version", "gradiend_mlflow_version"} <= set(described)
     assert space["names"] == ["query", "bias"]
     assert space["base_model"] == "tiny"
@@ -80,43 +82,70 @@ def test_its_space_is_written_once(tmp_path: Path) -> None:
     assert len(metadata[SPACE_KEY]) > 10 * sum(len(value) for key, value in metadata.items() if key != SPACE_KEY)
 
 
+def test_a_planted_link_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither where the set is put, nor where it is written before."""
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    (tmp_path / "set.parquet").symlink_to(victim)
+    save_topk(TopKSet.from_indices([1], space=3), tmp_path / "set.parquet")
+    assert not (tmp_path / "set.parquet").is_symlink()
+    monkeypatch.setattr("secrets.token_hex", lambda _: "guessed")
+    (tmp_path / ".guessed.partial").symlink_to(victim)
+    with pytest.raises(FileExistsError):
+        save_topk(TopKSet.from_indices([1], space=3), tmp_path / "set.parquet")
+    assert victim.read_text() == "precious"
+
+
+def test_a_file_is_as_readable_as_others(tmp_path: Path) -> None:
+    """As the process's mask says, like every file that it writes."""
+    save_topk(TopKSet.from_indices([1], space=3), tmp_path / "set.parquet")
+    (tmp_path / "other").touch()
+    assert (tmp_path / "set.parquet").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
 def test_no_partial_file_is_left(tmp_path: Path) -> None:
     """A file appears whole; a folder that is not there is an error and leaves nothing."""
     topk_set = TopKSet.from_indices([1], space=3)
     save_topk(topk_set, tmp_path / "set.parquet")
     save_topk(topk_set, tmp_path / "set.parquet")
-    assert [path.name for path in tmp_path.glob("*.parquet*")] == ["set.parquet"]
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["set.parquet"]
     with pytest.raises(OSError, match="nowhere"):
         save_topk(topk_set, tmp_path / "nowhere" / "set.parquet")
 
 
-def _edit(file: Path, **columns: Any) -> None:
-    """Replace columns (None drops one), keeping the metadata."""
-    table = pq.read_table(file, read_dictionary=["param"])
-    for name, values in columns.items():
-        index = table.column_names.index(name)
-        if values is None:
-            table = table.remove_column(index)
-        else:
-            column = values if isinstance(values, pa.Array) else pa.array(values, table.schema.field(name).type)
-            table = table.set_column(index, pa.field(name, column.type), column)
-    pq.write_table(table.replace_schema_metadata(_metadata(file)), file)
+def test_what_others_write_is_read(tmp_path: Path) -> None:
+    """With nothing at hand but the format's page; further columns and metadata of theirs are left alone."""
+    made = SetFile()
+    expected = load_topk_file(made.write(tmp_path / "plain.parquet"))
+    assert expected.space.names == ("query", "bias")
+    assert expected.base_global_indices().tolist() == [7, 0, 3]
+    assert expected.weights.ravel().tolist() == [-0.5, 0.25, 0.125]
+    made.columns["token"] = pa.array(["[MASK]", None, "the"])
+    made.described["ties_at_the_cut"] = 4
+    made.space["heads"] = 12
+    made.metadata = {b"gradiend_mlflow.tokens": b"{}", b"pandas": b"{}"}
+    others = made.write(tmp_path / "further.parquet", data_page_version="2.0", compression="gzip", use_dictionary=True)
+    assert load_topk_file(others) == expected
 
 
-def _edit_metadata(file: Path, key: bytes, **values: Any) -> None:
-    table = pq.read_table(file, read_dictionary=["param"])
-    metadata = _metadata(file)
-    edited = json.dumps(json.loads(metadata[key]) | values).encode()
-    pq.write_table(table.replace_schema_metadata(metadata | {key: edited}), file)
+def test_others_read_the_digest_that_is_written(file: Path) -> None:
+    """As the format's page says."""
+    table, metadata = pq.read_table(file), pq.read_metadata(file).metadata
+    columns = {name: table.column(name).combine_chunks() for name in table.column_names}
+    ours = {key: value for key, value in metadata.items() if key in {SET_KEY, SPACE_KEY}}
+    made = SetFile(space=json.loads(metadata[SPACE_KEY]))
+    assert metadata[DIGEST_KEY].decode() == made._digest(ours, columns)
 
 
-def _metadata(file: Path) -> dict[bytes, bytes]:
-    metadata = pq.read_metadata(file).metadata
-    return {key: metadata[key] for key in (SET_KEY, SPACE_KEY)}
-
-
-def _names(*names: str) -> pa.Array:
-    return pa.array(names).dictionary_encode()
+def test_version_1_is_read(tmp_path: Path) -> None:
+    """It has no digest; a file that says so of itself and has what only version 2 has was edited."""
+    made = SetFile()
+    expected = load_topk_file(made.write(tmp_path / "set.parquet"))
+    made.described["format_version"] = 1
+    assert load_topk_file(made.write(tmp_path / "set.parquet")) == expected
+    made.metadata = {DIGEST_KEY: b"0" * 64}
+    with pytest.raises(ArtifactError, match="does not match its digest"):
+        load_topk_file(made.write(tmp_path / "set.parquet"))
 
 
 @pytest.mark.parametrize(
@@ -128,15 +157,20 @@ def _names(*names: str) -> pa.Array:
         ({"importance": [0.5, 0.25, None]}, "the column 'importance' has 1 empty cells"),
         ({"importance": [0.1, 0.25, 0.125]}, "importances must descend; they rise between rank 1 and 2"),
         ({"importance": [0.5, float("nan"), 0.125]}, "importances must be finite"),
+        ({"weight": [float("inf"), 0.5, 0.1]}, "weights must be finite, or NaN where they are unknown"),
         ({"offset": [1, 3, 3]}, "'query' offset 3 is duplicated"),
         ({"offset": [9, 0, 3]}, "offset 9 at rank 1 lies outside 'bias'"),
-        ({"param": _names("bias", "query", "key")}, "the column 'param' names 'key', which its space does not have"),
+        ({"offset": [1, 0, -1]}, "offset -1 at rank 3 lies outside 'query'"),
+        ({"param": names("bias", "query", "key")}, "the column 'param' names 'key', which its space does not have"),
         ({"rank": [1, 3, 2]}, "its ranks should be 1 to 3 in order"),
+        ({"rank": [1, 1, 2]}, "its ranks should be 1 to 3 in order"),
     ],
 )
-def test_spoilt_columns_are_named(file: Path, columns: dict[str, Any], message: str) -> None:
-    """The error names the file and the fault."""
-    _edit(file, **columns)
+def test_spoilt_columns_are_named(tmp_path: Path, columns: dict[str, Any], message: str) -> None:
+    """The error names the file and the fault, also where the digest is right."""
+    made = SetFile()
+    made.columns = {name: column for name, column in (made.columns | columns).items() if column is not None}
+    file = made.write(tmp_path / "set.parquet")
     with pytest.raises(ArtifactError, match=message) as caught:
         load_topk_file(file)
     assert str(file) in str(caught.value)
@@ -145,41 +179,62 @@ def test_spoilt_columns_are_named(file: Path, columns: dict[str, Any], message: 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"format_version": 2}, r"it has the format version 2; this package reads version 1.*pip install -U"),
+        ({"format_version": 3}, r"it has the format version 3; this package reads versions 1 to 2.*pip install -U"),
         ({"format_version": "1"}, "it has the format version '1'"),
-        ({"weight_width": "wide"}, "its metadata is damaged"),
-        ({"k": 4}, "its ranks should be 1 to 4 in order; it has 3 rows"),
+        ({"format_version": True}, "it has the format version True"),
+        ({"weight_width": "wide"}, "weight_width must be an integer from 1 to 2147483647; got 'wide'"),
+        ({"k": 4}, "it should have 4 rows; it has 3"),
         ({"part": "encoder"}, "part must be one of"),
         ({"input_dim": 2}, "between 1 and input_dim=2"),
+        ({"input_dim": 11}, "input_dim=11 is more than the 10 weights of its space"),
     ],
 )
-def test_spoilt_metadata_is_named(file: Path, values: dict[str, Any], message: str) -> None:
+def test_spoilt_metadata_is_named(tmp_path: Path, values: dict[str, Any], message: str) -> None:
     """Another version, missing or contradictory facts."""
-    _edit_metadata(file, SET_KEY, **values)
+    made = SetFile()
+    made.described |= values
     with pytest.raises(ArtifactError, match=message):
-        load_topk_file(file)
+        load_topk_file(made.write(tmp_path / "set.parquet"))
 
 
-def test_edited_space_is_noticed(file: Path) -> None:
+def test_edited_space_is_noticed(tmp_path: Path) -> None:
     """Renaming a parameter would silently match other weights."""
-    _edit_metadata(file, SPACE_KEY, names=["key", "bias"])
+    made = SetFile()
+    made.space["fingerprint"] = "0" * 64
     with pytest.raises(ArtifactError, match="does not match its fingerprint"):
-        load_topk_file(file)
-    _edit_metadata(file, SPACE_KEY, names=["query"])
-    with pytest.raises(ArtifactError, match=r"decoder-weight\.parquet: a WeightSpace needs.*1 names, 2 shapes"):
-        load_topk_file(file)
+        load_topk_file(made.write(tmp_path / "set.parquet"))
+    made = SetFile()
+    made.space["names"] = ["query"]
+    with pytest.raises(ArtifactError, match=r"set\.parquet: a WeightSpace needs.*1 names, 2 shapes"):
+        load_topk_file(made.write(tmp_path / "set.parquet"))
 
 
-def test_the_first_weights_alone(file: Path) -> None:
+def test_edited_content_is_noticed(tmp_path: Path) -> None:
+    """Whatever is changed behind the digest: a cell, the base model's name, a key that is not known."""
+    made = SetFile()
+    load_topk_file(made.write(tmp_path / "set.parquet"))
+    made.metadata = {DIGEST_KEY: pq.read_metadata(tmp_path / "set.parquet").metadata[DIGEST_KEY]}
+    for edit in (
+        {"columns": made.columns | {"weight": [0.5, 0.25, 0.125]}},
+        {"space": made.space | {"base_model": "other"}},
+        {"described": made.described | {"topk": 0.3}},
+        {"metadata": made.metadata | {b"gradiend_mlflow.tokens": b"{}"}},
+    ):
+        with pytest.raises(ArtifactError, match=r"set\.parquet: its content does not match its digest"):
+            load_topk_file(replace(made, **edit).write(tmp_path / "set.parquet"))
+
+
+def test_the_first_weights_alone(file: Path, tmp_path: Path) -> None:
     """Are those of the whole, and keep nothing of the rest in memory."""
     whole, first = load_topk_file(file), parse_topk(file.read_bytes(), origin="here", topk=0.2)
     assert first == whole.top(0.2)
     assert len(first) == len(first.offsets.base) == 2
     with pytest.raises(InvalidInputError, match="only the top 3 were kept"):
         parse_topk(file.read_bytes(), origin="here", topk=4)
-    _edit_metadata(file, SET_KEY, input_dim="many")
-    with pytest.raises(ArtifactError, match="here: its metadata is damaged"):
-        parse_topk(file.read_bytes(), origin="here", topk=2)
+    made = SetFile()
+    made.described["input_dim"] = "many"
+    with pytest.raises(ArtifactError, match="here: input_dim must be an integer"):
+        parse_topk(made.write(tmp_path / "set.parquet").read_bytes(), origin="here", topk=2)
 
 
 @pytest.mark.parametrize("kept", [0, 4, 100, -8, -1])

@@ -37,7 +37,7 @@ def test_fingerprint_is_of_names_and_shapes() -> None:
     [
         (("a", "a"), ((1,), (1,)), "got 'a' more than once"),
         (("a",), ((1,), (2,)), "1 names, 2 shapes"),
-        (("a",), ((-1,),), "sizes of at least 0"),
+        (("a",), ((-1,),), "an int of at least 0; got -1"),
     ],
 )
 def test_impossible_spaces_are_refused(names: Any, shapes: Any, message: str) -> None:
