@@ -34,8 +34,8 @@ FACE = {"__init__", "__main__", "cli"}  # may import everything
 # Library -> where it may be imported: folders and single modules.
 MAY_LOAD: dict[str, set[str]] = {
     "mlflow": {"store", "tracking.autolog"},
-    "torch": {"sets.weights", "sets.importance"},
-    "safetensors": {"sets.weights"},
+    "torch": {"sets.weights", "sets.tensors", "sets.importance"},
+    "safetensors": {"sets.tensors"},
     "gradiend": {"tracking"},
     "matplotlib": {"comparison", "figures", "figures.drawing", "sets.picture"},
     "seaborn": {"figures"},

@@ -63,12 +63,10 @@ def rank(weights: GradiendWeights, part: Part, k: int) -> Ranking:
     param_ids, offsets = weights.locate(inputs)
     # gradiend writes its map in the space's order, so the inputs are in that order; sorting does not rely on it.
     order = np.lexsort((weights.space.starts[param_ids] + offsets, -importance))
-    return Ranking(
-        param_ids[order],
-        offsets[order],
-        importance[order].astype(np.float32, copy=False),
-        signed.at(inputs)[order],  # read in the file's order, which is faster
-    )
+    values = signed.at(inputs)[order]  # read in the file's order, which is faster
+    if not (np.isfinite(values).all() and importance.max() <= np.finfo(np.float32).max):
+        raise CheckpointError(f"{weights.origin}: {part} holds values beyond those of float32, in which sets are kept")
+    return Ranking(param_ids[order], offsets[order], importance[order].astype(np.float32, copy=False), values)
 
 
 _Index = slice | torch.Tensor

@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,14 @@ Matrix = npt.NDArray[np.float64]
 _MOST_AXES = 64  # NumPy's limit
 _MOST_WEIGHTS = 2**63 - 1
 _MOST_JSON = 2**24  # bytes that describe a space: a hundred thousand parameters take half of it
+
+
+def _is_text(value: Any) -> bool:
+    """Whether it is a string that can be written: JSON can hold half a character."""
+    try:
+        return isinstance(value, str) and value.encode() is not None
+    except UnicodeEncodeError:
+        return False
 
 
 @dataclass(frozen=True)
@@ -55,19 +63,16 @@ class WeightSpace:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "names", tuple(self.names))
-        object.__setattr__(
-            self,
-            "shapes",
-            tuple(tuple(check_int("each size of a WeightSpace", n, least=0) for n in shape) for shape in self.shapes),
-        )
+        size = partial(check_int, "each size of a WeightSpace", least=0)
+        object.__setattr__(self, "shapes", tuple(tuple(map(size, shape)) for shape in self.shapes))
         if len(self.names) != len(self.shapes):
             raise InvalidInputError(
                 f"a WeightSpace needs one shape per name; got {len(self.names)} names, {len(self.shapes)} shapes"
             )
+        if not all(map(_is_text, (*self.names, self.base_model or ""))):
+            raise InvalidInputError("a WeightSpace needs names and a base_model that are strings of whole characters")
         seen: set[str] = set()
         for name in self.names:
-            if not isinstance(name, str):
-                raise InvalidInputError(f"a WeightSpace needs names that are strings; got {quoted(name)}")
             if name in seen:
                 raise InvalidInputError(f"a WeightSpace needs unique names; got {quoted(name)} more than once")
             seen.add(name)
@@ -155,19 +160,13 @@ def parse_space(raw: bytes) -> WeightSpace:
     """
     described = as_dict(parse_json(raw, most=_MOST_JSON), "its space")
     space = WeightSpace(
-        tuple(as_list(described.get("names"), "names", _text)),
+        tuple(as_list(described.get("names"), "names", as_str)),
         tuple(as_list(described.get("shapes"), "shapes", _shape)),
-        optional(described.get("base_model"), "base_model", _text),
+        optional(described.get("base_model"), "base_model", as_str),
     )
     if described.get("fingerprint") != space.fingerprint:
         raise ValueError("its space does not match its fingerprint; was the file edited?")
     return space
-
-
-def _text(value: Any, name: str) -> str:
-    text = as_str(value, name)
-    text.encode()  # JSON can hold half a character, which nothing can print
-    return text
 
 
 def _shape(value: Any, name: str) -> tuple[int, ...]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache, partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -14,21 +14,14 @@ import torch
 
 from gradiend_mlflow.errors import CheckpointError, InvalidInputError
 from gradiend_mlflow.sets.space import IntArray, WeightSpace
+from gradiend_mlflow.sets.tensors import ParamSelection, open_tensors, selection, weight_values
+from gradiend_mlflow.untrusted import as_dict, as_int, as_list, as_str, optional, parse_json, quoted
 
+CONFIG = "config.json"
 ENCODER_WEIGHT = "encoder.0.linear.weight"
 DECODER_WEIGHT = "decoder.0.linear.weight"
 DECODER_BIAS = "decoder.0.linear.bias"
-
-
-@dataclass(frozen=True)
-class ParamSelection:
-    """Which weights of one parameter a GRADIEND has as inputs, in the order of the inputs.
-
-    `count` is their number; `offsets()` returns their flat offsets, or None if all weights are selected.
-    """
-
-    count: int
-    offsets: Callable[[], torch.Tensor | None]
+_FILES = {"indices": "indices_file", "mask": "masks_file"}  # what a selection is in, and which key names the file
 
 
 @dataclass(frozen=True)
@@ -43,7 +36,7 @@ class GradiendWeights:
     latent_dim: int
     space: WeightSpace
     selections: tuple[ParamSelection, ...]
-    tensor: Callable[[str], torch.Tensor | None]
+    tensor: Callable[[str], Any]
 
     def __post_init__(self) -> None:
         selected = sum(selection.count for selection in self.selections)
@@ -61,14 +54,12 @@ class GradiendWeights:
         """The tensor of this name.
 
         Raises:
-            CheckpointError: If there is none, or it has another shape.
+            CheckpointError: If there is none, or it has another shape, or is not a dense tensor of floats.
         """
         tensor = self.tensor(name)
         if tensor is None:
             raise CheckpointError(f"{self.origin}: the weights lack {name!r}; is this a GRADIEND checkpoint?")
-        if tuple(tensor.shape) != shape:
-            raise CheckpointError(f"{self.origin}: {name!r} should have the shape {shape}; got {tuple(tensor.shape)}")
-        return tensor
+        return weight_values(tensor, shape, f"{self.origin}: {name!r}")
 
     def locate(self, inputs: IntArray) -> tuple[IntArray, IntArray]:
         """Parameter ids and flat offsets of GRADIEND inputs; both have the shape of `inputs`."""
@@ -91,7 +82,7 @@ def open_model(model: Any) -> GradiendWeights:
     """Open a live `ModelWithGradiend` or `ParamMappedGradiendModel` without copying its weights.
 
     Raises:
-        InvalidInputError: If it is neither.
+        InvalidInputError: If it is neither, or its parameter map is not one.
         CheckpointError: If its weights are not built yet, or do not fit its parameter map.
     """
     gradiend = getattr(model, "gradiend", model)
@@ -102,136 +93,177 @@ def open_model(model: Any) -> GradiendWeights:
         )
     if gradiend.encoder is None or gradiend.decoder is None:
         raise CheckpointError("the GRADIEND's weights are not built yet: train or prune it first")
+    try:
+        return _opened(model, gradiend)
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
+        raise InvalidInputError(
+            f"this {type(model).__name__} is not what gradiend builds ({type(error).__name__}: {quoted(str(error))})"
+        ) from error
+
+
+def _opened(model: Any, gradiend: Any) -> GradiendWeights:
     base_model = gradiend.kwargs.get("base_model") or getattr(getattr(model, "base_model", None), "name_or_path", None)
+    origin = f"{type(model).__name__} of {base_model}"
+    space = WeightSpace(
+        names=tuple(gradiend.param_map),
+        shapes=tuple(tuple(spec["shape"]) for spec in gradiend.param_map.values()),
+        base_model=None if base_model is None else str(base_model),
+    )
     tensors = {
         ENCODER_WEIGHT: gradiend.encoder[0].linear.weight,
         DECODER_WEIGHT: gradiend.decoder[0].linear.weight,
         DECODER_BIAS: gradiend.decoder[0].linear.bias,
     }
     return GradiendWeights(
-        origin=f"{type(model).__name__} of {base_model}",
+        origin=origin,
         input_dim=int(gradiend.input_dim),
         latent_dim=int(gradiend.latent_dim),
-        space=WeightSpace(
-            names=tuple(gradiend.param_map),
-            shapes=tuple(tuple(spec["shape"]) for spec in gradiend.param_map.values()),
-            base_model=None if base_model is None else str(base_model),
+        space=space,
+        selections=tuple(
+            selection(spec["repr"], int(size), f"{origin}: selection of {name!r}", partial(spec.get, spec["repr"]))
+            for (name, spec), size in zip(gradiend.param_map.items(), space.sizes, strict=True)
         ),
-        selections=tuple(_live_selection(spec) for spec in gradiend.param_map.values()),
         tensor=tensors.get,
     )
-
-
-def _live_selection(spec: Mapping[str, Any]) -> ParamSelection:
-    if spec["repr"] == "all":
-        return _whole(spec)
-    if spec["repr"] == "mask":
-        mask = spec["mask"]
-        return ParamSelection(int(mask.sum()), lambda: _offsets_of_mask(mask))
-    indices = spec["indices"]
-    return ParamSelection(int(indices.numel()), lambda: indices.cpu().flatten())
-
-
-def _whole(spec: Mapping[str, Any]) -> ParamSelection:
-    return ParamSelection(int(np.prod(spec["shape"], dtype=np.int64)), lambda: None)
-
-
-def _offsets_of_mask(mask: torch.Tensor) -> torch.Tensor:
-    return mask.cpu().flatten().nonzero().squeeze(1)
 
 
 # ---------------------------------------------------------------------------------------------------- checkpoints
 
 
+@dataclass(frozen=True)
+class Entry:
+    """How a checkpoint says that weights of one parameter are selected."""
+
+    how: str
+    key: str | None
+    count: int | None
+
+
+@dataclass(frozen=True)
+class Config:
+    """What a checkpoint's config.json says, as far as it is used here; `files` by what they hold."""
+
+    input_dim: int
+    latent_dim: int
+    space: WeightSpace
+    entries: tuple[Entry, ...]
+    files: Mapping[str, str]
+
+
 def open_checkpoint(path: str | PathLike[str]) -> GradiendWeights:
-    """Open a GRADIEND checkpoint directory; its tensors are mapped into memory, not read.
+    """Open a GRADIEND checkpoint directory; its tensors are mapped into memory, and only masks are read.
 
     Raises:
+        InvalidInputError: If `path` is no path.
         CheckpointError: If it is not a GRADIEND checkpoint, or some of it is missing or does not fit.
     """
+    if not isinstance(path, (str, PathLike)):
+        raise InvalidInputError(f"expected the path of a GRADIEND checkpoint; got {quoted(path)}")
     directory = Path(path)
-    config = _read_config(directory)
     try:
-        architecture = config["architecture"]
-        entries = config["mapping"]["param_map"]
-        base_model = (config.get("metadata") or {}).get("base_model")
-        space = WeightSpace(
-            names=tuple(entry["name"] for entry in entries),
-            shapes=tuple(tuple(entry["shape"]) for entry in entries),
-            base_model=None if base_model is None else str(base_model),
-        )
+        config = parse_config(_config_file(directory).read_bytes(), f"{directory / CONFIG}")
         return GradiendWeights(
             origin=str(directory),
-            input_dim=int(architecture["input_dim"]),
-            latent_dim=int(architecture["latent_dim"]),
-            space=space,
-            selections=tuple(_stored_selection(directory, config["mapping"], entry) for entry in entries),
+            input_dim=config.input_dim,
+            latent_dim=config.latent_dim,
+            space=config.space,
+            selections=_stored_selections(directory, config),
             tensor=_weights_file(directory),
         )
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(
-            f"{directory}: config.json is not that of a GRADIEND checkpoint ({type(error).__name__}: {error})"
-        ) from error
+    except OSError as error:
+        raise CheckpointError(f"{directory} cannot be read ({error.strerror or error})") from error
 
 
-def _read_config(directory: Path) -> dict[str, Any]:
-    file = directory / "config.json"
+def _config_file(directory: Path) -> Path:
+    file = directory / CONFIG
     if not file.is_file():
         inner = directory / "model"
-        hint = f" Did you mean {inner}?" if (inner / "config.json").is_file() else ""
+        hint = f" Did you mean {inner}?" if (inner / CONFIG).is_file() else ""
         raise CheckpointError(f"{directory} is not a GRADIEND checkpoint: it has no config.json.{hint}")
+    return file
+
+
+def parse_config(data: bytes, origin: str) -> Config:
+    """What a config.json says, checked; errors call it `origin`.
+
+    Raises:
+        CheckpointError: If it is not that of a GRADIEND checkpoint.
+    """
     try:
-        config = json.loads(file.read_text(encoding="utf-8"))
+        config = as_dict(parse_json(data, constants=True), "it")
     except ValueError as error:
-        raise CheckpointError(f"{file} is not valid JSON: {error}") from error
-    if not (isinstance(config, dict) and config.get("architecture") and config.get("mapping")):
+        raise CheckpointError(f"{origin} is not readable: {error}") from error
+    if not (config.get("architecture") and config.get("mapping")):
         raise CheckpointError(
-            f"{file} lacks the 'architecture' and 'mapping' of a GRADIEND checkpoint; is it the base model's?"
+            f"{origin} lacks the 'architecture' and 'mapping' of a GRADIEND checkpoint; is it the base model's?"
         )
-    return config
+    try:
+        return _parsed_config(config)
+    except ValueError as error:
+        raise CheckpointError(f"{origin} is not that of a GRADIEND checkpoint: {error}") from error
 
 
-def _stored_selection(directory: Path, mapping: Mapping[str, Any], entry: Mapping[str, Any]) -> ParamSelection:
-    if entry["repr"] == "all":
-        return _whole(entry)
-    if entry["repr"] not in ("indices", "mask"):
-        raise ValueError(f"parameter {entry['name']!r} has the unknown repr {entry['repr']!r}")
-    is_mask = entry["repr"] == "mask"
-    file = directory / mapping["masks_file" if is_mask else "indices_file"]
-    key = entry["key"]
+def _parsed_config(config: Mapping[str, Any]) -> Config:
+    architecture, mapping = as_dict(config["architecture"], "architecture"), as_dict(config["mapping"], "mapping")
+    metadata = as_dict(config.get("metadata") or {}, "metadata")
+    entries = as_list(mapping.get("param_map"), "param_map", as_dict)
+    return Config(
+        input_dim=as_int(architecture.get("input_dim"), "input_dim", least=1),
+        latent_dim=as_int(architecture.get("latent_dim"), "latent_dim", least=1),
+        space=WeightSpace(
+            names=tuple(as_str(entry.get("name"), "a parameter's name") for entry in entries),
+            shapes=tuple(tuple(as_list(entry.get("shape"), "a shape", as_int)) for entry in entries),
+            base_model=optional(metadata.get("base_model"), "base_model", as_str),
+        ),
+        entries=tuple(
+            Entry(
+                how=as_str(entry.get("repr"), "repr"),
+                key=optional(entry.get("key"), "key", as_str),
+                count=optional(entry.get("num_selected"), "num_selected", as_int),
+            )
+            for entry in entries
+        ),
+        files={how: as_str(mapping[key], key) for how, key in _FILES.items() if mapping.get(key) is not None},
+    )
 
-    def load() -> torch.Tensor:
-        tensor = _tensors(file)(key)
-        if tensor is None:
-            raise CheckpointError(f"{file} lacks {key!r}, the selection of {entry['name']!r}")
-        return _offsets_of_mask(tensor) if is_mask else tensor.flatten()
 
-    count = entry.get("num_selected")
-    return ParamSelection(len(load()) if count is None else int(count), load)
+def _stored_selections(directory: Path, config: Config) -> tuple[ParamSelection, ...]:
+    opened = cache(lambda how: open_tensors(_neighbour(directory, config.files.get(how), how)))
+
+    def stored(entry: Entry, name: str, size: int) -> ParamSelection:
+        what = f"{directory}: selection of {name!r}"
+
+        def load() -> Any:
+            tensor = opened(entry.how)(entry.key or "")
+            if tensor is None:
+                raise CheckpointError(f"{directory / config.files[entry.how]} lacks {entry.key!r}, {what}")
+            return tensor
+
+        try:
+            found = selection(entry.how, size, what, load)
+        except ValueError as error:
+            raise CheckpointError(str(error)) from error
+        if entry.count is not None and entry.count != found.count:
+            raise CheckpointError(f"{what} has {found.count} weights; config.json says {entry.count}")
+        return found
+
+    return tuple(map(stored, config.entries, config.space.names, map(int, config.space.sizes)))
 
 
-def _weights_file(directory: Path) -> Callable[[str], torch.Tensor | None]:
+def _neighbour(directory: Path, name: str | None, how: str) -> Path:
+    """A file beside config.json."""
+    if name is None or Path(name).name != name:
+        raise CheckpointError(f"{directory / CONFIG} names {quoted(name)} as {_FILES[how]}; it is a file beside it")
+    return directory / name
+
+
+def _weights_file(directory: Path) -> Callable[[str], Any]:
     """Tensors by name from the file that gradiend loads: the directory before model/, safetensors before .bin."""
     for folder in (directory, directory / "model"):
         for name in ("model.safetensors", "pytorch_model.bin"):
             if (folder / name).is_file():
-                return _tensors(folder / name)
+                return open_tensors(folder / name)
     raise CheckpointError(
         f"{directory} holds no weights: neither model.safetensors nor pytorch_model.bin. "
         "Were they deleted (delete_models=True, saved_seed_runs)?"
     )
-
-
-def _tensors(file: Path) -> Callable[[str], torch.Tensor | None]:
-    """Tensors by name from one file, mapped into memory; None for a name that the file does not have."""
-    try:
-        if file.suffix == ".safetensors":
-            from safetensors import safe_open
-
-            opened = safe_open(str(file), framework="pt")
-            names = set(opened.keys())
-            return lambda name: opened.get_tensor(name) if name in names else None
-        state = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:  # each format has exceptions of its own
-        raise CheckpointError(f"{file} cannot be read ({type(error).__name__}: {error})") from error
-    return dict(state).get

@@ -81,7 +81,7 @@ def world(server: str, tmp_path_factory: pytest.TempPathFactory) -> World:
         "FAILED": "it is FAILED, not FINISHED",
         "changed": "is not the file that was logged: its SHA-256 is",
         "small": "topk=10 means 10 of 80 weights, but only the top 5 were kept",
-        "newer": "it has the format version 2; this package reads version 1",
+        "newer": "it has the format version 3; this package reads versions 1 to 2",
         "empty": "it has no set of the part 'decoder-weight' (it has: none)",
     }
     return World(sets, {name: (faults[name], reason) for name, reason in reasons.items()})

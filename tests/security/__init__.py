@@ -1,0 +1,1 @@
+"""A hostile world: files, servers and journals that somebody made to harm."""
