@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test lint bench bench-full gallery clean
+.PHONY: help demo test fuzz lint bench bench-full gallery clean
 
 help:  ## Show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -18,6 +18,10 @@ demo: $(VENV)/.installed  ## Train six small GRADIENDs, log them, compare them, 
 
 test: $(VENV)/.installed  ## Run all tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
+
+fuzz: $(VENV)/.installed  ## Feed every reader of foreign data with FUZZ_RUNS mutated inputs each (1,000,000 by default)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[fuzz]"
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz $(if $(FUZZ_RUNS),--runs $(FUZZ_RUNS)) $(FUZZ_TARGETS)
 
 lint: $(VENV)/.installed  ## Check style and types
 	$(BIN)/ruff check .

@@ -31,16 +31,16 @@ def quoted(value: object) -> str:
     return shown if len(shown) <= MOST_QUOTED else f"{shown[: MOST_QUOTED - 3]}..."
 
 
-def parse_json(source: str | bytes, *, most: int = MOST_JSON, constants: bool = False) -> Any:
+def parse_json(source: str | bytes, *, most: int = MOST_JSON, non_finite: bool = False) -> Any:
     """The value of a JSON document.
 
     Args:
         source: The document.
         most: How long it may be.
-        constants: Whether it may hold NaN and Infinity, which JSON does not have but Python writes.
+        non_finite: Whether it may hold NaN and Infinity, which Python's own writer writes.
 
     Raises:
-        ValueError: If it is longer, not JSON, nested too deep, or holds NaN, Infinity or an integer beyond 64 bits.
+        ValueError: If it is longer, not JSON, nested too deep, or holds an integer beyond 64 bits, NaN or Infinity.
 
     Example:
         >>> parse_json('{"k": 1}')
@@ -49,7 +49,7 @@ def parse_json(source: str | bytes, *, most: int = MOST_JSON, constants: bool = 
     if len(source) > most:
         raise ValueError(f"it has {len(source):,} bytes; at most {most:,} are read")
     try:
-        return json.loads(source, parse_constant=float if constants else _refuse, parse_int=_bounded_int)
+        return json.loads(source, parse_constant=float if non_finite else _refuse, parse_int=_bounded_int)
     except RecursionError:
         raise ValueError("it is nested too deep") from None
     except UnicodeDecodeError:

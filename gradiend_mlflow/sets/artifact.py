@@ -201,7 +201,7 @@ def _digest(metadata: Mapping[bytes, bytes], *columns: npt.NDArray[Any]) -> str:
 
 
 @dataclass(frozen=True)
-class _Described:
+class Description:
     """What the metadata says of the set."""
 
     version: int
@@ -213,7 +213,12 @@ class _Described:
     latent_dim: int
 
 
-def _described(raw: bytes) -> _Described:
+def parse_description(raw: bytes) -> Description:
+    """The metadata's text, checked.
+
+    Raises:
+        ArtifactError, ValueError: If it is of an unknown version, or of another form.
+    """
     told = as_dict(parse_json(raw, most=_MOST_SET), f"its metadata {SET_KEY.decode()!r}")
     version = told.get("format_version")
     if type(version) is not int or version not in _VERSIONS:
@@ -226,7 +231,7 @@ def _described(raw: bytes) -> _Described:
             f"its metadata does not have the keys of format version 1: {quoted(sorted(told.keys() ^ _VERSION_1))}"
         )
     topk = told.get("topk")
-    return _Described(
+    return Description(
         version=version,
         k=as_int(told.get("k"), "k", least=1),
         width=as_int(told.get("weight_width"), "weight_width", least=1, most=2**31 - 1),
@@ -244,7 +249,7 @@ def _parse(data: bytes, topk: float | None) -> TopKSet:
     for key in (SET_KEY, SPACE_KEY):
         if key not in metadata:
             raise ArtifactError(f"not a top-k file: its metadata has no key {key.decode()!r}")
-    described, space = _described(metadata[SET_KEY]), parse_space(metadata[SPACE_KEY])
+    described, space = parse_description(metadata[SET_KEY]), parse_space(metadata[SPACE_KEY])
     k, width = described.k, described.width
     if k * _row_size(width) > most_decoded(len(data)):
         raise ArtifactError(

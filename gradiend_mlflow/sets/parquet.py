@@ -96,16 +96,13 @@ def _unreadable(error: Exception) -> ArtifactError:
 def _check_schema(found: pa.Schema, expected: pa.Schema) -> None:
     for field in expected:
         times = found.names.count(field.name)
-        if not times:
-            raise ArtifactError(
-                f"the column {field.name!r} is missing; it has {quoted(', '.join(found.names)).strip(chr(39))}"
-            )
-        if times > 1:
-            raise ArtifactError(f"the column {field.name!r} comes {times} times")
+        if times != 1:
+            fault = "is missing" if not times else f"comes {times} times"
+            raise ArtifactError(f"the column {field.name!r} {fault}; it has {quoted(', '.join(found.names))}")
         dtype = found.field(field.name).type
         if dtype != field.type:
             raise ArtifactError(
-                f"the column {field.name!r} should have the type {field.type}; it has {str(dtype)[:100]}"
+                f"the column {field.name!r} should have the type {field.type}; it has {quoted(str(dtype))}"
             )
 
 
@@ -114,30 +111,36 @@ def _check_pages(footer: pq.FileMetaData, data: bytes, schema: pa.Schema, rows: 
     groups = [footer.row_group(index) for index in range(footer.num_row_groups)]
     if footer.num_rows != rows or sum(group.num_rows for group in groups) != rows:
         raise ArtifactError(f"it should have {rows} rows; it has {footer.num_rows}")
-    room = most_decoded(len(data))
+    taken = 0
     for group in groups:
         chunks = [group.column(index) for index in range(group.num_columns)]
-        wanted = [chunk for chunk in chunks if chunk.path_in_schema.partition(".")[0] in schema.names]
+        wanted = [chunk for chunk in chunks if _column_of(chunk) in schema.names]
         if len(wanted) != len(schema):
             raise ArtifactError("it has columns whose names begin with those of others")
         for chunk in wanted:
-            dtype = schema.field(chunk.path_in_schema.partition(".")[0]).type
-            values = group.num_rows * (dtype.list_size if pa.types.is_fixed_size_list(dtype) else 1)
-            pages = list(_pages(data, chunk))
-            counted = sum(page.values for page in pages if not page.is_dictionary)
-            if chunk.num_values != values or counted != values:
-                raise ArtifactError(
-                    f"the column {chunk.path_in_schema!r} should have {values} values; it has {counted}"
-                )
-            if any(page.is_dictionary and page.values > entries for page in pages):
-                raise ArtifactError(
-                    f"the column {chunk.path_in_schema!r} has a dictionary of more than {entries} values"
-                )
-            room -= sum(page.size for page in pages)
-            if room < 0:
+            dtype = schema.field(_column_of(chunk)).type
+            width = dtype.list_size if pa.types.is_fixed_size_list(dtype) else 1
+            taken += _checked_size(chunk, data, group.num_rows * width, entries)
+            if taken > most_decoded(len(data)):
                 raise ArtifactError(
                     f"it has {len(data):,} bytes, but its columns would take more than {most_decoded(len(data)):,}"
                 )
+
+
+def _column_of(chunk: pq.ColumnChunkMetaData) -> str:
+    name: str = chunk.path_in_schema.partition(".")[0]
+    return name
+
+
+def _checked_size(chunk: pq.ColumnChunkMetaData, data: bytes, values: int, entries: int) -> int:
+    """How many bytes a column's pages take, compressed no longer, if they hold as many values as they should."""
+    pages = list(_pages(data, chunk))
+    if any(page.is_dictionary and page.values > entries for page in pages):
+        raise ArtifactError(f"the column {chunk.path_in_schema!r} has a dictionary of more than {entries} values")
+    counted = sum(page.values for page in pages if not page.is_dictionary)
+    if chunk.num_values != values or counted != values:
+        raise ArtifactError(f"the column {chunk.path_in_schema!r} should have {values} values; it has {counted}")
+    return sum(page.size for page in pages)
 
 
 class _Page(NamedTuple):

@@ -190,7 +190,7 @@ def parse_config(data: bytes, origin: str) -> Config:
         CheckpointError: If it is not that of a GRADIEND checkpoint.
     """
     try:
-        config = as_dict(parse_json(data, constants=True), "it")
+        config = as_dict(parse_json(data, non_finite=True), "it")
     except ValueError as error:
         raise CheckpointError(f"{origin} is not readable: {error}") from error
     if not (config.get("architecture") and config.get("mapping")):

@@ -58,6 +58,7 @@ class SetFile:
         space: What it says of the space; the fingerprint is added.
         metadata: Further metadata, or other bytes in place of what the two would give.
         order: The columns in the file; more or fewer than `columns` on purpose.
+        digest: In place of the right one.
     """
 
     columns: dict[str, Any] = field(default_factory=_columns)
@@ -65,9 +66,10 @@ class SetFile:
     space: dict[str, Any] = field(default_factory=_space)
     metadata: dict[bytes, bytes] = field(default_factory=dict)
     order: list[str] | None = None
+    digest: str | None = None
 
     def write(self, path: Path, **options: Any) -> Path:
-        """Write it, with the digest that its content has; `options` are those of pyarrow's writer."""
+        """Write it; `options` are those of pyarrow's writer."""
         types = {name: column.type for name, column in _columns().items()}
         columns = {
             name: column if isinstance(column, pa.Array) else pa.array(column, types[name])
@@ -82,14 +84,15 @@ class SetFile:
             SPACE_KEY: json.dumps(space).encode(),
         } | self.metadata
         if self.described.get("format_version") != 1:
-            metadata = {DIGEST_KEY: self._digest(metadata, columns).encode()} | metadata
+            digest = self.right_digest(metadata, columns) if self.digest is None else self.digest
+            metadata = {DIGEST_KEY: digest.encode()} | metadata
         options = {"use_dictionary": ["param"], "write_page_checksum": True} | options
         with pq.ParquetWriter(path, table.schema, **options) as writer:
             writer.write_table(table)
             writer.add_key_value_metadata(metadata)
         return path
 
-    def _digest(self, metadata: dict[bytes, bytes], columns: dict[str, pa.Array]) -> str:
+    def right_digest(self, metadata: dict[bytes, bytes], columns: dict[str, pa.Array]) -> str:
         """As the format's page says, by the letter."""
         digest = hashlib.sha256()
         for key, value in sorted(metadata.items()):
