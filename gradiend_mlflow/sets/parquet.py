@@ -13,23 +13,32 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gradiend_mlflow.errors import ArtifactError
+from gradiend_mlflow.sets.thrift import INT32, INT64, CompactReader, Wanted
 from gradiend_mlflow.untrusted import quoted
 
 # Of columns, row groups and keys in a footer; as many levels of a nested column fit into the smallest usual stack.
 _MOST_IN_A_LIST = 1_000
+_MOST_IN_A_FOOTER = 500_000  # values; half a second
 # What the wanted columns take, compressed no longer, where that is more than _EXPANSION times the file.
 _ALWAYS_ALLOWED = 32 * 2**20
 _EXPANSION = 16
-_LARGEST_INT32 = 2**31 - 1
 
 # Parquet's numbers for types of pages and for the encodings that no value makes longer than the page that it is in.
 _DATA_PAGE, _DICTIONARY_PAGE, _DATA_PAGE_V2 = 0, 2, 3
 _PLAIN, _PLAIN_DICTIONARY, _DELTA_BINARY_PACKED, _RLE_DICTIONARY, _BYTE_STREAM_SPLIT = 0, 2, 5, 8, 9
 _ENCODINGS = {_PLAIN, _PLAIN_DICTIONARY, _DELTA_BINARY_PACKED, _RLE_DICTIONARY, _BYTE_STREAM_SPLIT}
-_DETAILS = {_DATA_PAGE: 5, _DICTIONARY_PAGE: 7, _DATA_PAGE_V2: 8}  # the field of a page's header that has them
-
-# Thrift's numbers for types, in its compact protocol.
-_BOOLEANS, _INT32, _INTEGERS, _BINARY, _STRUCT = {1, 2}, 5, {4, 5, 6}, 8, 12
+# Of Parquet's structs, the fields that are used here by their numbers. The footer: rows, groups of rows; a group:
+# columns, rows; a column: values, compressed size, where the pages begin, where the dictionary does.
+_COLUMN: Wanted = {5: INT64, 7: INT64, 9: INT64, 11: INT64}
+_FOOTER: dict[int, Wanted] = {3: INT64, 4: [{1: [{3: _COLUMN}], 3: INT64}]}
+# A page: its kind, its size, its compressed size, and details of its kind: the number of values, their encoding.
+_PAGE: dict[int, Wanted] = {
+    **dict.fromkeys((1, 2, 3), INT32),
+    5: {1: INT32, 2: INT32},
+    7: {1: INT32, 2: INT32},
+    8: {1: INT32, 4: INT32},
+}
+_DETAILS = {_DATA_PAGE: (5, 2), _DICTIONARY_PAGE: (7, 2), _DATA_PAGE_V2: (8, 4)}
 
 
 def most_decoded(size: int) -> int:
@@ -71,10 +80,11 @@ def read_columns(file: pq.ParquetFile, data: bytes, schema: pa.Schema, rows: int
     """
     try:
         found = file.schema_arrow
+        paths = [file.schema.column(index).path for index in range(len(file.schema.names))]
     except Exception as error:
         raise _unreadable(error) from error
     _check_schema(found, schema)
-    _check_pages(file.metadata, data, schema, rows, max(rows, names))
+    _check_pages(paths, data, schema, rows, max(rows, names))
     try:
         table = file.read(columns=schema.names, use_threads=False)
         columns = {name: table.column(name) for name in schema.names}
@@ -106,41 +116,47 @@ def _check_schema(found: pa.Schema, expected: pa.Schema) -> None:
             )
 
 
-def _check_pages(footer: pq.FileMetaData, data: bytes, schema: pa.Schema, rows: int, entries: int) -> None:
-    """Refuse what would take too much memory: by counts and sizes, of the footer and of each page of the columns."""
-    groups = [footer.row_group(index) for index in range(footer.num_row_groups)]
-    if footer.num_rows != rows or sum(group.num_rows for group in groups) != rows:
-        raise ArtifactError(f"it should have {rows} rows; it has {footer.num_rows}")
+def _check_pages(paths: list[str], data: bytes, schema: pa.Schema, rows: int, entries: int) -> None:
+    """Refuse what would take too much memory: by counts and sizes, of the footer and of each page of the columns.
+
+    `paths` has those of all columns, in the order of the footer.
+    """
+    wanted = [index for index, path in enumerate(paths) if path.partition(".")[0] in schema.names]
+    if len(wanted) != len(schema):
+        raise ArtifactError("it has columns whose names begin with those of others")
+    footer = _footer(data)
+    if footer.rows != rows or sum(group.rows for group in footer.groups) != rows:
+        raise ArtifactError(f"it should have {rows} rows; it has {footer.rows}")
     taken = 0
-    for group in groups:
-        chunks = [group.column(index) for index in range(group.num_columns)]
-        wanted = [chunk for chunk in chunks if _column_of(chunk) in schema.names]
-        if len(wanted) != len(schema):
-            raise ArtifactError("it has columns whose names begin with those of others")
-        for chunk in wanted:
-            dtype = schema.field(_column_of(chunk)).type
+    for group in footer.groups:
+        if len(group.chunks) != len(paths):
+            raise ArtifactError("its footer is damaged")
+        for index in wanted:
+            dtype = schema.field(paths[index].partition(".")[0]).type
             width = dtype.list_size if pa.types.is_fixed_size_list(dtype) else 1
-            taken += _checked_size(chunk, data, group.num_rows * width, entries)
+            taken += _checked_size(group.chunks[index], paths[index], data, group.rows * width, entries)
             if taken > most_decoded(len(data)):
                 raise ArtifactError(
                     f"it has {len(data):,} bytes, but its columns would take more than {most_decoded(len(data)):,}"
                 )
 
 
-def _column_of(chunk: pq.ColumnChunkMetaData) -> str:
-    name: str = chunk.path_in_schema.partition(".")[0]
-    return name
+class _Chunk(NamedTuple):
+    """Where one column of a group of rows lies."""
+
+    values: int
+    start: int
+    size: int
 
 
-def _checked_size(chunk: pq.ColumnChunkMetaData, data: bytes, values: int, entries: int) -> int:
-    """How many bytes a column's pages take, compressed no longer, if they hold as many values as they should."""
-    pages = list(_pages(data, chunk))
-    if any(page.is_dictionary and page.values > entries for page in pages):
-        raise ArtifactError(f"the column {chunk.path_in_schema!r} has a dictionary of more than {entries} values")
-    counted = sum(page.values for page in pages if not page.is_dictionary)
-    if chunk.num_values != values or counted != values:
-        raise ArtifactError(f"the column {chunk.path_in_schema!r} should have {values} values; it has {counted}")
-    return sum(page.size for page in pages)
+class _Group(NamedTuple):
+    rows: int
+    chunks: list[_Chunk]
+
+
+class _Footer(NamedTuple):
+    rows: int
+    groups: list[_Group]
 
 
 class _Page(NamedTuple):
@@ -149,76 +165,52 @@ class _Page(NamedTuple):
     is_dictionary: bool
 
 
-def _pages(data: bytes, chunk: pq.ColumnChunkMetaData) -> Iterator[_Page]:
-    """What the headers of a column's pages say, found as pyarrow finds them."""
-    name, at, dictionary = chunk.path_in_schema, chunk.data_page_offset, chunk.dictionary_page_offset
-    if dictionary is not None and 0 < dictionary < at:
-        at = dictionary
-    end = at + chunk.total_compressed_size
-    if not 0 < at <= end <= len(data):
+def _footer(data: bytes) -> _Footer:
+    """Where the columns lie. With some damaged footers pyarrow ends the process when it is asked for that."""
+    try:
+        reader = CompactReader(data, len(data) - 8 - int.from_bytes(data[-8:-4], "little"), _MOST_IN_A_FOOTER)
+        footer = reader.struct(_FOOTER)
+        groups = [_Group(group[3], [_chunk(column[3]) for column in group[1]]) for group in footer[4]]
+        return _Footer(footer[3], groups)
+    except (KeyError, IndexError, ValueError):
+        raise ArtifactError("its footer is damaged") from None
+
+
+def _chunk(column: dict[int, Any]) -> _Chunk:
+    start, dictionary = column[9], column.get(11, 0)
+    return _Chunk(column[5], dictionary if 0 < dictionary < start else start, column[7])
+
+
+def _checked_size(chunk: _Chunk, name: str, data: bytes, values: int, entries: int) -> int:
+    """How many bytes a column's pages take, compressed no longer, if they hold as many values as they should."""
+    pages = list(_pages(chunk, name, data))
+    if any(page.is_dictionary and page.values > entries for page in pages):
+        raise ArtifactError(f"the column {name!r} has a dictionary of more than {entries} values")
+    counted = sum(page.values for page in pages if not page.is_dictionary)
+    if chunk.values != values or counted != values:
+        raise ArtifactError(f"the column {name!r} should have {values} values; it has {counted}")
+    return sum(page.size for page in pages)
+
+
+def _pages(chunk: _Chunk, name: str, data: bytes) -> Iterator[_Page]:
+    """What the headers of a column's pages say."""
+    end = chunk.start + chunk.size
+    if not 0 < chunk.start <= end <= len(data):
         raise ArtifactError(f"the column {name!r} does not lie in the file")
-    while at < end:
+    reader = CompactReader(data, chunk.start, _MOST_IN_A_FOOTER)
+    while reader.at < end:
         try:
-            header, at = _struct(data, at)
-            kind, size, stored = (_number(header, key) for key in (1, 2, 3))
-            details = header[_DETAILS[kind]]
-            values, encoding = _number(details, 1), _number(details, 4 if kind == _DATA_PAGE_V2 else 2)
-        except (KeyError, IndexError, TypeError, ValueError):
+            header = reader.struct(_PAGE)
+            kind, size, stored = header[1], header[2], header[3]
+            place, encoded = _DETAILS[kind]
+            values, encoding = header[place][1], header[place][encoded]
+        except (KeyError, IndexError, ValueError):
             raise ArtifactError(f"a page of the column {name!r} is damaged") from None
+        if min(size, stored, values) < 0:
+            raise ArtifactError(f"a page of the column {name!r} has negative sizes")
         if encoding not in _ENCODINGS:
             raise ArtifactError(f"the column {name!r} has the encoding {encoding}, which is not read here")
         yield _Page(size, values, kind == _DICTIONARY_PAGE)
-        at += stored
-    if at != end:
+        reader.at += stored
+    if reader.at != end:
         raise ArtifactError(f"the pages of the column {name!r} do not end where they should")
-
-
-def _number(fields: dict[int, Any], key: int) -> int:
-    number = fields[key]
-    if not isinstance(number, int) or not 0 <= number <= _LARGEST_INT32:
-        raise ValueError
-    return number
-
-
-def _struct(data: bytes, at: int, depth: int = 3) -> tuple[dict[int, Any], int]:
-    """A struct in Thrift's compact protocol: its integers of 32 bits and its structs by number, and where it ends.
-
-    What two readers could understand differently - a field that comes twice - is refused.
-    """
-    if not depth:
-        raise ValueError
-    fields: dict[int, Any] = {}
-    key = 0
-    while data[at]:
-        step, kind = divmod(data[at], 16)
-        at += 1
-        if not step:
-            raise ValueError  # a number far from the one before, which page headers do not have
-        key += step
-        if key in fields:
-            raise ValueError
-        if kind == _STRUCT:
-            fields[key], at = _struct(data, at, depth - 1)
-        elif kind in _INTEGERS:
-            number, at = _varint(data, at)
-            fields[key] = number >> 1 ^ -(number & 1) if kind == _INT32 else None
-        elif kind == _BINARY:
-            length, at = _varint(data, at)
-            fields[key], at = None, at + length
-        elif kind in _BOOLEANS:
-            fields[key] = None
-        else:
-            raise ValueError
-    return fields, at + 1
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    number = shift = 0
-    while True:
-        byte = data[at]
-        number |= (byte & 127) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 128:  # noqa: PLR2004  # the highest bit says that there is more
-            return number, at
-        if shift > 63:  # noqa: PLR2004
-            raise ValueError
