@@ -137,6 +137,7 @@ def _write(file: Any, table: pa.Table, topk_set: TopKSet) -> None:
         use_dictionary=["param"],
         column_encoding=_encodings(width),
         write_page_checksum=True,
+        write_statistics=False,  # nobody searches in a set, and every reader reads the footer
     ) as writer:
         writer.write_table(table)
         # Not as metadata of the table, which pyarrow writes twice, the second time in base64.

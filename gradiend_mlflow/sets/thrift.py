@@ -14,6 +14,7 @@ _BOOLEANS, _BYTE, _INT16, _DOUBLE, _BINARY, _LIST, _SET, _STRUCT = {1, 2}, 3, 4,
 # What is asked for: the fields of a struct by number, or [what a list is of], or one of the types above.
 Wanted: TypeAlias = "dict[int, Wanted] | list[Wanted] | int"
 
+_MORE = 128  # the highest bit of a byte, which says that the number goes on
 _DEEPEST = 16  # structs and lists inside each other
 _LARGEST_FIELD = 2**15 - 1
 _BITS = {_INT16: 16, INT32: 32, INT64: 64}
@@ -106,13 +107,16 @@ class CompactReader:
         return number >> 1 ^ -(number & 1)
 
     def _varint(self) -> int:
-        number = shift = 0
-        while True:
+        byte = self._data[self.at]
+        self.at += 1
+        if byte < _MORE:
+            return byte
+        number, shift = byte - _MORE, 7
+        while byte >= _MORE:
+            if shift >= _BITS[INT64]:
+                raise ValueError
             byte = self._data[self.at]
             self.at += 1
-            number |= (byte & 127) << shift
+            number |= (byte & ~_MORE) << shift
             shift += 7
-            if byte < 128:  # noqa: PLR2004  # the highest bit says that there is more
-                return number
-            if shift >= 64:  # noqa: PLR2004
-                raise ValueError
+        return number
