@@ -30,7 +30,7 @@ _PREFIX = b"gradiend_mlflow."
 SET_KEY = _PREFIX + b"topk"
 SPACE_KEY = _PREFIX + b"space"
 DIGEST_KEY = _PREFIX + b"sha256"
-# What a file of version 1, which has no digest, holds; further keys would be a file of version 2 that was edited.
+# What a file of version 1, which has no digest, has; with others it is one of version 2 that was changed.
 _VERSION_1 = {
     "format_version", "part", "topk", "k", "input_dim", "latent_dim", "weight_width",
     "gradiend_version", "gradiend_mlflow_version",
@@ -128,8 +128,8 @@ def _write(file: Any, table: pa.Table, topk_set: TopKSet) -> None:
     width = topk_set.weights.shape[1]
     metadata = _metadata(topk_set)
     digest = _digest(metadata, topk_set.param_ids, topk_set.offsets, topk_set.importance, topk_set.weights)
-    # Beyond this size only what is not compressed is sure to be accepted by a reader.
-    small = _row_size(width) * len(topk_set) <= most_decoded(0)
+    # Beyond this size, which leaves room for names and levels, only what is not compressed is sure to be accepted.
+    small = 2 * _row_size(width) * len(topk_set) <= most_decoded(0)
     with pq.ParquetWriter(
         file,
         table.schema,
@@ -181,6 +181,7 @@ def _metadata(topk_set: TopKSet) -> dict[bytes, bytes]:
         "input_dim": topk_set.input_dim,
         "latent_dim": topk_set.latent_dim,
         "weight_width": topk_set.weights.shape[1],
+        "digest": "sha256",
         "gradiend_version": installed_version("gradiend"),
         "gradiend_mlflow_version": installed_version("gradiend-mlflow"),
     }
@@ -228,9 +229,9 @@ def parse_description(raw: bytes) -> Description:
             "A newer gradiend-mlflow may read it: pip install -U gradiend-mlflow"
         )
     if version == 1 and told.keys() != _VERSION_1:
-        raise ArtifactError(
-            f"its metadata does not have the keys of format version 1: {quoted(sorted(told.keys() ^ _VERSION_1))}"
-        )
+        raise ArtifactError(f"format version 1 does not have the keys {quoted(sorted(told.keys() ^ _VERSION_1))}")
+    if version > 1 and told.get("digest") != "sha256":
+        raise ArtifactError(f"its digest should be 'sha256'; it is {quoted(told.get('digest'))}")
     topk = told.get("topk")
     return Description(
         version=version,
@@ -266,8 +267,10 @@ def _parse(data: bytes, topk: float | None) -> TopKSet:
         "importance": columns["importance"].to_numpy(),
         "weights": (columns["weight"] if width == 1 else columns["weight"].flatten()).to_numpy().reshape(k, width),
     }
-    signed = described.version > 1 or DIGEST_KEY in metadata
-    if signed and metadata.get(DIGEST_KEY) != _digest(metadata, *arrays.values()).encode():
+    if described.version == 1:
+        if any(key.startswith(_PREFIX) and key not in {SET_KEY, SPACE_KEY} for key in metadata):
+            raise ArtifactError("it has metadata that format version 1 does not have; was it edited?")
+    elif metadata.get(DIGEST_KEY) != _digest(metadata, *arrays.values()).encode():
         raise ArtifactError("its content does not match its digest; it was damaged or edited")
     kept = k if topk is None else min(k, resolve_topk(topk, described.input_dim))
     return TopKSet(

@@ -159,11 +159,15 @@ def parse_space(raw: bytes) -> WeightSpace:
         ValueError: If it does not describe a space, or not the one that its fingerprint is of.
     """
     described = as_dict(parse_json(raw, most=_MOST_JSON), "its space")
+    if "base_model" not in described:
+        raise ValueError("its space lacks base_model")
     space = WeightSpace(
         tuple(as_list(described.get("names"), "names", as_str)),
         tuple(as_list(described.get("shapes"), "shapes", _shape)),
-        optional(described.get("base_model"), "base_model", as_str),
+        optional(described["base_model"], "base_model", as_str),
     )
+    if described.get("size") != space.size:
+        raise ValueError(f"its space should have {space.size} weights; it says {quoted(described.get('size'))}")
     if described.get("fingerprint") != space.fingerprint:
         raise ValueError("its space does not match its fingerprint; was the file edited?")
     return space

@@ -15,7 +15,7 @@ import torch
 from gradiend_mlflow.errors import CheckpointError, InvalidInputError
 from gradiend_mlflow.sets.space import IntArray, WeightSpace
 from gradiend_mlflow.sets.tensors import ParamSelection, open_tensors, selection, weight_values
-from gradiend_mlflow.untrusted import as_dict, as_int, as_list, as_str, optional, parse_json, quoted
+from gradiend_mlflow.untrusted import MOST_JSON, as_dict, as_int, as_list, as_str, optional, parse_json, quoted
 
 CONFIG = "config.json"
 ENCODER_WEIGHT = "encoder.0.linear.weight"
@@ -161,7 +161,8 @@ def open_checkpoint(path: str | PathLike[str]) -> GradiendWeights:
         raise InvalidInputError(f"expected the path of a GRADIEND checkpoint; got {quoted(path)}")
     directory = Path(path)
     try:
-        config = parse_config(_config_file(directory).read_bytes(), f"{directory / CONFIG}")
+        with _config_file(directory).open("rb") as file:
+            config = parse_config(file.read(MOST_JSON + 1), f"{directory / CONFIG}")
         return GradiendWeights(
             origin=str(directory),
             input_dim=config.input_dim,

@@ -287,6 +287,14 @@ def test_damaged_safetensors_are_named(checkpoint: Path) -> None:
             TopKSet.from_checkpoint(checkpoint)
 
 
+def test_a_config_without_end_is_refused(checkpoint: Path) -> None:
+    """A hole of a terabyte, which takes no room on the disk."""
+    with (checkpoint / "config.json").open("r+b") as file:
+        file.truncate(2**40)
+    with pytest.raises(CheckpointError, match="at most 67,108,864 are read"):
+        TopKSet.from_checkpoint(checkpoint)
+
+
 @pytest.mark.parametrize("path", [5, None, ["a"]])
 def test_what_is_no_path_is_refused(path: Any) -> None:
     """Before anything is looked for."""

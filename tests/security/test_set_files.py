@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,7 @@ SPACES: dict[str, tuple[dict[str, Any], str]] = {
     "a product passes 63 bits": ({"shapes": [[2**62, 2**62], [4]]}, "counted in 63 bits"),
     "a sum passes 63 bits": ({"shapes": [[2**62], [2**62]]}, "counted in 63 bits"),
     "a shape is long": ({"shapes": [[1] * 65, [4]]}, "at most 64 axes"),
+    "the size is another": ({"size": 11}, "should have 10 weights; it says 11"),
     "the fingerprint is a list": ({"fingerprint": [1]}, "does not match its fingerprint"),
 }
 METADATA: dict[str, tuple[dict[bytes, bytes], str]] = {
@@ -337,6 +339,16 @@ def test_every_set_that_is_written_is_read(tmp_path: Path) -> None:
     topk_set = TopKSet.from_indices(np.arange(1_500_000), space=1_500_000, importance=np.zeros(1_500_000))
     save_topk(topk_set, tmp_path / "set.parquet")
     assert load_topk_file(tmp_path / "set.parquet") == topk_set
+
+
+@pytest.mark.parametrize("share", [0.45, 0.55, 0.9, 1.1])
+def test_wide_sets_are_read_around_the_limit(tmp_path: Path, share: float) -> None:
+    """Lists take more than their numbers; where a reader would refuse it, nothing is compressed."""
+    rows = int(share * 32 * 2**20 / 420)
+    narrow = TopKSet.from_indices(np.arange(rows), space=rows, importance=np.zeros(rows))
+    wide = replace(narrow, weights=np.zeros((rows, 100)), latent_dim=100)
+    save_topk(wide, tmp_path / "set.parquet")
+    assert load_topk_file(tmp_path / "set.parquet") == wide
 
 
 def test_a_space_that_cannot_be_read_is_not_written(tmp_path: Path) -> None:

@@ -142,9 +142,12 @@ def test_version_1_is_read(tmp_path: Path) -> None:
     made = SetFile()
     expected = load_topk_file(made.write(tmp_path / "set.parquet"))
     made.described["format_version"] = 1
+    with pytest.raises(ArtifactError, match=r"format version 1 does not have the keys.*digest"):
+        load_topk_file(made.write(tmp_path / "set.parquet"))
+    del made.described["digest"]
     assert load_topk_file(made.write(tmp_path / "set.parquet")) == expected
-    made.metadata = {DIGEST_KEY: b"0" * 64}
-    with pytest.raises(ArtifactError, match="does not match its digest"):
+    made.metadata = {b"gradiend_mlflow.sha915": b"0" * 64}
+    with pytest.raises(ArtifactError, match="metadata that format version 1 does not have"):
         load_topk_file(made.write(tmp_path / "set.parquet"))
 
 
@@ -186,6 +189,7 @@ def test_spoilt_columns_are_named(tmp_path: Path, columns: dict[str, Any], messa
         ({"format_version": "1"}, "it has the format version '1'"),
         ({"format_version": True}, "it has the format version True"),
         ({"weight_width": "wide"}, "weight_width must be an integer from 1 to 2147483647; got 'wide'"),
+        ({"digest": "md5"}, "its digest should be 'sha256'; it is 'md5'"),
         ({"k": 4}, "it should have 4 rows; it has 3"),
         ({"part": "encoder"}, "part must be one of"),
         ({"input_dim": 2}, "between 1 and input_dim=2"),

@@ -39,6 +39,7 @@ def _described() -> dict[str, Any]:
         "input_dim": 10,
         "latent_dim": 1,
         "weight_width": 1,
+        "digest": "sha256",
         "gradiend_version": "0.2.3",
         "gradiend_mlflow_version": "0.1.0",
     }
