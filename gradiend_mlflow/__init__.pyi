@@ -1,6 +1,6 @@
 from .comparison.compare import compare as compare
 from .comparison.comparison import Comparison as Comparison
-from .comparison.files import load_comparison as load_comparison
+from .comparison.loading import load_comparison as load_comparison
 from .comparison.selection import Skipped as Skipped
 from .delivery.sync import sync as sync
 from .environment import __version__ as __version__

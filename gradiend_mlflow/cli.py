@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gradiend_mlflow.errors import GradiendMLflowError
-from gradiend_mlflow.wording import some_of
+from gradiend_mlflow.wording import some_of, visible
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -114,7 +114,7 @@ def sync_command(path: Path, *, tracking_uri: str | None, quiet: bool) -> None:
     frame = sync(path, tracking_uri=tracking_uri, progress=not quiet)
     frame["run_id"] = [", ".join(run_ids) for run_ids in frame["run_ids"]]
     if frame.empty and not quiet:
-        click.echo("nothing to send")
+        _say("nothing to send")
     _report(frame, quiet=quiet)
 
 
@@ -149,17 +149,22 @@ def compare_command(run_ids: tuple[str, ...], *, all_experiments: bool, no_log: 
     options["experiment_names"] = list(options["experiment_names"]) or None
     comparison = compare(list(run_ids) or None, search_all_experiments=all_experiments, log=not no_log, **options)
     if len(comparison.matrix) <= _PRINTED_RUNS:
-        click.echo(comparison.matrix.to_string(float_format="{:.3f}".format))
+        _say(comparison.matrix.to_string(float_format="{:.3f}".format))
     else:
         pairs = comparison.to_frame()
-        click.echo(f"{len(comparison.matrix)} runs; the first {_PRINTED_PAIRS} of {len(pairs):,} pairs:")
-        click.echo(pairs.head(_PRINTED_PAIRS).to_string(index=False, float_format="{:.3g}".format))
+        _say(f"{len(comparison.matrix)} runs; the first {_PRINTED_PAIRS} of {len(pairs):,} pairs:")
+        _say(pairs.head(_PRINTED_PAIRS).to_string(index=False, float_format="{:.3g}".format))
     for line in some_of([f"skipped {run.name} ({run.run_id}): {run.reason}" for run in comparison.skipped]):
-        click.echo(line, err=True)
+        _say(line, err=True)
     for note in comparison.notes:
-        click.echo(note, err=True)
+        _say(note, err=True)
     if comparison.run_id is not None:
-        click.echo(f"run {comparison.run_id}")
+        _say(f"run {comparison.run_id}")
+
+
+def _say(text: str, *, err: bool = False) -> None:
+    """Print a text, in which names and reasons may stand that others have written."""
+    click.echo(visible(text, lines=True), err=err)
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -175,9 +180,9 @@ def _report(frame: pd.DataFrame, *, quiet: bool) -> None:
         failed, reason = row["result"] == "failed", f"  ({row['reason']})" if row["reason"] else ""
         run = f"  ->  run {row['run_id']}" if row["run_id"] and not failed else ""
         if failed or not quiet:
-            click.echo(f"{row['result']:<9} {row['directory']}{run}{reason}", err=failed)
+            _say(f"{row['result']:<9} {row['directory']}{run}{reason}", err=failed)
     counts = frame["result"].value_counts()
     if not quiet and not frame.empty:
-        click.echo(", ".join(f"{count} {result}" for result, count in counts.items()))
+        _say(", ".join(f"{count} {result}" for result, count in counts.items()))
     if "failed" in counts:
         raise click.exceptions.Exit(1)

@@ -4,11 +4,28 @@ from __future__ import annotations
 
 import logging
 
+from gradiend_mlflow.wording import visible
+
 logger = logging.getLogger("gradiend_mlflow")
 
 
+def _shown(record: logging.LogRecord) -> bool:
+    """Names and texts that others wrote come into log lines, too."""
+    record.msg, record.args = visible(record.getMessage(), lines=True), None
+    return True
+
+
+logger.addFilter(_shown)
+
+
 class GradiendMLflowError(Exception):
-    """Base class: catch this to catch whatever this package raises on purpose."""
+    """Base class: catch this to catch whatever this package raises on purpose.
+
+    Its text has no control characters, whatever it quotes; line breaks are kept.
+    """
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(visible(one, lines=True) if isinstance(one, str) else one for one in args))
 
 
 class InvalidInputError(GradiendMLflowError, ValueError):

@@ -1,10 +1,39 @@
-"""How messages list and count things."""
+"""How messages list and count things, and how they show what others have written."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _MOST = 20  # nobody reads more
+# Control characters, halves of surrogate pairs, and what changes the direction or the lines of a text.
+_CONTROLS = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff\U000e0000-\U000e007f]"
+)
+# What a spreadsheet may take for the beginning of a formula, also behind apostrophes that were put before it.
+_FORMULA = re.compile(r"'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
+
+
+def visible(text: str, *, lines: bool = False) -> str:
+    r"""The text with escapes in place of the characters that act on a terminal, or on the order of a text.
+
+    Args:
+        text: Whatever others have written: labels, names, errors.
+        lines: Whether to keep line breaks.
+
+    Example:
+        >>> print(visible("a\x1b[31mb\u202ec\nd"))
+        a\x1b[31mb\u202ec\nd
+    """
+    return _CONTROLS.sub(lambda found: "\n" if lines and found[0] == "\n" else _escaped(found[0]), text)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode()
 
 
 def some_of(items: Sequence[str], most: int = _MOST) -> list[str]:
@@ -36,3 +65,26 @@ def counted(number: int, what: str) -> str:
         ('1 run', '2,000 runs')
     """
     return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def csv_of(frame: pd.DataFrame, *, index: bool = False) -> str:
+    r"""A frame as CSV, of which no cell is a formula to a spreadsheet.
+
+    A text that begins like one - with =, +, -, @, a tab or a line break - gets an apostrophe before it, and so does a
+    text that begins with apostrophes before these; taking away one apostrophe there gives every text back. Numbers
+    stay numbers, with all digits.
+
+    Example:
+        >>> import pandas as pd
+        >>> csv_of(pd.DataFrame({"run": ["=1+1", "a"], "value": [-0.5, 1.0]}))
+        "run,value\n'=1+1,-0.5\na,1.0\n"
+    """
+    shown = frame.rename(columns=_literal, index=_literal)
+    for place, dtype in enumerate(frame.dtypes):
+        if dtype.kind == "O":  # texts, and whatever else is no number
+            shown.isetitem(place, [_literal(cell) for cell in shown.iloc[:, place]])
+    return str(shown.to_csv(index=index, lineterminator="\n"))
+
+
+def _literal(cell: Any) -> Any:
+    return f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell

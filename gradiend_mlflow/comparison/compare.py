@@ -29,7 +29,7 @@ from gradiend_mlflow.overlap.seeds import (
 from gradiend_mlflow.sets.parts import Part, check_part, check_topk
 from gradiend_mlflow.sets.topk import TopKSet
 from gradiend_mlflow.store.store import Store
-from gradiend_mlflow.wording import counted, lines_of, some_of
+from gradiend_mlflow.wording import counted, lines_of, some_of, visible
 
 
 @dataclass(frozen=True)
@@ -219,7 +219,7 @@ def _labelled(rows: pd.DataFrame, labels: Labels) -> pd.DataFrame:
 def _notes_of(runs: pd.DataFrame, sets: Mapping[str, TopKSet], overlap: Overlap, topk: float) -> tuple[str, ...]:
     """What one should know about a comparison before believing its numbers: one or two sentences per caveat."""
     notes = []
-    base_models = list(dict.fromkeys(str(topk_set.space.base_model) for topk_set in sets.values()))
+    base_models = list(dict.fromkeys(visible(str(topk_set.space.base_model)) for topk_set in sets.values()))
     if len(base_models) > 1:
         notes.append(
             f"The base models have {len(base_models)} names: {', '.join(some_of(base_models))}. The shapes of their "

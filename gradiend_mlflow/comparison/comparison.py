@@ -24,6 +24,7 @@ from gradiend_mlflow.overlap.shared_weights import shared_weights
 from gradiend_mlflow.sets.anatomy.naming import Grouping, Naming
 from gradiend_mlflow.sets.parts import Part
 from gradiend_mlflow.sets.topk import TopKSet
+from gradiend_mlflow.wording import csv_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -154,8 +155,12 @@ class Comparison:
         return block_means(labels, self.shown.values(self.value), self.groups or dict.fromkeys(labels, "all"))
 
     def to_csv(self, path: str | PathLike[str] | None = None, *, table: Table = "pairs") -> str:
-        """The table of `to_frame` as CSV, with all digits; also written to `path` if that is given."""
-        return _written(self.to_frame(table).to_csv(index=table == "matrix", lineterminator="\n"), path)
+        """The table of `to_frame` as CSV, with all digits; also written to `path` if that is given.
+
+        A label that a spreadsheet would take for a formula, because it begins with =, +, - or @, gets an apostrophe
+        before it. Numbers are read back exactly as they are in `to_frame`; a label, without that apostrophe.
+        """
+        return _written(csv_of(self.to_frame(table), index=table == "matrix"), path)
 
     def to_latex(self, path: str | PathLike[str] | None = None, *, table: Table = "pairs") -> str:
         """The table of `to_frame` as a LaTeX tabular for the package booktabs; also written to `path` if given.

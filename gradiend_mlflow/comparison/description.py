@@ -7,6 +7,7 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from itertools import accumulate
+from urllib.parse import quote
 
 from gradiend_mlflow.comparison.comparison import Comparison, column_by_label
 from gradiend_mlflow.comparison.labels import TRAINING_RUN
@@ -148,7 +149,7 @@ def _links(comparison: Comparison) -> dict[str, str]:
     run_ids = column_by_label(comparison, "run_id" if comparison.seed_overlap is None else TRAINING_RUN)
     experiments = column_by_label(comparison, "experiment_id")
     return {
-        label: f"[{_escaped(label)}](#/experiments/{experiments[label]}/runs/{run_id})"
+        label: f"[{_escaped(label)}](#/experiments/{quote(experiments[label], '')}/runs/{quote(run_id, '')})"
         for label, run_id in run_ids.items()
     }
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.figures.drawing.arrangement import complete_groups, group_by_label
+from gradiend_mlflow.wording import visible
 
 # The column of a comparison's runs that holds the id of each run's training: the parent of a seed, else the run.
 TRAINING_RUN = "training_run_id"
@@ -30,7 +31,7 @@ def labels_of(runs: pd.DataFrame, labels: Labels) -> list[str]:
         InvalidInputError: If `labels` is not acceptable, or does not name a run.
     """
     # One line, and never empty: tables and figures have a place for each.
-    chosen = [" ".join(_label(row, labels).split()) or str(row["run_id"]) for _, row in runs.iterrows()]
+    chosen = [visible(" ".join(_label(row, labels).split())) or str(row["run_id"]) for _, row in runs.iterrows()]
     result = pd.Series(chosen, index=runs.index, dtype=object)
     for differing in (
         runs["experiment"],
@@ -39,7 +40,7 @@ def labels_of(runs: pd.DataFrame, labels: Labels) -> list[str]:
         [run_id[:8] for run_id in runs["run_id"]],
         runs["run_id"],
     ):
-        added = pd.Series(list(map(str, differing)), index=runs.index, dtype=object)
+        added = pd.Series([visible(str(one)) for one in differing], index=runs.index, dtype=object)
         clashes = added.groupby(result).transform("nunique") > 1
         result = result.where(~clashes, result + " (" + added + ")")
     return result.tolist()
@@ -59,7 +60,7 @@ def groups_of(groups: Groups, runs: pd.DataFrame) -> dict[str, str]:
     """
     labels = list(runs["label"])
     if isinstance(groups, str):
-        return {row["label"]: column_of(row, groups, "groups") for _, row in runs.iterrows()}
+        return {row["label"]: visible(column_of(row, groups, "groups")) for _, row in runs.iterrows()}
     # A training's id names all its seeds.
     labels_by_id = runs.groupby(TRAINING_RUN)["label"].agg(list).to_dict()
     labels_by_id |= {run_id: [label] for run_id, label in zip(runs["run_id"], labels, strict=True)}

@@ -16,7 +16,8 @@ from pathlib import Path
 from gradiend_mlflow.checks import check_flags, check_names
 from gradiend_mlflow.comparison.comparison import Comparison
 from gradiend_mlflow.comparison.description import description_of, name_of_comparison, summary_of
-from gradiend_mlflow.comparison.files import FACTS, FORMAT, fetch_files, sha256_of, write_files
+from gradiend_mlflow.comparison.files import FACTS, FORMAT, sha256_of, write_files
+from gradiend_mlflow.comparison.loading import fetch_files
 from gradiend_mlflow.comparison.selection import FINISHED
 from gradiend_mlflow.environment import installed_version
 from gradiend_mlflow.errors import InvalidInputError, StoreError, UnavailableError, logger
@@ -181,7 +182,7 @@ def _link(store: Store, run_ids: Sequence[str], comparison_id: str) -> None:
     """Tag the compared runs with the comparison, in addition to those that they are tagged with already."""
 
     def link(run_id: str) -> None:
-        linked = tags.json_of(store.run(run_id).tags, tags.COMPARISONS, list) or []
+        linked = tags.comparisons_of(store.run(run_id).tags)
         if comparison_id not in linked:
             store.set_tags(run_id, {tags.COMPARISONS: json.dumps([*linked, comparison_id][-_MOST_IDS:])})
 

@@ -16,6 +16,7 @@ from gradiend_mlflow.runs.pulling import pull_sets
 from gradiend_mlflow.runs.search import complete_frame, result_or_error, search_runs
 from gradiend_mlflow.sets.topk import TopKSet
 from gradiend_mlflow.store import tags
+from gradiend_mlflow.wording import visible
 
 FINISHED = "FINISHED"
 _REASONS = {
@@ -129,7 +130,7 @@ def choose_seeds(selection: Selection, seeds: Seeds, *, tracking_uri: str | None
     notes = selection.notes
     if not alone.empty:
         which = "seeds that converged" if seeds == "all_convergent" else "seeds"
-        names = ", ".join(name_of(row) for _, row in alone.iterrows())
+        names = ", ".join(visible(name_of(row)) for _, row in alone.iterrows())
         notes = (*notes, f"Fewer than two {which} are logged, so the selected model stands alone: {names}.")
     finished, skipped = _finished(rows)
     return replace(selection, rows=finished, skipped=(*selection.skipped, *skipped), notes=notes)
@@ -175,4 +176,4 @@ def _finished(rows: pd.DataFrame) -> tuple[pd.DataFrame, tuple[Skipped, ...]]:
 
 
 def _skipped(row: pd.Series[Any], reason: str) -> Skipped:
-    return Skipped(str(row["run_id"]), str(row["run_name"] or name_of(row)), reason)
+    return Skipped(str(row["run_id"]), visible(str(row["run_name"] or name_of(row))), visible(reason, lines=True))

@@ -20,10 +20,15 @@ from gradiend_mlflow.sets.parts import check_part, check_topk
 from gradiend_mlflow.sets.topk import TopKSet
 from gradiend_mlflow.store import tags
 from gradiend_mlflow.store.reader import Reader
+from gradiend_mlflow.untrusted import quoted
 
 # Only such paths are fetched: a server must not be able to point a client at other files.
 _SET_PATH = re.compile(rf"{tags.TOPK_FOLDER}/[A-Za-z0-9._-]+\.parquet")
 _DOWNLOADED_AHEAD = 4 * PARALLEL_REQUESTS  # files that wait in memory to be parsed
+# Bytes that the file of a set may have: those of its space, and those of each weight, with hundreds of latent neurons.
+_OF_A_SPACE = 2**24
+_OF_A_WEIGHT = 2**10
+_LARGEST_SET = 2**30
 
 
 def load_topk(
@@ -70,16 +75,17 @@ def pull_sets(
     store, kept = Reader(tracking_uri), open_cache(cache)
 
     def download(file: _SetFile) -> bytes:
-        data = store.fetch(file.artifact_uri, file.path, sha256=file.sha256)
+        data = store.fetch(file.artifact_uri, file.path, sha256=file.sha256, most=file.most)
         kept.write(file.sha256, data)
         return data
 
-    def from_cache(artifact_uri: str, sets: Mapping[str, Any]) -> TopKSet | _SetFile:
-        file = _file_of(artifact_uri, sets, part)
+    def from_cache(artifact_uri: str, sets: Mapping[str, Any], run_tags: Mapping[str, str]) -> TopKSet | _SetFile:
+        file = _file_of(artifact_uri, sets, run_tags, part)
         data = kept.read(file.sha256)
         return file if data is None else parse_topk(data, origin=file.path, topk=topk)
 
-    found = [result_or_error(from_cache, *run) for run in zip(runs["artifact_uri"], runs["sets"], strict=True)]
+    said = zip(runs["artifact_uri"], runs["sets"], runs["tags"], strict=True)
+    found = [result_or_error(from_cache, *run) for run in said]
     # Only downloads run in threads: parsing is Python's own work, which several threads do not make faster.
     with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
         downloads = _in_order(pool, download, [one for one in found if isinstance(one, _SetFile)])
@@ -94,20 +100,26 @@ def pull_sets(
 
 @dataclass(frozen=True)
 class _SetFile:
-    """Where a run's set lies, and its digest."""
+    """Where a run's set lies, its digest, and how many bytes it may have."""
 
     artifact_uri: str
     path: str
     sha256: str
+    most: int
 
 
-def _file_of(artifact_uri: str, sets: Mapping[str, Mapping[str, Any]], part: str) -> _SetFile:
+def _file_of(
+    artifact_uri: str, sets: Mapping[str, Mapping[str, Any]], run_tags: Mapping[str, str], part: str
+) -> _SetFile:
     """The file of a run's set, as its tag lists it.
 
     Raises:
         StoreError: If the run has no set of the part.
-        ArtifactError: If the tag lists a path that is not a set's.
+        ArtifactError: If the tag is damaged, or lists a path that is not a set's.
     """
+    damage = None if sets else tags.damage_of_sets(run_tags)
+    if damage is not None:
+        raise ArtifactError(f"its tag {tags.TOPK} cannot be read: {damage}")
     if part not in sets:
         parts = ", ".join(sets) or "none"
         raise StoreError(
@@ -116,8 +128,13 @@ def _file_of(artifact_uri: str, sets: Mapping[str, Mapping[str, Any]], part: str
         )
     path = sets[part]["path"]
     if not _SET_PATH.fullmatch(path):
-        raise ArtifactError(f"its tag {tags.TOPK} names a path that is not a set's: {path!r}")
-    return _SetFile(artifact_uri, path, sets[part]["sha256"])
+        raise ArtifactError(f"its tag {tags.TOPK} names a path that is not a set's: {quoted(path)}")
+    return _SetFile(artifact_uri, path, sets[part]["sha256"], largest_set(sets[part]["k"]))
+
+
+def largest_set(k: int) -> int:
+    """How many bytes the file of a set of k weights may have: ten times what such files have, and at most 1 GB."""
+    return min(_OF_A_SPACE + _OF_A_WEIGHT * k, _LARGEST_SET)
 
 
 def _in_order(

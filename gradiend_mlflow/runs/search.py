@@ -77,7 +77,8 @@ def search_runs(
         target_classes (tuple), seed (int, or NA), converged (True, False or None if unknown), correlation (of the
         logged model), parts (tuple), k (the smallest of its sets), start_time (UTC), and for `load_topk` also
         status, experiment_id, artifact_uri and sets (path, sha256 and k per part). The columns params and tags hold a
-        mapping per run.
+        mapping per run. What a tag says that cannot be so - a seed beyond 64 bits, damaged sets, a year beyond 9999 -
+        counts as missing; `load_topk` and `compare` say what is wrong with a run's sets.
 
     Raises:
         StoreError: If an experiment does not exist, the filter is refused, or MLflow cannot be reached.
@@ -178,7 +179,7 @@ def _listed(name: str, values: Sequence[str] | str | None) -> list[str]:
 
 
 def _frame(runs: Iterable[LoggedRun], experiments: Mapping[str, str]) -> pd.DataFrame:
-    rows = [_row(run, experiments[run.experiment_id]) for run in runs]
+    rows = [_row(run, experiments.get(run.experiment_id, run.experiment_id)) for run in runs]
     return pd.DataFrame(rows, columns=list(COLUMNS), dtype=object).astype(COLUMN_TYPES)
 
 
@@ -191,13 +192,13 @@ def _row(run: LoggedRun, experiment: str) -> dict[str, Any]:
         "gradiend_run_id": run.tags.get(tags.RUN_ID),
         "experiment": experiment,
         "base_model": run.tags.get(tags.BASE_MODEL),
-        "target_classes": _target_classes(run.tags),
-        "seed": tags.json_of(run.tags, tags.SEED, int),
+        "target_classes": tags.target_classes_of(run.tags),
+        "seed": tags.seed_of(run.tags),
         "converged": None if converged is None else converged == "true",
         "correlation": run.metrics.get(tags.BEST_CORRELATION),
         "parts": tuple(sets),
         "k": min((entry["k"] for entry in sets.values()), default=0),
-        "start_time": datetime.fromtimestamp(run.start_time / 1000, tz=timezone.utc),
+        "start_time": _time(run.start_time),
         "status": run.status,
         "experiment_id": run.experiment_id,
         "artifact_uri": run.artifact_uri,
@@ -207,10 +208,14 @@ def _row(run: LoggedRun, experiment: str) -> dict[str, Any]:
     }
 
 
-def _target_classes(run_tags: Mapping[str, str]) -> tuple[str, ...]:
-    classes = tags.json_of(run_tags, tags.TARGET_CLASSES, list)
-    edited = [run_tags[tags.TARGET_CLASSES]] if tags.TARGET_CLASSES in run_tags else []  # by hand
-    return tuple(map(str, edited if classes is None else classes))
+def _time(milliseconds: int | None) -> datetime | None:
+    """None for a time that is missing, or beyond the year 9999."""
+    if milliseconds is None:
+        return None
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000, tz=timezone.utc)
+    except (OverflowError, ValueError, OSError):
+        return None
 
 
 def _ids_of(runs: Iterable[str] | pd.DataFrame) -> list[str]:

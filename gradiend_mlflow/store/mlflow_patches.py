@@ -1,7 +1,11 @@
-"""Patches of MLflow's HTTP session: our retries replace MLflow's, and no global random number is drawn."""
+"""Patches of MLflow, for our own requests only: our retries and limits, and no address that a server makes up.
+
+Besides, no global random number is drawn.
+"""
 
 from __future__ import annotations
 
+import os
 import random
 import sys
 import time
@@ -10,10 +14,15 @@ from functools import lru_cache, partial
 from types import SimpleNamespace
 from typing import Any
 
+from mlflow.environment_variables import MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD
+from mlflow.store.artifact import artifact_repository_registry
+from mlflow.tracking._tracking_service.client import TrackingServiceClient
 from mlflow.tracking.request_header import registry
 from mlflow.utils import request_utils
 
 from gradiend_mlflow.store.retries import current_retries
+from gradiend_mlflow.store.trust.addresses import check_artifact_uri
+from gradiend_mlflow.store.trust.answers import limited
 
 # Modules of MLflow and urllib3 that draw pauses and names at random; a training draws its batches from the same
 # generator.
@@ -42,8 +51,35 @@ def _session(max_retries: int, backoff_factor: float, backoff_jitter: float, *ar
     retries = current_retries.get()
     if retries is None:
         return _make_session(max_retries, backoff_factor, backoff_jitter, *args, **kwargs)
-    without_retries = _make_session(0, 0, 0.0, (), *args[1:], **kwargs)
-    return SimpleNamespace(request=partial(retries.request, without_retries.request))
+    session = _our_session(os.getpid(), *args[1:], **kwargs)
+    return SimpleNamespace(request=partial(retries.request, session.request))
+
+
+@lru_cache(maxsize=8)
+def _our_session(pid: int, *args: Any, **kwargs: Any) -> Any:  # noqa: ARG001  # the key: no process uses another's
+    return limited(_make_session(0, 0, 0.0, (), *args, **kwargs))
+
+
+_artifact_stores: Any = artifact_repository_registry._artifact_repository_registry  # noqa: SLF001  # all pass here
+_make_repository: Callable[..., Any] = _artifact_stores.get_artifact_repository
+_kept_repository: Callable[..., Any] = TrackingServiceClient._get_artifact_repo  # noqa: SLF001
+
+
+def _repository(artifact_uri: str, tracking_uri: str | None = None, registry_uri: str | None = None) -> Any:
+    if current_retries.get() is None:
+        return _make_repository(artifact_uri, tracking_uri, registry_uri)
+    check_artifact_uri(artifact_uri, tracking_uri or "")
+    repository = _make_repository(artifact_uri, tracking_uri, registry_uri)
+    # Else MLflow asks the server whether to send large files to addresses that the server says.
+    repository._is_multipart_upload_enabled = MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD.get  # noqa: SLF001
+    return repository
+
+
+def _repository_of_run(self: Any, *args: Any, **kwargs: Any) -> Any:
+    repository = _kept_repository(self, *args, **kwargs)
+    if current_retries.get() is not None:  # MLflow keeps repositories, and may have opened this one for somebody else
+        check_artifact_uri(repository.artifact_uri, self.tracking_uri)
+    return repository
 
 
 @lru_cache(maxsize=1)
@@ -58,3 +94,5 @@ def _headers(request_headers: dict[str, str] | None = None) -> dict[str, str]:
 
 request_utils._get_request_session = _session  # noqa: SLF001
 registry.resolve_request_headers = _headers
+_artifact_stores.get_artifact_repository = _repository
+TrackingServiceClient._get_artifact_repo = _repository_of_run  # type: ignore[method-assign]  # noqa: SLF001

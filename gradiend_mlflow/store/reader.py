@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import hashlib
+import os
 import tempfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.store.artifact.http_artifact_repo import HttpArtifactRepository
+from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 from mlflow.tracking import fluent
-from mlflow.utils import get_results_from_paginated_fn
 from mlflow.utils.rest_utils import augmented_raise_for_status, http_request
 
 from gradiend_mlflow.errors import ArtifactError, StoreError, UnavailableError
@@ -26,10 +29,14 @@ from gradiend_mlflow.store.current import is_current
 from gradiend_mlflow.store.mlflow_patches import shield_random
 from gradiend_mlflow.store.retries import Retries, reading_deadline, reason_of
 from gradiend_mlflow.store.secrets import has_secrets, masked, scrubbed
+from gradiend_mlflow.store.trust.answers import answers_up_to
 from gradiend_mlflow.store.uris import opening
+from gradiend_mlflow.untrusted import quoted
 
 DEFAULT_EXPERIMENT_ID = "0"
 _RUNS_PER_PAGE = 1000
+_VALUES_PER_PAGE = 25_000  # of a metric, as MLflow's client asks
+_MOST_PAGES = 1000
 
 
 @dataclass(frozen=True)
@@ -123,9 +130,8 @@ class Reader:
     def experiments(self) -> dict[str, str]:
         """The name of every active experiment, by its id."""
         with self._asking("list the experiments"):
-            found = get_results_from_paginated_fn(
-                lambda size, token: self._client.search_experiments(max_results=size, page_token=token),
-                _RUNS_PER_PAGE,
+            found = _all_pages(
+                lambda token: self._client.search_experiments(max_results=_RUNS_PER_PAGE, page_token=token)
             )
         return {experiment.experiment_id: experiment.name for experiment in found}
 
@@ -159,7 +165,10 @@ class Reader:
     def metric_history(self, run_id: str, key: str) -> dict[int, float]:
         """A metric's values by step; where a step has several, the last."""
         with self._asking(f"read the metric {key!r} of the run {run_id}"):
-            return {point.step: point.value for point in self._client.get_metric_history(run_id, key)}
+            # The public function turns pages for as long as the server names another.
+            history = self._client._tracking_client.store.get_metric_history  # noqa: SLF001
+            points = _all_pages(lambda token: history(run_id, key, max_results=_VALUES_PER_PAGE, page_token=token))
+            return {point.step: point.value for point in points}
 
     def search(
         self,
@@ -171,22 +180,25 @@ class Reader:
     ) -> list[LoggedRun]:
         """All runs of these experiments that match the filter, on however many pages; at most `max_results`."""
         with self._asking(f"search for runs with the filter {filter_string!r}"):
-            found = get_results_from_paginated_fn(
-                lambda size, token: self._client.search_runs(
+            size = min(max_results or _RUNS_PER_PAGE, _RUNS_PER_PAGE)
+            found = _all_pages(
+                lambda token: self._client.search_runs(
                     list(experiment_ids), filter_string, max_results=size, order_by=list(order_by), page_token=token
                 ),
-                _RUNS_PER_PAGE,
                 max_results,
             )
-        return [_logged(run) for run in found]
+        return [_logged(run) for run in found[:max_results]]
 
-    def fetch(self, artifact_uri: str, path: str, *, sha256: str) -> bytes:
+    def fetch(self, artifact_uri: str, path: str, *, sha256: str, most: int) -> bytes:
         """The content of one artifact file of a run, downloaded in one request where the server allows it.
 
         Raises:
-            ArtifactError: If the content does not have that SHA-256.
+            ArtifactError: If the content has more than `most` bytes or does not have that SHA-256.
+            StoreError: If it cannot be downloaded, or does not lie where artifacts may lie.
         """
-        content = self._download(artifact_uri, path)
+        content = self._download(artifact_uri, path, most)
+        if len(content) > most:
+            raise ArtifactError(f"{path} has more than the {most:,} bytes that such a file may have")
         digest = hashlib.sha256(content).hexdigest()
         if digest != sha256:
             raise ArtifactError(
@@ -195,24 +207,54 @@ class Reader:
             )
         return content
 
-    def _download(self, artifact_uri: str, path: str) -> bytes:
-        with self._asking(f"download {path} from {artifact_uri}"):
+    def _download(self, artifact_uri: str, path: str, most: int) -> bytes:
+        with self._asking(f"download {path} from {quoted(artifact_uri)}"), answers_up_to(most):
             repository = get_artifact_repository(artifact_uri, tracking_uri=self.uri)
             if isinstance(repository, HttpArtifactRepository):
                 # As MLflow does it, but in memory, and without first asking whether the server offers other ways.
                 response = http_request(repository._host_creds, f"/{path}", "GET")  # noqa: SLF001
                 augmented_raise_for_status(response)
                 return bytes(response.content)
+            if isinstance(repository, LocalArtifactRepository):
+                return _beginning_of(Path(repository.artifact_dir, path), most + 1)
             with tempfile.TemporaryDirectory(prefix="gradiend-mlflow-") as folder:
                 file = Path(folder, "artifact")  # a fixed name: nothing that the server sends decides it
                 # The public download_artifacts lists the folder first: a second request for each file.
                 repository._download_file(path, str(file))  # noqa: SLF001
-                return file.read_bytes()
+                return _beginning_of(file, most + 1)
 
     def run_of_key(self, experiment_id: str, key: str) -> str | None:
         """The id of the run that was started with this key (the tag `gradiend.key`), if there is one."""
         found = self.search([experiment_id], f"tags.`{tags.KEY}` = '{key}'", max_results=1)
         return found[0].run_id if found else None
+
+
+def _all_pages(page_after: Callable[[str | None], Any], most: int | None = None) -> list[Any]:
+    """All items on all pages; at least the first `most`, if there are that many.
+
+    Raises:
+        StoreError: If the pages do not come to an end.
+    """
+    found: list[Any] = []
+    token: str | None = None
+    seen: set[str] = set()
+    while True:
+        page = page_after(token)
+        found += page
+        token = page.token
+        if not token or (most is not None and len(found) >= most):
+            return found
+        if token in seen or not page or len(seen) == _MOST_PAGES:
+            raise StoreError(f"its answer has no end: after {len(seen) + 1} pages it still names another")
+        seen.add(token)
+
+
+def _beginning_of(file: Path, length: int) -> bytes:
+    """The first bytes of a file; of nothing else, because a pipe or a device may have no end."""
+    if not file.is_file():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(file))
+    with file.open("rb") as content:
+        return content.read(length)
 
 
 def _logged(run: Run) -> LoggedRun:

@@ -21,6 +21,9 @@ from requests.utils import super_len
 
 from gradiend_mlflow.environment import positive_number
 from gradiend_mlflow.store.secrets import scrubbed
+from gradiend_mlflow.store.trust.answers import Refused
+from gradiend_mlflow.untrusted import MOST_QUOTED
+from gradiend_mlflow.wording import visible
 
 DEADLINE_VARIABLE = "GRADIEND_MLFLOW_DEADLINE"
 _DEFAULT_DEADLINE = 30.0
@@ -32,7 +35,6 @@ _STALLED_SECONDS = 1.0
 _SLOWEST_UPLOAD = 1e6  # bytes per second
 # A server that answers with faults has this long to recover before waiting for it seems pointless.
 _FAULTY_SECONDS = 2.0
-_LONGEST_REASON = 400
 _MOST_ERRORS = 50
 
 current_retries: ContextVar[Retries | None] = ContextVar("gradiend_mlflow_retries", default=None)
@@ -139,7 +141,7 @@ class Retries:
         begun = self._begun = time.monotonic()
         self._allowance = max(_STALLED_SECONDS, 3 * self._slowest) + super_len(kwargs.get("data")) / _SLOWEST_UPLOAD
         try:
-            response = send(*args, **kwargs)
+            response = send(*args, **kwargs | {"stream": True})  # the session's hook reads it, within its limits
         except requests.RequestException as error:
             if not _is_permanent(error):
                 self._note_fault(begun, answered=False)
@@ -169,8 +171,9 @@ def reading_deadline() -> float:
 
 
 def _is_permanent(error: requests.RequestException) -> bool:
-    """Whether the address or a certificate is wrong, so that the next attempt would fail alike."""
-    return isinstance(error, (ValueError, requests.exceptions.SSLError))
+    """Whether the address, a certificate or the answer is wrong, so that the next attempt would fail alike."""
+    permanent = isinstance(error, (ValueError, requests.exceptions.SSLError))
+    return permanent or any(isinstance(one, Refused) for one in _causes(error))
 
 
 def _is_lock(error: BaseException) -> bool:
@@ -183,28 +186,37 @@ def reason_of(error: BaseException, uri: str = "") -> str:
     """Why a request failed, on one line: the operating system's message, else the error's text without markup.
 
     MLflow nests the errors of requests, urllib3 and the system in one another, and quotes whole HTML pages. Longer
-    texts are cut after 400 characters. The secrets of `uri` are masked.
+    texts are cut after 200 characters. The secrets of `uri` are masked, control characters are escaped.
 
     Example:
         >>> reason_of(RuntimeError("502: <html><h1>Bad gateway</h1></html>"))
         '502: Bad gateway'
     """
+    refusal = next((str(one) for one in _causes(error) if isinstance(one, Refused)), None)
+    if refusal is not None:
+        return scrubbed(refusal, uri)
     text = _system_message(error) or " ".join(re.sub(r"<[^<>]*>", " ", str(error)).split())
-    text = scrubbed(text, uri)
-    return text if len(text) <= _LONGEST_REASON else text[: _LONGEST_REASON - 1] + "…"
+    text = visible(scrubbed(text, uri))
+    return text if len(text) <= MOST_QUOTED else text[: MOST_QUOTED - 1] + "…"
 
 
 def _system_message(error: BaseException) -> str | None:
-    waiting, seen = deque([error]), 0
-    while waiting and seen < _MOST_ERRORS:  # errors may refer to each other in a circle
-        one, seen = waiting.popleft(), seen + 1
+    for one in _causes(error):
         if isinstance(one, OSError) and one.errno is not None and one.strerror:
             return one.strerror if one.filename is None else f"{one.strerror}: {one.filename}"
         if isinstance(one, TimeoutError):
             return "no answer in time"
         if isinstance(one, ConnectionError):  # Python's own, when a server hangs up
             return str(one)
+    return None
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error, and those that it comes from."""
+    waiting, seen = deque([error]), 0
+    while waiting and seen < _MOST_ERRORS:  # errors may refer to each other in a circle
+        one, seen = waiting.popleft(), seen + 1
+        yield one
         # urllib3 passes the system's error on as an argument and raises another one.
         nested = (one.__cause__, one.__context__, *one.args)
         waiting.extend(other for other in nested if isinstance(other, BaseException))
-    return None

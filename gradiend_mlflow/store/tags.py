@@ -1,10 +1,15 @@
-"""The names of tags, metrics and artifact folders: training code writes them, and comparisons read them."""
+"""The names of tags, metrics and artifact folders: training code writes them, and comparisons read them.
+
+The values of tags are checked here, because anybody who may write to the server may have written them.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
+
+from gradiend_mlflow.untrusted import as_dict, as_int, as_list, as_str, parse_json, quoted
 
 T = TypeVar("T")
 
@@ -60,30 +65,80 @@ MLFLOW_EXPERIMENT_KIND = "mlflow.experimentKind"
 MODEL_TRAINING = "custom_model_development"
 
 
-def json_of(run_tags: Mapping[str, str], key: str, kind: type[T]) -> T | None:
-    """The JSON value of a run's tag; None if the tag is missing, is not JSON or holds another type than `kind`."""
-    try:
-        value = json.loads(run_tags[key])
-    except (KeyError, ValueError):
-        return None
-    return value if isinstance(value, kind) else None
+_LONGEST = 100_000  # characters; MLflow's databases hold 8000 of a tag
+_MOST_PARTS = 100
+_MOST_WEIGHTS = 2**40  # in a set
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+def seed_of(run_tags: Mapping[str, str]) -> int | None:
+    """The seed that a run names; None if it names none, or something that is no integer of 64 bits."""
+    return _checked(run_tags, SEED, lambda value: as_int(value, "the seed", least=-(2**63)))
+
+
+def target_classes_of(run_tags: Mapping[str, str]) -> tuple[str, ...]:
+    """The classes that a run names; a tag that is no list of strings, as one class: somebody has edited it."""
+    classes = _strings_of(run_tags, TARGET_CLASSES)
+    edited = [run_tags[TARGET_CLASSES][:_LONGEST]] if TARGET_CLASSES in run_tags else []
+    return tuple(edited if classes is None else classes)
+
+
+def comparisons_of(run_tags: Mapping[str, str]) -> list[str]:
+    """The ids of the comparisons that a run is linked to; none if the tag is missing or damaged."""
+    return _strings_of(run_tags, COMPARISONS) or []
 
 
 def left_out_of(run_tags: Mapping[str, str]) -> dict[str, str]:
-    """The parts that a run does not have, with the reasons, as its tag lists them."""
-    try:
-        return dict(json.loads(run_tags.get(TOPK_LEFT_OUT, "{}")))
-    except (ValueError, TypeError):
-        return {}
+    """The parts that a run does not have, with the reasons; none if the tag is missing or damaged."""
+    return _checked(run_tags, TOPK_LEFT_OUT, _reasons) or {}
 
 
 def sets_of(run_tags: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     """The sets that a run's tag lists: path, sha256 and k by part; none if the tag is missing or damaged."""
+    return _checked(run_tags, TOPK, checked_sets) or {}
+
+
+def damage_of_sets(run_tags: Mapping[str, str]) -> str | None:
+    """What is wrong with the tag that lists a run's sets; None if there is no such tag, or nothing is."""
+    if TOPK not in run_tags:
+        return None
     try:
-        sets = json.loads(run_tags.get(TOPK, "{}"))
-        return {
-            str(part): {"path": str(entry["path"]), "sha256": str(entry["sha256"]), "k": int(entry["k"])}
-            for part, entry in sets.items()
-        }
-    except (ValueError, TypeError, KeyError, AttributeError):
-        return {}
+        checked_sets(parse_json(run_tags[TOPK], most=_LONGEST))
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def _checked(run_tags: Mapping[str, str], key: str, check: Callable[[Any], T]) -> T | None:
+    try:
+        return check(parse_json(run_tags[key], most=_LONGEST))
+    except (KeyError, ValueError):
+        return None
+
+
+def _strings_of(run_tags: Mapping[str, str], key: str) -> list[str] | None:
+    return _checked(run_tags, key, lambda value: as_list(value, key, as_str))
+
+
+def _reasons(value: Any) -> dict[str, str]:
+    return {part: as_str(reason, "a reason") for part, reason in as_dict(value, "it").items()}
+
+
+def checked_sets(value: Any) -> dict[str, dict[str, Any]]:
+    """The sets that a run lists, as `sets_of` returns them, from what JSON has for them.
+
+    Raises:
+        ValueError: If it is something else.
+    """
+    listed = as_dict(value, "it")
+    if len(listed) > _MOST_PARTS:
+        raise ValueError(f"it lists {len(listed):,} sets; a run has at most {_MOST_PARTS}")
+    return {as_str(part, "a part", most=100): _set(as_dict(entry, "an entry")) for part, entry in listed.items()}
+
+
+def _set(entry: Mapping[str, Any]) -> dict[str, Any]:
+    digest = as_str(entry.get("sha256"), "sha256")
+    if not _DIGEST.fullmatch(digest):
+        raise ValueError(f"sha256 must be 64 hexadecimal digits; got {quoted(digest)}")
+    path = as_str(entry.get("path"), "path", most=1000)
+    return {"path": path, "sha256": digest, "k": as_int(entry.get("k"), "k", least=1, most=_MOST_WEIGHTS)}

@@ -18,6 +18,7 @@ from gradiend_mlflow.sets.picture import save_picture
 from gradiend_mlflow.sets.topk import TopKSet
 from gradiend_mlflow.sets.weights import GradiendWeights
 from gradiend_mlflow.store import tags
+from gradiend_mlflow.wording import csv_of
 
 _PREVIEW_ROWS = 500  # what the MLflow UI shows of a table
 
@@ -58,7 +59,7 @@ def stage_topk(
         raise CheckpointError(f"no top-k set could be made: {'; '.join(left_out.values())}")
     folder.mkdir(parents=True, exist_ok=True)
     preview = folder / "preview.csv"
-    _preview(sets).to_csv(preview, index=False)
+    preview.write_text(csv_of(_preview(sets)), encoding="utf-8", errors="backslashreplace", newline="")
     files, entries = [preview], {}
     for part, topk_set in sets.items():
         file = folder / f"{part}.parquet"

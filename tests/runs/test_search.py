@@ -200,7 +200,9 @@ class TestLoadTopk:
         )
         assert search_runs()["target_classes"].tolist() == [("he, she",)]
         assert search_runs()["parts"].tolist() == [()]
-        with pytest.raises(StoreError, match="it has: none"):
+        with pytest.raises(
+            ArtifactError, match=r"its tag gradiend.topk cannot be read: an entry must be an object; got 5"
+        ):
             load_topk([run_id], topk=3)
 
     def test_bad_questions(self) -> None:

@@ -7,7 +7,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from gradiend_mlflow.wording import some_of
+from gradiend_mlflow.wording import some_of, visible
 
 LONGEST_LABEL = 40
 _CONTEXT = 12  # letters that are kept beside a difference, at most
@@ -18,7 +18,7 @@ def single_line(labels: Iterable[str], longest: int = LONGEST_LABEL) -> list[str
 
     Dollar signs are escaped: matplotlib would read what stands between two of them as a formula.
     """
-    lines = [" ".join(label.split()) for label in labels]
+    lines = [visible(" ".join(label.split())) for label in labels]
     return [line.replace("$", r"\$") for line in shortened(lines, longest)]
 
 
