@@ -15,7 +15,7 @@ _CONTROLS = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff\U000e0000-\U000e007f]"
 )
 # What a spreadsheet may take for the beginning of a formula, also behind apostrophes that were put before it.
-_FORMULA = re.compile(r"'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
+_FORMULA = re.compile(r"'*[=+\-@\uff1d\uff0b\uff0d\uff20]")
 
 
 def visible(text: str, *, lines: bool = False) -> str:
@@ -70,9 +70,9 @@ def counted(number: int, what: str) -> str:
 def csv_of(frame: pd.DataFrame, *, index: bool = False) -> str:
     r"""A frame as CSV, of which no cell is a formula to a spreadsheet.
 
-    A text that begins like one - with =, +, -, @, a tab or a line break - gets an apostrophe before it, and so does a
-    text that begins with apostrophes before these; taking away one apostrophe there gives every text back. Numbers
-    stay numbers, with all digits.
+    A text that begins like one - with =, +, - or @ - gets an apostrophe before it, and so does a text that begins with
+    apostrophes before these; taking away one apostrophe there gives every text back. Control characters, which
+    spreadsheets take for the beginning of a formula or of a line, are escaped. Numbers stay numbers, with all digits.
 
     Example:
         >>> import pandas as pd
@@ -87,4 +87,6 @@ def csv_of(frame: pd.DataFrame, *, index: bool = False) -> str:
 
 
 def _literal(cell: Any) -> Any:
-    return f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell
+    if not isinstance(cell, str):
+        return cell
+    return f"'{visible(cell)}" if _FORMULA.match(cell) else visible(cell)
