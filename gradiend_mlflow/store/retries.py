@@ -36,6 +36,7 @@ _SLOWEST_UPLOAD = 1e6  # bytes per second
 # A server that answers with faults has this long to recover before waiting for it seems pointless.
 _FAULTY_SECONDS = 2.0
 _MOST_ERRORS = 50
+_MLFLOWS_PREFIX = re.compile(r"API request to \S+ failed with (timeout )?exception ")  # says what was asked
 
 current_retries: ContextVar[Retries | None] = ContextVar("gradiend_mlflow_retries", default=None)
 
@@ -196,6 +197,7 @@ def reason_of(error: BaseException, uri: str = "") -> str:
     if refusal is not None:
         return scrubbed(refusal, uri)
     text = _system_message(error) or " ".join(re.sub(r"<[^<>]*>", " ", str(error)).split())
+    text = _MLFLOWS_PREFIX.sub("", text)
     text = visible(scrubbed(text, uri))
     return text if len(text) <= MOST_QUOTED else text[: MOST_QUOTED - 1] + "…"
 

@@ -22,7 +22,7 @@ from gradiend_mlflow.untrusted import MOST_JSON, quoted
 
 _MOST_OF_A_FAULT = 2**20  # bytes of an answer that reports an error
 _MOST_HEADERS = 2**21
-_PIECE = 2**18
+_PIECE, _BUFFER = 2**18, 2**16
 _SLOWEST = 100_000  # bytes per second
 _KEEPS_METHOD = (307, 308)
 
@@ -135,7 +135,7 @@ class _Response(HTTPResponse):
     def __init__(self, sock: socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
         self.fp.close()
-        self.fp = io.BufferedReader(_Wire(sock))
+        self.fp = io.BufferedReader(_Wire(sock), _BUFFER)
 
 
 class _Connection(HTTPConnection):
