@@ -1,13 +1,16 @@
-"""Patches of MLflow, for our own requests only: our retries and limits, and no address that a server makes up.
+"""Patches of MLflow: our requests have our retries and limits, no address is a server's idea, a child connects anew.
 
 Besides, no global random number is drawn.
 """
 
 from __future__ import annotations
 
+import encodings.idna  # noqa: F401  # what requests import when they are made, and no child must find half imported
+import netrc  # noqa: F401
 import os
 import random
 import sys
+import threading
 import time
 from collections.abc import Callable
 from functools import lru_cache, partial
@@ -41,6 +44,37 @@ def shield_random() -> None:
         module = sys.modules.get(name)
         if module is not None and getattr(module, "random", None) is random:
             module.random = random.Random()  # type: ignore[attr-defined]  # noqa: S311  # pauses, not secrets
+
+
+# Where MLflow keeps locks and connections. A child uses neither those of its parent's threads, nor its databases.
+_LOCKS = (
+    ("mlflow.tracking._tracking_service.registry", "_building_store_lock"),
+    ("mlflow.tracking._model_registry.registry", "_building_store_lock"),
+)
+_STORES = ("mlflow.store.tracking.sqlalchemy_store", "mlflow.store.model_registry.sqlalchemy_store")
+_inherited: list[Any] = []  # the parent's connections: closing one would say goodbye in the parent's name
+
+
+def _connect_anew() -> None:
+    """In a forked child, give MLflow new locks, and new connections to its databases."""
+    for name, lock in _LOCKS:
+        if name in sys.modules:
+            setattr(sys.modules[name], lock, threading.Lock())
+    for name in _STORES:
+        store = getattr(sys.modules.get(name), "SqlAlchemyStore", None)
+        if store is None:
+            continue
+        store._engine_map_lock = threading.Lock()  # noqa: SLF001  # MLflow 3.17 has no public way
+        for engine in store._engine_map.values():  # noqa: SLF001
+            if engine.url.database not in (None, "", ":memory:"):  # those of a database in memory are the database
+                _inherited.append(engine.pool)
+                engine.dispose(close=False)
+    # Artifact repositories have pools of threads, which the child lacks.
+    getattr(sys.modules.get("mlflow.tracking._tracking_service.utils"), "_artifact_repos_cache", {}).clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_connect_anew)
 
 
 _make_session: Callable[..., Any] = request_utils._get_request_session  # noqa: SLF001  # all requests pass here

@@ -24,6 +24,7 @@ from mlflow.tracking import fluent
 from mlflow.utils.rest_utils import augmented_raise_for_status, http_request
 
 from gradiend_mlflow.errors import ArtifactError, StoreError, UnavailableError
+from gradiend_mlflow.forks import at_work
 from gradiend_mlflow.store import tags
 from gradiend_mlflow.store.current import is_current
 from gradiend_mlflow.store.mlflow_patches import shield_random
@@ -99,7 +100,7 @@ class Reader:
         """Limit the requests of the block; turn whatever they raise into a StoreError that names the action."""
         failure: StoreError | None = None
         cause: Exception | None = None
-        with self.retries.used():
+        with self.retries.used(), at_work():
             try:
                 yield
             except StoreError:

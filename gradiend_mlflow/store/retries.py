@@ -20,6 +20,7 @@ from mlflow.exceptions import MlflowException
 from requests.utils import super_len
 
 from gradiend_mlflow.environment import positive_number
+from gradiend_mlflow.forks import away
 from gradiend_mlflow.store.secrets import scrubbed
 from gradiend_mlflow.store.trust.answers import Refused
 from gradiend_mlflow.untrusted import MOST_QUOTED
@@ -100,18 +101,31 @@ class Retries:
     @property
     def stalled(self) -> bool:
         """Whether waiting seems pointless: the last request failed, or the current one takes far longer than usual."""
+        return self.stalled_for(0.0)
+
+    def stalled_for(self, patience: float) -> bool:
+        """The same, if the current request has taken at least `patience` seconds."""
         now = time.monotonic()
         failing, begun = self._failing_since, self._begun
         if failing is not None:
             return not self.answered or now - failing > _FAULTY_SECONDS
-        return begun is not None and now - begun > self._allowance
+        return begun is not None and now - begun > max(self._allowance, patience)
 
     def forgive(self) -> None:
         """Forget the last failure, so that the next request decides whether waiting seems pointless."""
         self._failing_since = None
 
+    def forget(self) -> None:
+        """Forget how the last requests went: they were another process's."""
+        self._failing_since = self._unanswered_since = self._begun = None
+        self.answered = True
+
     def request(self, send: Callable[..., Any], *args: Any, timeout: float | None = None, **kwargs: Any) -> Any:
         """Make a request with `send` in place of MLflow, and repeat it within the deadline."""
+        with away():
+            return self._request(send, *args, timeout=timeout, **kwargs)
+
+    def _request(self, send: Callable[..., Any], *args: Any, timeout: float | None, **kwargs: Any) -> Any:
         longest = timeout if timeout and MLFLOW_HTTP_REQUEST_TIMEOUT.is_set() else self._timeout
         if self._deadline is None:
             return self._attempt(send, *args, timeout=longest, **kwargs)
