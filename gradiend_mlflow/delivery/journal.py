@@ -171,6 +171,16 @@ def find_journals(path: Path) -> list[LeftJournal]:
     return [LeftJournal(folder) for folder in sorted(found, key=lambda folder: (_begun(folder), folder))]
 
 
+def count_left(experiment_dir: Path) -> int:
+    """How many journals earlier trainings have left in this directory; those in use do not count."""
+    left = 0
+    with contextlib.suppress(OSError):
+        for journal in find_journals(experiment_dir / JOURNALS):
+            with journal.held() as is_left:
+                left += is_left
+    return left
+
+
 def _begun(folder: Path) -> int:
     """When the first record was made, in milliseconds since the epoch; 0 if there is none that can be read."""
     with contextlib.suppress(OSError):

@@ -12,15 +12,16 @@ from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 
+from gradiend_mlflow.delivery.attempts import Attempts
 from gradiend_mlflow.delivery.held_files import HeldFiles
 from gradiend_mlflow.delivery.records import Destination, EndRun, ImportAccount, Record, StartRun, Upload, join_metrics
 from gradiend_mlflow.delivery.run_writer import RunWriter
 from gradiend_mlflow.delivery.sender import Sender
 from gradiend_mlflow.delivery.session_journal import SessionJournal
-from gradiend_mlflow.errors import UnavailableError, logger
+from gradiend_mlflow.errors import StoreError, logger
+from gradiend_mlflow.forks import call_in_child
 from gradiend_mlflow.store import pending
 from gradiend_mlflow.store.pending import POLL_SECONDS, Unsent
-from gradiend_mlflow.store.retries import growing_pauses
 from gradiend_mlflow.store.store import Store, now_ms
 from gradiend_mlflow.trainings.account import Account
 from gradiend_mlflow.trainings.options import DEFAULT_DEADLINE, LogOptions
@@ -29,8 +30,8 @@ _QUEUE_SIZE = 100_000
 # How long the worker waits for more records before it sends what it has. Each request takes processor time from the
 # training, for the worker and for a server on the same machine; so there are few, with the metrics of many steps.
 _GATHER_SECONDS = 5.0
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 10.0
-_ATTEMPTS = 3  # then a record is set aside, if the server answers other requests
+# How long an answer may take in a process that may be terminated: nobody can wait for it afterwards.
+_LAST_PATIENCE = 10.0
 
 
 class Recorder:
@@ -48,10 +49,17 @@ class Recorder:
     ) -> None:
         self.deadline = deadline
         self.server = store.shown_uri
+        self.is_foreign = False  # whether it delivers in the process from which this one was forked, and not here
         self._store = store
+        self._experiment_dir = experiment_dir
+        self._begin()
+        call_in_child(self)
+
+    def _begin(self) -> None:
         self._held = HeldFiles()
-        self._sender = Sender(store, self._held)
-        self._journal = SessionJournal(experiment_dir, store.uri, self._sender)
+        self._sender = Sender(self._store, self._held)
+        self._journal = journal = SessionJournal(self._experiment_dir, self._store.uri, self._sender)
+        self._attempts = Attempts(self._store, self._sender, lambda: journal.whereabouts)
         self._changed = threading.Condition()  # guards what follows, up to the empty line
         self._queue: deque[Record] = deque()
         self._open: set[str] = set()  # the keys of the runs that have not ended
@@ -62,11 +70,29 @@ class Recorder:
         self._working = False
 
         self._in_hand: deque[Record] = deque()  # what the worker has taken from the queue and not delivered yet
-        self._retry_now = threading.Event()
         self._reported = (0, 0)
 
+    def begin_in_child(self) -> None:
+        """In a forked child: begin anew if all its runs have ended and are known; if not, it stays the parent's."""
+        self._journal.leave_to_parent()
+        starting = any(isinstance(record, (StartRun, ImportAccount)) for record in (*self._in_hand, *self._queue))
+        known = self._sender.known_runs()
+        self.is_foreign = self.is_foreign or bool(self._open or self._staging or starting or not known)
+        if self.is_foreign:
+            return
+        self._store.retries.forget()
+        self._begin()
+        for run in known:
+            self._sender.deliver(run)
+
     def new_folder(self) -> Path:
-        """A new, empty folder, whose files are kept until everything is delivered."""
+        """A new, empty folder, whose files are kept until everything is delivered.
+
+        Raises:
+            StoreError: If the recorder belongs to the process from which this one was forked.
+        """
+        if self.is_foreign:
+            raise StoreError(pending.FOREIGN)
         with self._changed:
             self._staging = True
             return self._journal.new_folder()
@@ -101,6 +127,9 @@ class Recorder:
 
     def put(self, record: Record) -> None:
         """Write a record down and queue it; if the queue is full, only the journal has it."""
+        if self.is_foreign:
+            pending.report_foreign()
+            return
         with self._changed:
             if isinstance(record, StartRun):
                 self._open.add(record.key)
@@ -120,6 +149,8 @@ class Recorder:
     def run_id(self, key: str, timeout: float) -> str | None:
         """MLflow's id of a run; None if it has none within `timeout` seconds, or if waiting seems pointless."""
         until = time.monotonic() + timeout
+        if self.is_foreign:
+            return self._sender.run_id(key)
         while True:
             self._send_now()
             left = until - time.monotonic()
@@ -133,37 +164,44 @@ class Recorder:
     def close(self, deadline: float | None = None) -> None:
         """Let the worker deliver what is queued, remove the journal and end; nothing more comes for now.
 
-        With a `deadline`, wait for that at most so many seconds, and warn if they were not enough. A server that does
-        not answer is not waited for if a journal keeps the records. More records may be put afterwards; then close
-        again.
+        With a `deadline`, wait for that at most so many seconds, and warn if they were not enough; a process that may
+        be terminated at any time always waits. A server that does not answer is not waited for if a journal keeps the
+        records. More records may be put afterwards; then close again.
         """
+        if self.is_foreign:
+            return
         with self._changed:
             self._staging = False
-        if deadline is None:
+        if pending.is_expendable():
+            if not self.wait(self.deadline if deadline is None else deadline, patience=_LAST_PATIENCE):
+                pending.warn_of([self.unsent()])
+        elif deadline is None:
             self._end_when_empty()
         elif not self.wait(deadline):
             self._journal.check()
             self._warn_of_waiting(deadline)
 
-    def wait(self, deadline: float) -> bool:
-        """Whether everything is delivered within `deadline` seconds; gives up if waiting is pointless and safe."""
+    def wait(self, deadline: float, *, patience: float = 0.0) -> bool:
+        """Whether everything is delivered within `deadline` seconds; gives up if waiting is pointless and safe.
+
+        An answer that takes less than `patience` seconds does not make it pointless.
+        """
         until = time.monotonic() + deadline
         self._store.retries.forgive()
-        self._retry_now.set()
+        self._attempts.hurry()
         while self._end_when_empty():
             left = until - time.monotonic()
             with self._changed:
                 self._changed.wait_for(lambda: not self._working, max(0.0, min(left, POLL_SECONDS)))
-            if left <= 0 or self._waiting_is_pointless():
+            if left <= 0 or self._waiting_is_pointless(patience):
                 break
         return not self._is_busy()
 
     def unsent(self) -> Unsent:
         """What is not delivered."""
         self._journal.check()
-        return Unsent(
-            self._count_waiting() + self._dropped + self._sender.undelivered, self.server, self._journal.kept_in
-        )
+        waiting = len(self._in_hand) + len(self._queue)
+        return Unsent(waiting + self._dropped + self._sender.undelivered, self.server, self._journal.kept_in)
 
     def _end_when_empty(self) -> bool:
         """Let the worker end when it has delivered everything; returns whether it is still at work."""
@@ -184,11 +222,8 @@ class Recorder:
     def _is_busy(self) -> bool:
         return self._working or bool(self._queue)
 
-    def _count_waiting(self) -> int:
-        return len(self._in_hand) + len(self._queue)
-
-    def _waiting_is_pointless(self) -> bool:
-        return self._journal.kept_in is not None and self._store.retries.stalled
+    def _waiting_is_pointless(self, patience: float = 0.0) -> bool:
+        return self._journal.kept_in is not None and self._store.retries.stalled_for(patience)
 
     def _close_journal(self) -> None:
         """Everything queued is delivered: end the journal, unless more is to come or only the journal has some."""
@@ -206,7 +241,7 @@ class Recorder:
             "background while this process lives; %s. A longer wait: deadline=...",
             self.server,
             deadline,
-            self._count_waiting(),
+            len(self._in_hand) + len(self._queue),
             self._journal.whereabouts,
         )
 
@@ -237,7 +272,9 @@ class Recorder:
         while True:
             self._take_batch()
             while self._in_hand:
-                self._deliver(self._in_hand[0])
+                if isinstance(self._in_hand[0], ImportAccount):
+                    pending.wait_for_earlier(self)
+                self._attempts.deliver(self._in_hand[0])
                 self._in_hand.popleft()
             if self._is_through():
                 self._report_failures()  # before anybody who waits for the end goes on
@@ -261,26 +298,3 @@ class Recorder:
             self._awaited = False
             self._in_hand.extend(join_metrics(self._queue))
             self._queue.clear()
-
-    def _deliver(self, record: Record) -> None:
-        """Deliver one record: try until the server takes it, or takes everything except this one."""
-        for attempt, pause in enumerate(growing_pauses(_FIRST_PAUSE, _LONGEST_PAUSE), start=1):
-            self._retry_now.clear()
-            try:
-                if isinstance(record, ImportAccount):
-                    pending.wait_for_earlier(self)
-                self._sender.deliver(record)
-            except UnavailableError as error:
-                if self._is_about_this_one(attempt):
-                    self._sender.set_aside(record, error)
-                    break
-                if attempt >= (_ATTEMPTS if self._store.retries.answered else 2):
-                    pending.report_outage(self.server, self._journal.whereabouts, error)
-            else:
-                break
-            self._retry_now.wait(pause)
-        pending.report_recovery(self.server)
-
-    def _is_about_this_one(self, attempt: int) -> bool:
-        """Whether the server works, and only answers this record with a fault."""
-        return attempt >= _ATTEMPTS and self._sender.is_about_one()

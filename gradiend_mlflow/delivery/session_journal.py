@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import shlex
+import shutil
 import tempfile
+import weakref
 from pathlib import Path
 
-from gradiend_mlflow.delivery.journal import Journal, find_journals
+from gradiend_mlflow.delivery.children import notes
+from gradiend_mlflow.delivery.journal import Journal, count_left
 from gradiend_mlflow.delivery.records import Record
 from gradiend_mlflow.delivery.sender import Sender
 from gradiend_mlflow.errors import logger
@@ -30,7 +32,8 @@ class SessionJournal:
         self._tracking_uri = tracking_uri
         self._sender = sender
         self._journal: Journal | None = None
-        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+        self._temporary: Path | None = None
+        self._cleaning: weakref.finalize[..., SessionJournal] | None = None
 
     @property
     def whereabouts(self) -> str:
@@ -48,19 +51,15 @@ class SessionJournal:
                 self._journal = Journal(self.kept_in, self._tracking_uri)
                 for run in self._sender.known_runs():  # they started in an earlier journal of the session
                     self._journal.append(run)
-                self._warn_of_earlier(self._journal)
+                self._warn_of_earlier()
+                notes.add(self.kept_in)
             self._journal.append(record)
         except Exception as error:
             self._give_up(error)
 
-    def _warn_of_earlier(self, journal: Journal) -> None:
+    def _warn_of_earlier(self) -> None:
         """Warn of journals that earlier trainings have left in this directory, and that nobody may remember."""
-        left = 0
-        with contextlib.suppress(OSError):
-            for other in find_journals(journal.folder.parent):
-                if other.folder != journal.folder:
-                    with other.held() as is_left:
-                        left += is_left
+        left = 0 if self.kept_in is None else count_left(self.kept_in)
         if left:
             logger.warning(
                 "%s left records in %s that MLflow does not have yet; send them with: gradiend-mlflow sync %s",
@@ -77,8 +76,9 @@ class SessionJournal:
             except OSError as error:
                 self._give_up(error)
         if self._temporary is None:
-            self._temporary = tempfile.TemporaryDirectory(prefix="gradiend-mlflow-", ignore_cleanup_errors=True)
-        return Path(tempfile.mkdtemp(dir=self._temporary.name))
+            self._temporary = Path(tempfile.mkdtemp(prefix="gradiend-mlflow-"))
+            self._cleaning = weakref.finalize(self, shutil.rmtree, self._temporary, ignore_errors=True)
+        return Path(tempfile.mkdtemp(dir=self._temporary))
 
     def check(self) -> None:
         """Warn if somebody has removed the journal."""
@@ -87,9 +87,9 @@ class SessionJournal:
 
     def close(self) -> None:
         """End the journal when no record waits: remove it, or leave it to `sync` if some were not delivered."""
-        if self._temporary is not None:
-            self._temporary.cleanup()
-            self._temporary = None
+        if self._cleaning is not None:
+            self._cleaning()
+            self._temporary = self._cleaning = None
         if self._journal is None:
             return
         try:
@@ -100,6 +100,11 @@ class SessionJournal:
         except OSError as error:
             logger.warning("%s could not be removed: %s", self._journal.folder, error)
         self._journal = None
+
+    def leave_to_parent(self) -> None:
+        """In a forked child: whatever happens here, the parent's files stay."""
+        if self._cleaning is not None:
+            self._cleaning.detach()
 
     def _give_up(self, reason: object) -> None:
         logger.warning(

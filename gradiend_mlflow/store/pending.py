@@ -5,12 +5,13 @@ from __future__ import annotations
 import atexit
 import concurrent.futures.thread  # noqa: F401  # see the end of this module
 import math
+import multiprocessing
 import os
 import shlex
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -19,6 +20,10 @@ from gradiend_mlflow.errors import InvalidInputError, logger
 from gradiend_mlflow.wording import counted
 
 JOURNALS = ".gradiend-mlflow"  # the folder of an experiment directory in which journals keep such records
+FOREIGN = (
+    "The run belongs to the process from which this one was forked, and what this one adds to it is not logged: "
+    "add it there, or fork after the training, when flush() has returned True"
+)
 POLL_SECONDS = 0.05  # how often a waiting thread checks whether waiting still makes sense
 
 
@@ -56,6 +61,8 @@ class BackgroundDelivery(Protocol):
 _active: dict[BackgroundDelivery, None] = {}  # in the order in which they began
 _undelivered: list[Unsent] = []  # what those that have ended could not deliver
 _away: set[str] = set()  # servers whose outage was reported
+_reported: set[str] = set()  # see `report_foreign`
+_unfinished: dict[Callable[[], None], None] = {}  # see `call_at_exit`
 _reporting = threading.Lock()
 
 
@@ -114,13 +121,24 @@ def wait_for_earlier(delivery: BackgroundDelivery) -> None:
             time.sleep(POLL_SECONDS)
 
 
+def is_expendable() -> bool:
+    """Whether this process may be terminated at any time without notice, as those of a `multiprocessing.Pool` are."""
+    return multiprocessing.current_process().daemon
+
+
 def report(unsent: Iterable[Unsent]) -> None:
-    """Warn once per server of what could not be delivered, with the command that sends what is kept; see `flush`."""
+    """Warn once per server of what will not be delivered, with the command that sends what is kept; see `flush`."""
+    missing = [one for one in unsent if one.count]
+    _undelivered.extend(missing)
+    warn_of(missing)
+
+
+def warn_of(unsent: Iterable[Unsent]) -> None:
+    """The same for what may be delivered yet, if this process lives on."""
     kept: Counter[str] = Counter()
     lost: Counter[str] = Counter()
     directories: dict[str, set[Path]] = defaultdict(set)
-    for one in [one for one in unsent if one.count]:
-        _undelivered.append(one)
+    for one in unsent:
         if one.kept_in is None:
             lost[one.server] += one.count
         else:
@@ -129,13 +147,22 @@ def report(unsent: Iterable[Unsent]) -> None:
     for server, count in lost.items():
         logger.warning("%s could not be logged to MLflow on %s and are lost", counted(count, "value"), server)
     for server, count in kept.items():
-        commands = [f"gradiend-mlflow sync {shlex.quote(str(path))}" for path in _joined(directories[server])]
+        commands = [f"gradiend-mlflow sync {shlex.quote(str(path))}" for path in joined(directories[server])]
         logger.warning(
             "%s in a journal are not in MLflow on %s yet; send them with: %s (to another server: --tracking-uri URI)",
             counted(count, "record"),
             server,
             " && ".join(commands),
         )
+
+
+def report_foreign() -> None:
+    """Warn, once in this process, that something is not logged because its run is the parent process's."""
+    with _reporting:
+        if FOREIGN in _reported:
+            return
+        _reported.add(FOREIGN)
+    logger.warning(FOREIGN)
 
 
 def report_outage(server: str, whereabouts: str, reason: object) -> None:
@@ -167,7 +194,7 @@ def report_recovery(server: str) -> None:
     logger.info("MLflow on %s answers again; the waiting records are being sent", server)
 
 
-def _joined(directories: Iterable[Path]) -> list[Path]:
+def joined(directories: Iterable[Path]) -> list[Path]:
     """The directories; those that share a parent are replaced by it."""
     by_parent: dict[Path, list[Path]] = defaultdict(list)
     for directory in directories:
@@ -175,8 +202,25 @@ def _joined(directories: Iterable[Path]) -> list[Path]:
     return [parent if len(inside) > 1 else inside[0] for parent, inside in by_parent.items()]
 
 
+def call_at_exit(function: Callable[[], None]) -> None:
+    """Call it when the process ends, before the last records are waited for."""
+    _unfinished[function] = None
+
+
+def do_not_call_at_exit(function: Callable[[], None]) -> None:
+    """Do not call it after all."""
+    _unfinished.pop(function, None)
+
+
+def _finish() -> None:
+    for function in reversed(tuple(_unfinished)):
+        function()
+
+
 def _wait_at_exit() -> None:
     """Wait once more when the process ends, and warn of what remains for `sync`."""
+    if multiprocessing.parent_process() is not None:
+        _finish()  # such a process ends without calling what `atexit` has
     waiting = tuple(_active)
     try:
         flush()
@@ -187,11 +231,19 @@ def _wait_at_exit() -> None:
             discard(delivery)
 
 
+def _begin_anew() -> None:
+    """In a forked child, leave to the parent what is the parent's."""
+    global _reporting  # noqa: PLW0603  # another thread of the parent may hold the lock
+    _reporting = threading.Lock()
+    for theirs in (_active, _undelivered, _away, _reported, _unfinished):
+        theirs.clear()
+
+
 # MLflow uploads to some stores with thread pools: wait before Python shuts these down, which also works in processes
 # of `multiprocessing`. Wait again when trainings in other threads have ended. Python calls what was registered last
 # first, hence the import of concurrent.futures.thread at the top.
 getattr(threading, "_register_atexit", atexit.register)(_wait_at_exit)
 atexit.register(_wait_at_exit)
+atexit.register(_finish)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_active.clear)  # the worker threads do not exist in the child
-    os.register_at_fork(after_in_child=_undelivered.clear)
+    os.register_at_fork(after_in_child=_begin_anew)

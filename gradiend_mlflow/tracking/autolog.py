@@ -119,8 +119,8 @@ def _evaluate(name: str, original: Callable[..., Any], self: Any, *args: Any, **
 
 
 def _train_suite(new_callback: NewCallback, original: Callable[..., Any], self: Any, *args: Any, **kwargs: Any) -> Any:
-    session = None
-    if suite.get() is None and is_first_rank():
+    session, around = None, suite.get()
+    if (around is None or around.is_foreign) and is_first_rank():
         with safely("begin the run of a suite"):
             session = _suite_session(self, new_callback())
     if session is None:  # its trainers are logged nevertheless

@@ -57,7 +57,7 @@ class MLflowCallback(TrainingCallback):
     @property
     def serves(self) -> bool:
         """Whether it logs to a block's run at the moment."""
-        return self._block is not None
+        return self._block is not None and not self._block.is_foreign
 
     @contextmanager
     def serving(self, session: Session) -> Iterator[None]:
@@ -83,9 +83,12 @@ class MLflowCallback(TrainingCallback):
                 # gradiend does not call on_train_end when a training fails.
                 self._last.close("FAILED", "the training ended without reaching its end")
             loop = LoopConfig(config)
-            self._last = self._block or Session(
-                self.options, name=loop.name, about={}, experiment_dir=loop.experiment_dir, is_of_loop=True
-            )
+            if self._block is not None and self.serves:
+                self._last = self._block
+            else:
+                self._last = Session(
+                    self.options, name=loop.name, about={}, experiment_dir=loop.experiment_dir, is_of_loop=True
+                )
             self._loop = self._last.start_loop(loop)
 
     def on_step_end(

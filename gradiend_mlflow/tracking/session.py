@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -14,7 +13,7 @@ from gradiend_mlflow.delivery.records import Destination
 from gradiend_mlflow.delivery.run_writer import RunWriter
 from gradiend_mlflow.errors import logger
 from gradiend_mlflow.sets.weights import open_checkpoint
-from gradiend_mlflow.store import tags
+from gradiend_mlflow.store import pending, tags
 from gradiend_mlflow.store.current import active_run_id, chosen_experiment
 from gradiend_mlflow.store.store import Store, now_ms
 from gradiend_mlflow.tracking.loop import LoopConfig, TrainingLoop
@@ -73,7 +72,12 @@ class Session:
         self._open: list[RunWriter] = []
         self._evaluated: set[str] = set()  # the keys of the metrics of evaluations
         self._uploaded: dict[Path, int] = {}  # when those files were modified
-        atexit.register(self._abandon)
+        pending.call_at_exit(self._abandon)
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether it is the session of the process from which this one was forked."""
+        return self._recorder.is_foreign
 
     @property
     def started(self) -> bool:
@@ -97,7 +101,7 @@ class Session:
 
     def run_id(self) -> str | None:
         """MLflow's id of the run; waits for it as long as the options allow. None if there is no run."""
-        if self.closed and not self.started:
+        if (self.closed or self.is_foreign) and not self.started:
             return None
         return self.run.run_id(self.options.deadline)
 
@@ -259,10 +263,10 @@ class Session:
 
     def close(self, status: str, reason: str | None = None, *, wait: bool = False) -> None:
         """End every run that is still open, children first; wait until all is delivered, if wanted."""
-        if self.closed:
+        if self.closed or self.is_foreign:
             return
         self.closed = True
-        atexit.unregister(self._abandon)
+        pending.do_not_call_at_exit(self._abandon)
         if reason is not None:
             self.run.tags({tags.FAILURE: reason})
         for run in reversed(self._open):
@@ -290,9 +294,6 @@ class Session:
 
 def _destination(options: LogOptions) -> Destination:
     """Where a run that starts now, in this thread, goes."""
-    experiment_id, experiment_name = chosen_experiment(options.tracking_uri)
-    return Destination(
-        experiment_id=experiment_id,
-        experiment_name=options.experiment_name or experiment_name,
-        adopt=active_run_id(options.tracking_uri),
-    )
+    experiment_id, chosen_name = chosen_experiment(options.tracking_uri)
+    adopt = active_run_id(options.tracking_uri)
+    return Destination(experiment_id, options.experiment_name or chosen_name, adopt)

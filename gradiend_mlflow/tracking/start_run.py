@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 _owners: dict[int, object] = {}  # by the id of the trainer whose training is being logged
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_owners.clear)  # a training of the child's own is logged
 # The suite whose trainers are being trained in this context.
 suite: ContextVar[Session | None] = ContextVar("gradiend_mlflow_suite", default=None)
 
@@ -95,7 +98,7 @@ def claimed(trainer: Any) -> Iterator[bool]:
     try:
         yield is_free
     finally:
-        if is_free:
+        if _owners.get(id(trainer)) is owner:  # not so in a child that was forked within the block
             del _owners[id(trainer)]
 
 
@@ -142,12 +145,16 @@ def closing(
     try:
         yield
     except BaseException as error:
+        if session.is_foreign:  # a forked child leaves the block of its parent
+            raise
         with safely("log what a failed training has left"):
             at_failure()
         with safely("end the run of a failed training"):
             status = "FAILED" if isinstance(error, Exception) else "KILLED"
             session.close(status, describe(error), wait=wait)
         raise
+    if session.is_foreign:
+        return
     with safely("log the selected model"):
         at_end()
     with safely("end the run"):
@@ -202,5 +209,7 @@ def _log_remains(session: Session, trainer: Any) -> None:
 def _suite_for(callback: MLflowCallback) -> Session | None:
     """The suite that is being trained, if the training is logged to the same server."""
     around = suite.get()
-    same = around is not None and around.options.tracking_uri == callback.options.tracking_uri
+    same = (
+        around is not None and not around.is_foreign and around.options.tracking_uri == callback.options.tracking_uri
+    )
     return around if same else None
