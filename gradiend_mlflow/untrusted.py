@@ -69,6 +69,16 @@ def _bounded_int(digits: str) -> int:
     return number
 
 
+def check_depth(value: Any, most: int = 50) -> None:
+    """Refuse what is nested deeper than `most` levels: who goes through it level by level may then call itself."""
+    level = [value]
+    for _ in range(most + 1):
+        inside = (one.values() if isinstance(one, dict) else one for one in level if isinstance(one, (dict, list)))
+        level = [item for items in inside for item in items if isinstance(item, (dict, list))]
+    if level:
+        raise ValueError(f"it is nested deeper than {most} levels")
+
+
 def as_str(value: Any, name: str, *, most: int = 100_000) -> str:
     """`value` if it is a string of at most `most` characters."""
     if not isinstance(value, str) or len(value) > most:

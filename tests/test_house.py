@@ -17,18 +17,19 @@ PACKAGE = Path(__file__).parents[1] / "gradiend_mlflow"
 # delivery, trainings).
 MAY_IMPORT: dict[str, set[str]] = {
     "": set(),
+    "disk": set(),
     "sets.anatomy": set(),
     "sets": {"sets.anatomy"},
     "store.trust": set(),
-    "store": {"store.trust", "sets"},
+    "store": {"disk", "store.trust", "sets"},
     "overlap": {"sets", "sets.anatomy"},
-    "runs": {"store", "sets"},
+    "runs": {"disk", "store", "sets"},
     "figures.drawing": {"overlap", "sets", "sets.anatomy"},
     "figures": {"figures.drawing", "overlap", "sets", "sets.anatomy"},
-    "comparison": {"figures", "figures.drawing", "overlap", "runs", "store", "sets", "sets.anatomy"},
-    "trainings": {"store", "sets"},
-    "delivery": {"trainings", "store", "sets"},
-    "tracking": {"delivery", "trainings", "store", "sets"},
+    "comparison": {"disk", "figures", "figures.drawing", "overlap", "runs", "store", "sets", "sets.anatomy"},
+    "trainings": {"disk", "store", "sets"},
+    "delivery": {"disk", "trainings", "store", "sets"},
+    "tracking": {"delivery", "disk", "trainings", "store", "sets"},
 }
 FACE = {"__init__", "__main__", "cli"}  # may import everything
 

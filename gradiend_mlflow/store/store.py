@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
-import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -15,9 +15,13 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
 from mlflow.utils import chunk_list
 
+from gradiend_mlflow.disk.temporary import temporary_folder
+from gradiend_mlflow.disk.trees import Walk, is_inside
+from gradiend_mlflow.errors import logger
 from gradiend_mlflow.store import tags
 from gradiend_mlflow.store.limits import fitting_tags, shortened_param
 from gradiend_mlflow.store.reader import Reader
+from gradiend_mlflow.wording import some_of
 
 _METRICS_PER_BATCH = 1000
 _PARAMS_PER_BATCH = 100
@@ -103,19 +107,36 @@ class Store(Reader):
             for batch in chunk_list(fitting, _PARAMS_PER_BATCH):
                 self._client.log_batch(run_id, tags=batch)
 
-    def upload(self, run_id: str, file: Path, folder: str | None) -> None:
+    def upload(self, run_id: str, file: Path, folder: str | None, *, root: Path | None = None) -> None:
         """Log a file, or the files of a directory, as artifacts in a folder of the run; None is the top folder.
 
-        Characters of the file's name that MLflow would silently corrupt become underscores.
+        Characters of a file's name that MLflow would silently corrupt become underscores. In a directory, links that
+        lead out of `root` (default: out of the directory itself) are left out, and so is what is not a regular file;
+        a warning names them.
         """
-        with self._asking(f"upload {file.name} to the run {run_id}"), tempfile.TemporaryDirectory() as temporary:
-            name = _NOT_IN_ARTIFACT_NAMES.sub("_", file.name)
+        with self._asking(f"upload {file.name} to the run {run_id}"):
             if file.is_dir():
-                self._client.log_artifacts(run_id, str(file), folder)
-            elif name == file.name:
-                self._client.log_artifact(run_id, str(file), folder)
+                self._upload_directory(run_id, file, folder, root or file)
             else:
-                self._client.log_artifact(run_id, shutil.copy2(file, Path(temporary, name)), folder)
+                with _named_for_mlflow(file) as safe:
+                    self._client.log_artifact(run_id, str(safe), folder)
+
+    def _upload_directory(self, run_id: str, directory: Path, folder: str | None, root: Path) -> None:
+        files, left_out = _files_in(directory, root)
+        if not left_out:
+            self._client.log_artifacts(run_id, str(directory), folder)
+            return
+        for file in files:
+            below = file.parent.relative_to(directory).as_posix()
+            into = "/".join(part for part in (folder, below) if part and part != ".")
+            with _named_for_mlflow(file) as safe:
+                self._client.log_artifact(run_id, str(safe), into or None)
+        logger.warning(
+            "Not uploaded with %s, because they are no regular files in %s: %s",
+            directory,
+            root,
+            ", ".join(some_of([str(path) for path in left_out])),
+        )
 
     def log_image(self, run_id: str, image: Any, key: str) -> None:
         """Log a PIL image under a key; the UI shows the images of several runs with the same key side by side."""
@@ -139,9 +160,9 @@ class Store(Reader):
                 params={key: shortened_param(value) for key, value in params.items()},
                 model_type="gradiend",
             )
-            with tempfile.TemporaryDirectory(prefix="gradiend-mlflow-") as folder:
-                get_external_mlflow_model_spec(model).save(str(Path(folder, "MLmodel")))
-                self._client.log_model_artifacts(model.model_id, folder)
+            with temporary_folder() as folder:
+                get_external_mlflow_model_spec(model).save(str(folder / "MLmodel"))
+                self._client.log_model_artifacts(model.model_id, str(folder))
             self._client.finalize_logged_model(model.model_id, "READY")
             self._client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
 
@@ -155,6 +176,28 @@ class Store(Reader):
         with self._asking(f"end the run {run_id}"):
             tracking = self._client._tracking_client  # noqa: SLF001  # the public way to give an end time prints
             tracking.store.update_run_info(run_id, RunStatus.from_string(status), end_time, None)
+
+
+@contextlib.contextmanager
+def _named_for_mlflow(file: Path) -> Iterator[Path]:
+    """The file within the block, or a copy of it if MLflow would corrupt its name."""
+    name = _NOT_IN_ARTIFACT_NAMES.sub("_", file.name)
+    if name == file.name:
+        yield file
+        return
+    with temporary_folder() as folder:
+        yield Path(shutil.copy2(file, folder / name))
+
+
+def _files_in(directory: Path, root: Path) -> tuple[list[Path], list[Path]]:
+    """The files below a directory that may be sent, and what may not."""
+    files: list[Path] = []
+    left_out: list[Path] = []
+    walk = Walk(directory, root)
+    for here, _, names in walk:
+        for name in names:
+            (files if (here / name).is_file() and is_inside(here / name, root) else left_out).append(here / name)
+    return files, left_out + [path for path, _ in (*walk.links, *walk.faults)]
 
 
 def _send_in_batches(items: Iterable[T], size: int, send: Callable[[list[T]], object]) -> list[T]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from gradiend_mlflow.errors import CheckpointError
 from gradiend_mlflow.store import tags
 from gradiend_mlflow.trainings.directories import TRAINING_FILE, TrainingDirectory, seed_number
 from gradiend_mlflow.trainings.files import ModelFiles, SeedFiles, TrainingFiles
@@ -20,6 +21,7 @@ from gradiend_mlflow.trainings.terms import (
     report_metrics,
     seed_metrics,
 )
+from gradiend_mlflow.untrusted import as_list, parse_json
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ def derive_account(
     """The same of files that have been read; opens none itself."""
     directory, model, report = files.directory, files.model, files.seeds.report
     about = _about(files) if about is None else about
-    classes = " vs ".join(json.loads(about.get(tags.TARGET_CLASSES, "[]")))
+    classes = " vs ".join(_classes_in(about))
     name = name or about.get(tags.RUN_ID) or classes or directory.experiment_dir.name
     seed = report.get("best_seed") if report else model.arguments.get("seed")
     params = params_of(model.arguments)
@@ -171,6 +173,13 @@ def _about(files: TrainingFiles) -> dict[str, str]:
         tags.TARGET_CLASSES: json.dumps(classes) if classes else None,
     }
     return {key: str(value) for key, value in found.items() if value}
+
+
+def _classes_in(about: Mapping[str, str]) -> list[str]:
+    try:
+        return as_list(parse_json(about.get(tags.TARGET_CLASSES, "[]")), "it", lambda name, _: str(name))
+    except ValueError as error:
+        raise CheckpointError(f"the tag {tags.TARGET_CLASSES} lists no classes: {error}") from error
 
 
 def _run_id(files: TrainingFiles) -> str | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Literal
 
+from gradiend_mlflow.disk.temporary import temporary_folder
 from gradiend_mlflow.errors import logger
 from gradiend_mlflow.sets.weights import open_checkpoint
 from gradiend_mlflow.store import tags
@@ -83,8 +83,8 @@ class Backfill:
                 self._follow_move(run, account)
                 return Added(run.run_id, "unchanged")
         here = [run for run in candidates if _may_be_of(run, account)]
-        with tempfile.TemporaryDirectory(prefix="gradiend-mlflow-") as folder:
-            staged = _stage(account, self._options, Path(folder))  # first: what cannot be read leaves no run behind
+        with temporary_folder() as folder:
+            staged = _stage(account, self._options, folder)  # first: what cannot be read leaves no run behind
             for run in here:
                 if self._is_of(run, account):
                     return Added(self._write(account, staged, run), "updated")
@@ -231,7 +231,7 @@ class Backfill:
 
     def _log_model(self, run_id: str, account: Account) -> None:
         if self._options.log_models is True:
-            self._store.upload(run_id, account.directory, tags.MODEL_FOLDER)
+            self._store.upload(run_id, account.directory, tags.MODEL_FOLDER, root=account.training.root)
         elif self._options.log_models:
             self._store.link_model(run_id, self.experiment_id, account.name, account.directory, account.params)
 

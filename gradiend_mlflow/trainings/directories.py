@@ -1,4 +1,4 @@
-"""Where gradiend puts what a training leaves, and the trainings below a directory.
+"""Where gradiend puts what a training leaves.
 
 The layout below an experiment directory::
 
@@ -12,44 +12,46 @@ The layout below an experiment directory::
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
 
+from gradiend_mlflow.disk.trees import is_inside, leads_out, read_regular
 from gradiend_mlflow.errors import CheckpointError
 from gradiend_mlflow.store import tags
-from gradiend_mlflow.store.pending import JOURNALS
+from gradiend_mlflow.untrusted import as_dict, check_depth, parse_json
 
 TRAINING_FILE = "training.json"
 CONFIG = "config.json"
+CONTEXT = "gradiend_context.json"
 LR_SEARCH = "lr_search.json"
-_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
-_SEEDS = "seeds"
-_NOT_TRAININGS = (_SEEDS, "lr_search", "cache", "decoder_mlm_head", "classification_head", "custom_prediction_head")
-_OF_MLFLOW = re.compile(r"(m-)?[0-9a-f]{32}")  # a run's or a logged model's directory in a local store
+WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+SEEDS = "seeds"
 _SEED = re.compile(r"seed_-?\d+")
-_OF_EARLIER_STEP = re.compile(r"(?<=.)_(?:epoch_\d+|step_\d+|temp|best)$")
 _OF_EVALUATIONS = re.compile(r"(encoded_values|encoder_|decoder_).*\.(csv|json|png|pdf|svg)")
 _SAMPLES, _SAMPLE_BYTES = 64, 4096
+_MOST_BYTES = 256 * 2**20  # of a JSON file: a training file with the losses of ten million steps
 _STUB_BYTES = 1000  # gradiend may write only the first 120 characters of a training file
 _IN_TRAINING = ("encoded_values.json", "encoded_values.csv")  # of the evaluations by which the best step is found
 
 
 @dataclass(frozen=True)
 class TrainingDirectory:
-    """Where one training's results lie: its experiment directory, the selected model, the seeds that were tried."""
+    """Where one training's results lie: its experiment directory, the selected model, the seeds that were tried.
+
+    Files count only if they lie in `root`: links that lead out of it are not followed.
+    """
 
     experiment_dir: Path
     model: Path
+    root: Path
     seeds: tuple[Path, ...] = ()
 
     @staticmethod
-    def of(model: Path, experiment_dir: Path | None = None) -> TrainingDirectory:
+    def of(model: Path, experiment_dir: Path | None = None, root: Path | None = None) -> TrainingDirectory:
         """The training whose selected model lies in `model`.
 
         Args:
@@ -57,29 +59,32 @@ class TrainingDirectory:
             experiment_dir: The experiment directory that its trainer names. It counts only if the model lies in it,
                 because a training can be told to write elsewhere. Default: the parent of a directory called `model`
                 or `model_best`, else `model` itself.
+            root: The directory that the user has named. It counts only if the experiment directory lies in it, which
+                is the default.
         """
         model = model.resolve()
         around = None if experiment_dir is None else experiment_dir.resolve()
         if around is None or not model.is_relative_to(around):
             around = model.parent if model.name in ("model", "model_best") else model
-        seeds = [path for path in (around / _SEEDS).glob("seed_*") if _SEED.fullmatch(path.name)]
-        finished = [best_of(seed) for seed in sorted(seeds, key=seed_number) if (seed / TRAINING_FILE).is_file()]
-        return TrainingDirectory(around, model, tuple(finished))
+        named = None if root is None else root.resolve()
+        root = named if named is not None and around.is_relative_to(named) else around
+        finished = [seed for seed in _seeds_in(around) if _holds(root, seed / TRAINING_FILE)]
+        return TrainingDirectory(around, model, root, tuple(map(best_of, finished)))
 
     @property
     def report_file(self) -> Path:
         """Where gradiend's report on the choice among the seeds lies, if there is one."""
-        return self.experiment_dir / _SEEDS / "seed_report.json"
+        return self.experiment_dir / SEEDS / "seed_report.json"
 
     def reports(self) -> tuple[Path, ...]:
         """What gradiend writes beside models: the seed report and the result of a learning-rate search."""
-        return _existing(self.report_file, self.experiment_dir / LR_SEARCH)
+        return self._existing(self.report_file, self.experiment_dir / LR_SEARCH)
 
     def files(self) -> dict[str, tuple[Path, ...]]:
         """The files that a run holds, by artifact folder."""
         return {
-            tags.FILES_FOLDER: (*_existing(self.model / TRAINING_FILE, self.model / CONFIG), *self.reports()),
-            tags.FIGURES_FOLDER: _existing(*sorted(self.experiment_dir.glob("training_convergence.*"))),
+            tags.FILES_FOLDER: (*self._existing(self.model / TRAINING_FILE, self.model / CONFIG), *self.reports()),
+            tags.FIGURES_FOLDER: self._existing(*self._plots()),
             tags.EVALUATION_FOLDER: self.evaluation_files(),
         }
 
@@ -88,21 +93,47 @@ class TrainingDirectory:
 
         Only files that are newer than the training count.
         """
+        trained = modified(self.model / TRAINING_FILE)
+        found = self._existing(*self._evaluations())
+        return tuple(sorted((file for file in found if modified(file) > trained), key=modified))
+
+    def _plots(self) -> list[Path]:
+        return sorted(self.experiment_dir.glob("training_convergence.*"))
+
+    def _evaluations(self) -> list[Path]:
         own = self.experiment_dir.parts[1:]  # without the root
         # gradiend puts some plots into a folder named after the run_id, which it has appended already.
         folders = [
             self.experiment_dir,
             *(self.experiment_dir.joinpath(*own[-n:]) for n in range(1, min(len(own), 3) + 1)),
         ]
-        trained = modified(self.model / TRAINING_FILE)
-        found = [
+        return [
             file
             for folder in folders
-            if folder.is_dir()
+            if folder.is_dir() and is_inside(folder, self.root)
             for file in sorted(folder.iterdir())
-            if _OF_EVALUATIONS.fullmatch(file.name) and file.name not in _IN_TRAINING and file.is_file()
+            if _OF_EVALUATIONS.fullmatch(file.name) and file.name not in _IN_TRAINING
         ]
-        return tuple(sorted((file for file in found if modified(file) > trained), key=modified))
+
+    def links_out(self) -> tuple[Path, ...]:
+        """What would be a part of the training, and is left out because it is a link that leads out of `root`."""
+        models = [file for model in (self.model, *self.seeds) for file in _entries(model)]
+        reports = [self.report_file, self.experiment_dir / LR_SEARCH]
+        others = [*_seeds_in(self.experiment_dir), *reports, *self._plots(), *self._evaluations()]
+        return tuple(file for file in (*models, *others) if leads_out(file, self.root))
+
+    def has_weights(self, model: Path) -> bool:
+        """Whether a model's directory still holds its weights, and no link by which reading them would lead out."""
+        kept = any(_holds(self.root, model / name) for name in WEIGHTS)
+        return kept and not any(leads_out(file, self.root) for file in _entries(model))
+
+    def json_of(self, file: Path) -> Mapping[str, Any]:
+        """The JSON object in a file; an empty one if the file does not exist, or only as a link that leads out.
+
+        Raises:
+            CheckpointError: If the file exists and holds no JSON object.
+        """
+        return {} if leads_out(file, self.root) else read_json(file)
 
     def fingerprint(self) -> str:
         """A digest of all that a run of this training holds, equal as long as nothing has changed.
@@ -115,105 +146,18 @@ class TrainingDirectory:
             for file in sorted(files):
                 digest.update(f"{folder}/{file.name}\0".encode() + _digest(file))
         for directory in (self.model, *self.seeds):
-            training_files = _existing(directory / TRAINING_FILE)
+            training_files = self._existing(directory / TRAINING_FILE)
             for file in training_files:
                 digest.update(_digest(file))
             is_stub = all(file.stat().st_size < _STUB_BYTES for file in training_files)
-            for file in _existing(*(directory / name for name in _WEIGHTS)):
+            for file in self._existing(*(directory / name for name in WEIGHTS)):
                 digest.update(
                     f"{file.stat().st_size}\0".encode() + (_samples(file) if is_stub and file.stat().st_size else b"")
                 )
         return digest.hexdigest()
 
-
-# ------------------------------------------------------------------------------------------------------- searching
-
-
-@dataclass(frozen=True)
-class FoundTrainings:
-    """What lies below a directory: finished trainings, ordered by their ends, and what cannot be imported.
-
-    `faults` are directories with the reason: trainings that were broken off, and directories that cannot be read.
-    """
-
-    trainings: tuple[TrainingDirectory, ...]
-    faults: tuple[tuple[Path, str], ...]
-
-
-def find_trainings(path: Path) -> FoundTrainings:
-    """Look for trainings in and below a directory.
-
-    What is no training of its own is passed over: the probes of a learning-rate search, caches, heads, and the models
-    of earlier steps beside the selected one. A seed's directory counts only if it is `path` itself.
-    """
-    faults: list[tuple[Path, str]] = []
-    trainings: list[TrainingDirectory] = []
-    for here in _walk(path, faults):
-        try:
-            if (here / TRAINING_FILE).is_file() and _is_selected(here):
-                trainings.append(TrainingDirectory.of(here))
-            elif fault := _fault_of(here):
-                faults.append((here, fault))
-        except OSError as error:
-            faults.append((here, f"it cannot be read: {error}"))
-    trainings.sort(key=lambda training: (modified(training.model / TRAINING_FILE), training.model))
-    return FoundTrainings(tuple(trainings), tuple(faults))
-
-
-def _walk(path: Path, faults: list[tuple[Path, str]]) -> Iterator[Path]:
-    """`path` and the directories below it, in order, each once even if links lead there again."""
-
-    def add_fault(error: OSError) -> None:
-        faults.append((Path(error.filename), f"it cannot be read: {error}"))
-
-    seen: set[str] = set()
-    for folder, below, names in os.walk(path, followlinks=True, onerror=add_fault):
-        real = os.path.realpath(folder)
-        if real in seen:
-            below[:] = []
-            continue
-        seen.add(real)
-        here = Path(folder)
-        # Beside these, such names are gradiend's own; elsewhere they may be anybody's.
-        is_experiment = {"model", "model_best", LR_SEARCH, TRAINING_FILE} & {*below, *names} or _has_seeds(here)
-        # What runs hold in MLflow's store are copies.
-        skip = _NOT_TRAININGS if is_experiment else ("artifacts",) if _OF_MLFLOW.fullmatch(here.name) else ()
-        below[:] = sorted(name for name in below if name not in (JOURNALS, *skip))
-        yield here
-
-
-def _is_selected(model: Path) -> bool:
-    """Whether this is the training's only model or, where gradiend keeps the best and the last step's, the best."""
-    last = _last_of(model)
-    is_best = model.name.endswith("_best") and (last / TRAINING_FILE).is_file()
-    return best_of(model) == model and (last == model or is_best)
-
-
-def _fault_of(here: Path) -> str | None:
-    """Why a directory without a selected model should have one; None if there is no sign that it should."""
-    if _has_seeds(here):
-        selected = any((here / name / TRAINING_FILE).is_file() for name in ("model", "model_best", "."))
-        return None if selected else "the training was broken off: there are seeds, but no selected model"
-    if (_last_of(here) / TRAINING_FILE).is_file() or not _holds_gradiend(here):
-        return None
-    return f"there is a model, but no {TRAINING_FILE}: the training was broken off, or copied in part"
-
-
-def _has_seeds(experiment_dir: Path) -> bool:
-    return any((experiment_dir / _SEEDS).glob(f"seed_*/{TRAINING_FILE}"))
-
-
-def _holds_gradiend(directory: Path) -> bool:
-    """Whether a directory holds a GRADIEND, and not a base model or a head."""
-    try:
-        return has_weights(directory) and "mapping" in read_json(directory / CONFIG)
-    except CheckpointError:
-        return False
-
-
-def _last_of(model: Path) -> Path:
-    """The directory of the last step's model, if `model` is named like that of an earlier step; else `model`."""
-    return model.with_name(_OF_EARLIER_STEP.sub("", model.name)) if model.name else model
+    def _existing(self, *files: Path) -> tuple[Path, ...]:
+        return tuple(file for file in files if _holds(self.root, file))
 
 
 def best_of(model: Path) -> Path:
@@ -227,14 +171,6 @@ def seed_number(directory: Path) -> int:
     return int(directory.name.removeprefix("seed_").removesuffix("_best"))
 
 
-# --------------------------------------------------------------------------------------------------------- files
-
-
-def has_weights(directory: Path) -> bool:
-    """Whether a model's directory still holds its weights."""
-    return any((directory / name).is_file() for name in _WEIGHTS)
-
-
 def read_json(file: Path) -> Mapping[str, Any]:
     """The JSON object in a file; an empty one if the file does not exist.
 
@@ -242,14 +178,13 @@ def read_json(file: Path) -> Mapping[str, Any]:
         CheckpointError: If the file exists and holds no JSON object.
     """
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = parse_json(read_regular(file, most=_MOST_BYTES), most=_MOST_BYTES, non_finite=True)
+        check_depth(content)
+        return as_dict(content, "it")
     except FileNotFoundError:
         return {}
-    except ValueError as error:
-        raise CheckpointError(f"{file} is not valid JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{file} should hold a JSON object; it holds a {type(content).__name__}")
-    return content
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{file} cannot be read: {error}") from error
 
 
 def _digest(file: Path) -> bytes:
@@ -263,8 +198,19 @@ def _samples(file: Path) -> bytes:
         return b"".join(content[start : start + _SAMPLE_BYTES] for start in starts)
 
 
-def _existing(*files: Path) -> tuple[Path, ...]:
-    return tuple(file for file in files if file.is_file())
+def _holds(root: Path, file: Path) -> bool:
+    """Whether there is such a file, and no link on the way to it leads out of `root`."""
+    return file.is_file() and is_inside(file, root)
+
+
+def _seeds_in(experiment_dir: Path) -> list[Path]:
+    found = [path for path in (experiment_dir / SEEDS).glob("seed_*") if _SEED.fullmatch(path.name)]
+    return sorted(found, key=seed_number)
+
+
+def _entries(model: Path) -> list[Path]:
+    """What lies in a model's directory, at the two levels where gradiend looks for it."""
+    return [file for folder in (model, model / "model") if folder.is_dir() for file in sorted(folder.iterdir())]
 
 
 def modified(file: Path) -> float:

@@ -13,15 +13,18 @@ import pandas as pd
 from tqdm import tqdm
 
 from gradiend_mlflow.checks import existing_directory
+from gradiend_mlflow.disk.trees import LEADS_OUT
 from gradiend_mlflow.errors import CheckpointError, GradiendMLflowError, InvalidInputError, logger
 from gradiend_mlflow.sets.parts import DEFAULT_TOPK, PARTS
 from gradiend_mlflow.store.pending import flush
 from gradiend_mlflow.store.store import Store
-from gradiend_mlflow.trainings.account import account_of
+from gradiend_mlflow.trainings.account import Account, account_of
 from gradiend_mlflow.trainings.backfill import Backfill
-from gradiend_mlflow.trainings.directories import TRAINING_FILE, TrainingDirectory, find_trainings
+from gradiend_mlflow.trainings.directories import TRAINING_FILE, TrainingDirectory
 from gradiend_mlflow.trainings.options import LogModels, LogOptions
 from gradiend_mlflow.trainings.results import frame_of_results
+from gradiend_mlflow.trainings.search import find_trainings
+from gradiend_mlflow.wording import some_of
 
 COLUMNS = ("directory", "result", "run_id", "run_name", "reason")
 
@@ -61,8 +64,9 @@ def import_runs(
 
     Returns:
         A row for each directory that cannot be imported, then one per training, ordered by their ends. Columns:
-        directory (of the model), result ("imported", "updated", "unchanged" or "failed"), run_id (None if failed),
-        run_name, and reason: why it failed, or what the run lacks because the files do not say it.
+        directory (of the model), result ("imported", "updated", "unchanged", "failed", or "left out" for a link to a
+        directory outside `path`), run_id (None if failed or left out), run_name, and reason: why it failed, or what
+        the run lacks because the files do not say it, or are links that lead out of `path`.
 
     Raises:
         InvalidInputError: If `path` does not exist, nothing below it is a training, or an option is not acceptable.
@@ -79,7 +83,7 @@ def import_runs(
         topk=topk, parts=parts, extra_tags=extra_tags, log_models=log_models, tracking_uri=tracking_uri
     )
     found = find_trainings(root)
-    if not found.trainings and not found.faults:
+    if not (found.trainings or found.faults or found.links):
         raise InvalidInputError(f"no GRADIEND training below {root}: no directory there has a {TRAINING_FILE}")
     flush()  # the trainings of this process may be about to log these directories
     store = Store(tracking_uri)
@@ -87,6 +91,7 @@ def import_runs(
     backfill = Backfill(store, experiment_id, options)
     backfill.look_up()  # a server that cannot be reached is one error, not one per directory
     rows = [_failed(directory, reason) for directory, reason in found.faults]
+    rows += [(str(link), "left out", None, None, f"{reason}; import what it leads to") for link, reason in found.links]
     suites = _suites(found.trainings)
     with ThreadPoolExecutor(_PARALLEL) as pool:
         results = pool.map(lambda training: _attempt(backfill, training, suites.get(training)), found.trainings)
@@ -115,7 +120,13 @@ def _attempt(backfill: Backfill, training: TrainingDirectory, suite: Path | None
     except Exception as error:  # one broken directory must not cost the others
         logger.debug("%s", training.model, exc_info=True)
         return _failed(training.model, f"{type(error).__name__}: {error}")
-    return (str(training.model), added.result, added.run_id, account.name, account.gap)
+    return (str(training.model), added.result, added.run_id, account.name, _lacking(account))
+
+
+def _lacking(account: Account) -> str | None:
+    """What a run lacks of what its directory should hold."""
+    links = [f"{link.name}: {LEADS_OUT.format(account.training.root)}" for link in account.training.links_out()]
+    return "; ".join([*([] if account.gap is None else [account.gap]), *some_of(links)]) or None
 
 
 def _failed(directory: Path, reason: str) -> tuple[Any, ...]:

@@ -30,8 +30,9 @@ from gradiend_mlflow.delivery.records import (
 from gradiend_mlflow.store.pending import JOURNALS
 from gradiend_mlflow.store.store import MetricPoint
 from gradiend_mlflow.trainings.account import account_of
-from gradiend_mlflow.trainings.directories import TrainingDirectory, find_trainings
+from gradiend_mlflow.trainings.directories import TrainingDirectory
 from gradiend_mlflow.trainings.options import LogOptions
+from gradiend_mlflow.trainings.search import find_trainings
 from tests.support.trainings import MakeTrainer
 
 ODD = 'a > b % # "quoted" \\ / ä 数\n\u2028 ' + "x" * 300

@@ -31,8 +31,8 @@ from gradiend_mlflow.cli import main
 from gradiend_mlflow.store.store import Store
 from gradiend_mlflow.trainings.account import account_of
 from gradiend_mlflow.trainings.backfill import Backfill
-from gradiend_mlflow.trainings.directories import find_trainings
 from gradiend_mlflow.trainings.options import LogOptions
+from gradiend_mlflow.trainings.search import find_trainings
 from tests.support.trainings import MakeTrainer, Scripted, children_of, history, make_suite, train
 
 

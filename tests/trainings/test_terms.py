@@ -96,8 +96,8 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
     file = tmp_path / "training.json"
     assert read_json(file) == {}
     file.write_text("[")
-    with pytest.raises(CheckpointError, match=r"training\.json is not valid JSON"):
+    with pytest.raises(CheckpointError, match=r"training\.json cannot be read: it is not valid JSON"):
         read_json(file)
     file.write_text("[]")
-    with pytest.raises(CheckpointError, match="should hold a JSON object; it holds a list"):
+    with pytest.raises(CheckpointError, match="it must be an object"):
         read_json(file)
