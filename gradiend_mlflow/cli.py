@@ -100,18 +100,26 @@ def import_command(
 
 @main.command("sync")
 @click.argument("path", type=click.Path(path_type=Path))
-@click.option("--tracking-uri", help="Send to this MLflow server or database; default where each training logged.")
+@click.option(
+    "--tracking-uri",
+    help="Send to this MLflow server or database; *** in it is asked for.  [default: the one that MLflow is "
+    "configured for, and only what was logged there]",
+)
+@click.option("--experiment-name", help="Where trainings go that chose an experiment by an id of another server.")
 @_QUIET
-def sync_command(path: Path, *, tracking_uri: str | None, quiet: bool) -> None:
+def sync_command(path: Path, *, tracking_uri: str | None, experiment_name: str | None, quiet: bool) -> None:
     """Send to MLflow what trainings below PATH could not send, and end the runs of those that were killed.
 
     A training that is still running is left alone. It is safe to run it again, and several at once. What fails is
-    named, and stays for another time; then the exit code is 1. Without --tracking-uri each goes where its training
-    logged.
+    named, and stays for another time; then the exit code is 1. Trainings that logged to another server than MLflow is
+    configured for are named with the command that sends them there.
     """
     from gradiend_mlflow.delivery.sync import sync
+    from gradiend_mlflow.store.secrets import unmasked
 
-    frame = sync(path, tracking_uri=tracking_uri, progress=not quiet)
+    if tracking_uri is not None:
+        tracking_uri = unmasked(tracking_uri, lambda place: click.prompt(f"*** in {place}", hide_input=True))
+    frame = sync(path, tracking_uri=tracking_uri, experiment_name=experiment_name, progress=not quiet)
     frame["run_id"] = [", ".join(run_ids) for run_ids in frame["run_ids"]]
     if frame.empty and not quiet:
         _say("nothing to send")

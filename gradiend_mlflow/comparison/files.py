@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 import zipfile
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +16,7 @@ import pandas as pd
 from gradiend_mlflow.comparison.comparison import Comparison
 from gradiend_mlflow.comparison.labels import TRAINING_RUN
 from gradiend_mlflow.comparison.report import MOST_RUNS, steps_up_to, write_report
+from gradiend_mlflow.disk.temporary import temporary_folder
 from gradiend_mlflow.runs.search import COLUMNS
 from gradiend_mlflow.sets.artifact import save_topk
 from gradiend_mlflow.sets.parts import shown_topk
@@ -78,9 +78,9 @@ def _draw(comparison: Comparison, folder: Path) -> None:
 
 def _write_sets(comparison: Comparison, path: Path) -> None:
     """The sets as they are compared, each as the file of a top-k set."""
-    with tempfile.TemporaryDirectory(prefix="gradiend-mlflow-") as temporary, zipfile.ZipFile(path, "w") as archive:
+    with temporary_folder() as folder, zipfile.ZipFile(path, "w") as archive:
         for row, topk_set in enumerate(comparison.sets.values()):
-            file = Path(temporary, SET_NAME.format(row))
+            file = folder / SET_NAME.format(row)
             save_topk(topk_set, file)
             # ZipInfo has a fixed time, so that the same sets make the same file.
             archive.writestr(zipfile.ZipInfo(file.name), file.read_bytes())

@@ -7,11 +7,9 @@ import hashlib
 import itertools
 import json
 import re
-import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
 from gradiend_mlflow.checks import check_flags, check_names
 from gradiend_mlflow.comparison.comparison import Comparison
@@ -19,6 +17,7 @@ from gradiend_mlflow.comparison.description import description_of, name_of_compa
 from gradiend_mlflow.comparison.files import FACTS, FORMAT, sha256_of, write_files
 from gradiend_mlflow.comparison.loading import fetch_files
 from gradiend_mlflow.comparison.selection import FINISHED
+from gradiend_mlflow.disk.temporary import temporary_folder
 from gradiend_mlflow.environment import installed_version
 from gradiend_mlflow.errors import InvalidInputError, StoreError, UnavailableError, logger
 from gradiend_mlflow.runs.search import PARALLEL_REQUESTS, result_or_error
@@ -168,8 +167,7 @@ def _upload_files(comparison: Comparison, store: Store, run_id: str) -> str:
     """Upload the files and images of a comparison; returns the SHA-256 of comparison.json."""
     from PIL import Image
 
-    with tempfile.TemporaryDirectory(prefix="gradiend-mlflow-") as temporary:
-        folder = Path(temporary)
+    with temporary_folder() as folder:
         write_files(comparison, folder)
         store.upload(run_id, folder, None)
         for key, name in _IMAGES.items():

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
+from gradiend_mlflow.disk.temporary import temporary_folder
 from gradiend_mlflow.errors import StoreError
 
 _LARGEST = 16 * 2**20  # bytes of a file that is held
@@ -66,7 +66,7 @@ class HeldFiles:
             yield file
             return
         content = self.read(key, file)
-        with tempfile.TemporaryDirectory(prefix="gradiend-mlflow-") as folder:
-            copy = Path(folder, file.name)
+        with temporary_folder() as folder:
+            copy = folder / file.name
             copy.write_bytes(content)
             yield copy

@@ -2,9 +2,12 @@
 
 Each has a folder of its own, `<experiment_dir>/.gradiend-mlflow/<key>/`::
 
-    journal.jsonl   a header, then one record per line, in the order in which they were made
-    files/          copies of the files to upload
-    lock            held by the process that writes or sends the journal; the system frees it when that process dies
+    journal.jsonl     a header, then one record per line, in the order in which they were made
+    files/            copies of the files to upload
+    experiments.json  the names of experiments that were chosen by their ids, once the server has told them
+    lock              held by the process that writes or sends the journal; the system frees it when that process dies
+
+Only its user may read it. What others have put into such a folder is read within bounds, line by line, and checked.
 """
 
 from __future__ import annotations
@@ -15,20 +18,28 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from filelock import FileLock, Timeout
 
-from gradiend_mlflow.delivery.records import Line, Record, read_line, write_line
+from gradiend_mlflow.delivery.lines import MOST_LINE, Line, read_line, write_line
+from gradiend_mlflow.delivery.records import Record, Upload
+from gradiend_mlflow.disk.private import make_all_private, make_private, private_folder
+from gradiend_mlflow.disk.trees import Found, Walk, open_regular, read_regular
 from gradiend_mlflow.environment import installed_version
-from gradiend_mlflow.errors import GradiendMLflowError
 from gradiend_mlflow.store.pending import JOURNALS
+from gradiend_mlflow.store.secrets import has_secrets, masked, without_secrets
 from gradiend_mlflow.store.store import now_ms
 from gradiend_mlflow.store.uris import kept_uri
+from gradiend_mlflow.untrusted import as_dict, as_int, as_str, parse_json, quoted
 
 FORMAT = 1
-_FILE = "journal.jsonl"
+_FILE, _LOCK, _EXPERIMENTS = "journal.jsonl", "lock", "experiments.json"
+_MOST_HEADER = 2**20  # bytes; also of experiments.json
+_MOST_DAMAGED = 100  # lines; what has more is no journal
 
 
 class JournalFolder:
@@ -37,7 +48,7 @@ class JournalFolder:
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()
         self.file = self.folder / _FILE
-        self._lock = FileLock(self.folder / "lock", thread_local=False)  # another thread may release it
+        self._lock = FileLock(self.folder / _LOCK, thread_local=False, mode=0o600)  # another thread may release it
 
     @property
     def experiment_dir(self) -> Path:
@@ -46,7 +57,7 @@ class JournalFolder:
 
     def exists(self) -> bool:
         """Whether nobody has removed the journal."""
-        return self.file.is_file()
+        return os.path.lexists(self.file)
 
     def remove(self) -> None:
         """Remove the folder when everything is delivered, and the folder of journals if it was the last."""
@@ -67,21 +78,33 @@ class Journal(JournalFolder):
 
     def __init__(self, experiment_dir: Path, tracking_uri: str) -> None:
         super().__init__(experiment_dir / JOURNALS / uuid.uuid4().hex)
-        self._files = self.folder / "files"
-        self._files.mkdir(parents=True)
+        private_folder(self.folder.parent)
+        private_folder(self.folder)
+        self._files = private_folder(self.folder / "files")
         self._lock.acquire(blocking=False)
         # Without a buffer and without fsync: what is written survives the process, but not a power failure.
         self._stream = self.file.open("ab", buffering=0)
+        make_private(self.file)
         header = {
             "format": FORMAT,
             "tracking_uri": kept_uri(tracking_uri),
+            **({"shown": masked(tracking_uri)} if has_secrets(tracking_uri) else {}),
             "version": installed_version("gradiend-mlflow"),
         }
         self._write(json.dumps(header).encode() + b"\n")
 
     def append(self, record: Record) -> None:
         """Write a record; when the call returns, the end of this process cannot lose it."""
+        if isinstance(record, Upload) and self._files in record.file.parents:
+            make_private(record.file)
         self._write(write_line(record, now_ms(), self.folder))
+
+    def name_experiments(self, names: Mapping[str, str]) -> None:
+        """Keep the names of experiments, by id, so that the journal can be sent to another server."""
+        new = self.folder / f"{_EXPERIMENTS}.new"
+        new.write_text(json.dumps(dict(names)), encoding="utf-8")
+        make_private(new)
+        new.replace(self.folder / _EXPERIMENTS)
 
     def new_folder(self) -> Path:
         """A new, empty folder for files to upload."""
@@ -102,8 +125,16 @@ class Journal(JournalFolder):
             raise OSError(f"{self.file} was not written in full: is the disk full?")
 
 
+@dataclass(frozen=True)
+class Header:
+    """Where a training logged: the URI without its secrets, and the same for people, with `***` for each secret."""
+
+    tracking_uri: str
+    shown_uri: str
+
+
 class LeftJournal(JournalFolder):
-    """A journal that a process has left behind, or still writes.
+    """A journal that a process has left behind, or still writes; or what somebody has made to look like one.
 
     While its lines are read, `unreadable` lists the damaged ones with the reason; afterwards `torn` says whether the
     last line was broken off.
@@ -114,34 +145,57 @@ class LeftJournal(JournalFolder):
         self.unreadable: list[str] = []
         self.torn = False
 
-    def tracking_uri(self) -> str:
+    def header(self) -> Header:
         """Where the training logged.
 
         Raises:
-            ValueError: If the file is not a journal, or one of another format.
+            ValueError: If it is not a journal, or one of another format.
+            OSError: If it cannot be read.
         """
+        for file in (self.file, self.folder / _LOCK):
+            if file.is_symlink():
+                raise ValueError(f"{file} is a link, and journals have none")
+        with open_regular(self.file) as stream:
+            line = stream.readline(_MOST_HEADER)
         try:
-            with self.file.open("rb") as stream:
-                content = json.loads(stream.readline())
-            version, tracking_uri = content["format"], str(content["tracking_uri"])
-        except (ValueError, TypeError, KeyError) as error:
-            raise ValueError(f"{self.file} does not begin as a journal does") from error
+            content = as_dict(parse_json(line), "it")
+            version = as_int(content.get("format"), "format")
+            uri = _as_address(content.get("tracking_uri"), "tracking_uri")
+            shown = _as_address(content.get("shown", uri), "shown")
+        except ValueError as error:
+            raise ValueError(f"{self.file} does not begin as a journal does: {error}") from error
         if version != FORMAT:
             raise ValueError(f"{self.file} has the format {version}; this version reads {FORMAT}")
-        return tracking_uri
+        return Header(uri, masked(shown if without_secrets(shown) == uri else uri))
+
+    def experiments(self) -> dict[str, str]:
+        """The names of experiments by id, as far as they are known."""
+        file = self.folder / _EXPERIMENTS
+        try:
+            names = {} if file.is_symlink() else as_dict(parse_json(read_regular(file, most=_MOST_HEADER)), "it")
+            return {key: as_str(name, "a name", most=10_000) for key, name in names.items()}
+        except (OSError, ValueError):
+            return {}
 
     def lines(self) -> Iterator[Line]:
-        """Its complete lines, read one by one: a journal may be larger than the memory."""
-        with self.file.open("rb") as stream:
-            stream.readline()
-            for number, line in enumerate(stream, start=2):
-                if not line.endswith(b"\n"):
+        """Its complete lines, read one by one: a journal may be larger than the memory.
+
+        Raises:
+            ValueError: If a hundred lines are damaged.
+            OSError: If it cannot be read.
+        """
+        with open_regular(self.file) as stream:
+            stream.readline(_MOST_HEADER)
+            for number, line in enumerate(_bounded_lines(stream), start=2):
+                if line is not None and not line.endswith(b"\n"):
                     self.torn = True
                     return
                 try:
-                    content = read_line(line, self.folder)
-                except (ValueError, GradiendMLflowError, OSError) as error:
+                    content = _read(line, self.folder)
+                except ValueError as error:
                     self.unreadable.append(f"line {number}: {error}")
+                    if len(self.unreadable) == _MOST_DAMAGED:
+                        raise ValueError(f"{_MOST_DAMAGED} lines are damaged, such as {self.unreadable[0]}") from error
                 else:
                     yield content
 
@@ -155,20 +209,55 @@ class LeftJournal(JournalFolder):
             return
         with lock:
             exists = self.exists()
+            if exists:
+                make_private(self.folder.parent)
+                make_all_private(self.folder)
             yield exists
             if not exists:  # another process delivered and removed it after we had found it
                 self.remove()
 
 
-def find_journals(path: Path) -> list[LeftJournal]:
-    """The journals in a directory and below it, oldest first; `path` may also be a journal's own folder."""
+def _as_address(value: Any, name: str) -> str:
+    if not as_str(value, name, most=10_000).isprintable():
+        raise ValueError(f"{name} has characters that cannot be shown: {quoted(value)}")
+    return str(value)
+
+
+def _bounded_lines(stream: BinaryIO) -> Iterator[bytes | None]:
+    """The lines of a file; None for one that is too long, of which no more than that is held in memory."""
+    while line := stream.readline(MOST_LINE + 1):
+        if len(line) <= MOST_LINE:
+            yield line
+            continue
+        while line and not line.endswith(b"\n"):
+            line = stream.readline(MOST_LINE)
+        yield None
+
+
+def _read(line: bytes | None, folder: Path) -> Line:
+    if line is None:
+        raise ValueError(f"it has more than {MOST_LINE:,} bytes")
+    return read_line(line, folder)
+
+
+def find_journals(path: Path, faults: list[Found] | None = None) -> list[LeftJournal]:
+    """The journals in a directory and below it, oldest first; `path` may also be a journal's own folder.
+
+    What is a link is no journal. With `faults`, directories that could not be searched are added to it, and links
+    where journals should be, each with the reason.
+    """
+    faults = [] if faults is None else faults
     folders = [path] if path.parent.name == JOURNALS else []
-    for here, below, _ in os.walk(path):
-        if Path(here).name == JOURNALS:
-            folders += [Path(here, name) for name in below]
+    walk = Walk(path, follow=False)
+    for here, below, _ in walk:
+        if here.name == JOURNALS:
+            folders += [here / name for name in below]
             below.clear()  # what journals contain is not searched
-    found = [folder for folder in folders if LeftJournal(folder).exists()]
-    return [LeftJournal(folder) for folder in sorted(found, key=lambda folder: (_begun(folder), folder))]
+    faults += [*walk.faults, *(found for found in walk.links if found[0].name == JOURNALS)]
+    faults += [(folder, "it is a link, and no journal") for folder in folders[1:] if folder.is_symlink()]
+    found = [LeftJournal(folder) for folder in folders if not folder.is_symlink() or folder == path]
+    existing = [journal for journal in found if journal.exists()]
+    return sorted(existing, key=lambda journal: (_begun(journal.folder), journal.folder))
 
 
 def count_left(experiment_dir: Path) -> int:
@@ -183,6 +272,6 @@ def count_left(experiment_dir: Path) -> int:
 
 def _begun(folder: Path) -> int:
     """When the first record was made, in milliseconds since the epoch; 0 if there is none that can be read."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, ValueError):
         return next((line.made for line in LeftJournal(folder).lines()), 0)
     return 0

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import tempfile
 from collections import defaultdict
-from pathlib import Path
 
 from gradiend_mlflow.delivery.held_files import HeldFiles, LostFileError
 from gradiend_mlflow.delivery.records import (
@@ -23,6 +21,7 @@ from gradiend_mlflow.delivery.records import (
     StartRun,
     Upload,
 )
+from gradiend_mlflow.disk.temporary import temporary_folder
 from gradiend_mlflow.errors import StoreError, UnavailableError, logger
 from gradiend_mlflow.sets.parts import PARTS, Part
 from gradiend_mlflow.sets.topk import TopKSet
@@ -53,6 +52,7 @@ class Sender:
         self._requested: set[str] = set()  # the keys of runs that may exist although no answer has confirmed it
         self._untrue: dict[str, set[str]] = {}  # by run, the tags that would claim that lost records had arrived
         self._lost: dict[str, dict[str, str]] = defaultdict(dict)  # by run, the parts whose sets are gone, and why
+        self.experiments: dict[str, str] = {}  # the names, by id, of those that were chosen by id
         self.reason = ""  # of the first failure
         self.refused = 0  # values that MLflow will never accept
         self.undelivered = 0  # values and other records that failed, except by an outage
@@ -186,8 +186,8 @@ class Sender:
                 sets[part] = parse_topk(self._held.read(record.key, file), origin=str(file))
         if not sets:
             raise LostFileError(f"the sets are gone: {record.directory} was removed before MLflow had them")
-        with tempfile.TemporaryDirectory(prefix="gradiend-mlflow-") as folder:
-            for file in save_picture(sets, Path(folder)):
+        with temporary_folder() as folder:
+            for file in save_picture(sets, folder):
                 self._store.upload(run_id, file, tags.FIGURES_FOLDER)
 
     def _start(self, record: StartRun) -> None:
@@ -197,7 +197,10 @@ class Sender:
             active = self._store.run(adopt)
             parent: str | None = adopt
             experiment_id = active.experiment_id
-            if active.tags.get(tags.KEY, record.key if tags.KIND not in active.tags else "") == record.key:
+            # On replay it must carry our key: a journal may name any run.
+            is_free = tags.KIND not in active.tags and not self._again
+            if active.tags.get(tags.KEY, record.key if is_free else "") == record.key:
+                self._note_name(experiment_id)
                 self._store.set_tags(adopt, run_tags)
                 self._adopted.add(record.key)
                 self._runs[record.key] = KnownRun(record.key, adopt, experiment_id)
@@ -212,6 +215,14 @@ class Sender:
             run_tags[tags.MLFLOW_PARENT] = parent
         run_id = self._find_or_create(record, experiment_id, run_tags)
         self._runs[record.key] = KnownRun(record.key, run_id, experiment_id)
+        if record.destination.experiment_id is not None or adopt is not None:
+            self._note_name(experiment_id)
+
+    def _note_name(self, experiment_id: str) -> None:
+        """Find out what an experiment is called: on another server its id means another one."""
+        if not self._again and experiment_id not in self.experiments:
+            with contextlib.suppress(StoreError):
+                self.experiments[experiment_id] = self._store.experiment_name(experiment_id)
 
     def _find_or_create(self, record: StartRun, experiment_id: str, run_tags: dict[str, str]) -> str:
         """Start a run, unless an earlier request has started it, whose answer may have been lost."""

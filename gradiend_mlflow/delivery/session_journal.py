@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import shlex
-import shutil
 import tempfile
-import weakref
 from pathlib import Path
 
 from gradiend_mlflow.delivery.children import notes
 from gradiend_mlflow.delivery.journal import Journal, count_left
 from gradiend_mlflow.delivery.records import Record
 from gradiend_mlflow.delivery.sender import Sender
+from gradiend_mlflow.disk.temporary import TemporaryFolder, remove_abandoned
 from gradiend_mlflow.errors import logger
+from gradiend_mlflow.store.uris import sync_command
 from gradiend_mlflow.wording import counted
 
 
@@ -28,12 +27,13 @@ class SessionJournal:
     """
 
     def __init__(self, experiment_dir: Path | None, tracking_uri: str, sender: Sender) -> None:
+        remove_abandoned()
         self.kept_in = None if experiment_dir is None else experiment_dir.absolute()
         self._tracking_uri = tracking_uri
         self._sender = sender
         self._journal: Journal | None = None
-        self._temporary: Path | None = None
-        self._cleaning: weakref.finalize[..., SessionJournal] | None = None
+        self._temporary: TemporaryFolder | None = None
+        self._named: dict[str, str] = {}  # the experiments whose names the journal has
 
     @property
     def whereabouts(self) -> str:
@@ -54,18 +54,20 @@ class SessionJournal:
                 self._warn_of_earlier()
                 notes.add(self.kept_in)
             self._journal.append(record)
+            if self._sender.experiments != self._named:
+                self._named = dict(self._sender.experiments)
+                self._journal.name_experiments(self._named)
         except Exception as error:
             self._give_up(error)
 
     def _warn_of_earlier(self) -> None:
         """Warn of journals that earlier trainings have left in this directory, and that nobody may remember."""
-        left = 0 if self.kept_in is None else count_left(self.kept_in)
-        if left:
+        if self.kept_in is not None and (left := count_left(self.kept_in)):
             logger.warning(
-                "%s left records in %s that MLflow does not have yet; send them with: gradiend-mlflow sync %s",
+                "%s left records in %s that MLflow does not have yet; send them with: %s",
                 counted(left, "earlier training"),
                 self.kept_in,
-                shlex.quote(str(self.kept_in)),
+                sync_command(self.kept_in, self._tracking_uri),
             )
 
     def new_folder(self) -> Path:
@@ -76,9 +78,8 @@ class SessionJournal:
             except OSError as error:
                 self._give_up(error)
         if self._temporary is None:
-            self._temporary = Path(tempfile.mkdtemp(prefix="gradiend-mlflow-"))
-            self._cleaning = weakref.finalize(self, shutil.rmtree, self._temporary, ignore_errors=True)
-        return Path(tempfile.mkdtemp(dir=self._temporary))
+            self._temporary = TemporaryFolder()
+        return Path(tempfile.mkdtemp(dir=self._temporary.path))
 
     def check(self) -> None:
         """Warn if somebody has removed the journal."""
@@ -87,9 +88,9 @@ class SessionJournal:
 
     def close(self) -> None:
         """End the journal when no record waits: remove it, or leave it to `sync` if some were not delivered."""
-        if self._cleaning is not None:
-            self._cleaning()
-            self._temporary = self._cleaning = None
+        if self._temporary is not None:
+            self._temporary.close()
+            self._temporary = None
         if self._journal is None:
             return
         try:
@@ -100,11 +101,7 @@ class SessionJournal:
         except OSError as error:
             logger.warning("%s could not be removed: %s", self._journal.folder, error)
         self._journal = None
-
-    def leave_to_parent(self) -> None:
-        """In a forked child: whatever happens here, the parent's files stay."""
-        if self._cleaning is not None:
-            self._cleaning.detach()
+        self._named = {}
 
     def _give_up(self, reason: object) -> None:
         logger.warning(

@@ -5,20 +5,24 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from os import PathLike
+from pathlib import Path
 
 import pandas as pd
 
-from gradiend_mlflow.checks import existing_directory
+from gradiend_mlflow.checks import check_names, existing_directory
 from gradiend_mlflow.delivery.journal import LeftJournal, find_journals
 from gradiend_mlflow.delivery.records import EndRun, Record, SetTags, StartRun, join_metrics
 from gradiend_mlflow.delivery.sender import Sender
-from gradiend_mlflow.errors import GradiendMLflowError, StoreError, UnavailableError, logger
+from gradiend_mlflow.delivery.trust import Terms, server_of
+from gradiend_mlflow.disk.trees import Found
+from gradiend_mlflow.errors import GradiendMLflowError, InvalidInputError, StoreError, UnavailableError, logger
 from gradiend_mlflow.store import tags
 from gradiend_mlflow.store.pending import flush
 from gradiend_mlflow.store.retries import growing_pauses, reading_deadline
+from gradiend_mlflow.store.secrets import MASK, masked
 from gradiend_mlflow.store.store import Store
 from gradiend_mlflow.trainings.results import frame_of_results
-from gradiend_mlflow.wording import counted
+from gradiend_mlflow.wording import counted, some_of
 
 COLUMNS = ("directory", "result", "run_ids", "reason")
 KILLED = "the process ended before the training did"
@@ -31,6 +35,7 @@ def sync(
     path: str | PathLike[str],
     *,
     tracking_uri: str | None = None,
+    experiment_name: str | None = None,
     progress: bool = True,
     strict: bool = False,
 ) -> pd.DataFrame:
@@ -41,10 +46,17 @@ def sync(
     when all of it is delivered; the training's own files are only read. It is safe to call it twice, to kill it in the
     middle and to run it in two processes at once; a training that is still running is left alone.
 
+    Journals are files, and may have been written by others. So without `tracking_uri` only those are sent that name
+    the server that MLflow is configured for (`mlflow.set_tracking_uri`, MLFLOW_TRACKING_URI); of the others the reason
+    says how to send them. Only files in the journal's own folder are sent, and models where they lie below `path`; no
+    link that leads out is followed. Only runs are written to that carry the journal's own key.
+
     Args:
         path: An experiment directory, or any directory above experiment directories.
-        tracking_uri: The MLflow server or database; default is the one that each training logged to. Journals do not
-            contain passwords: give one by MLflow's environment variables, or here.
+        tracking_uri: The MLflow server or database that all of them are sent to; default is the one that MLflow is
+            configured for. Journals do not contain passwords.
+        experiment_name: The experiment, created if needed, of trainings that have chosen theirs by an id which means
+            something else on this server; others go to their own.
         progress: Whether to show a progress bar.
         strict: Raise an error if a journal could not be sent; the others are sent nevertheless.
 
@@ -54,7 +66,7 @@ def sync(
         it failed, or what else is worth knowing. There are no rows if there are no journals.
 
     Raises:
-        InvalidInputError: If `path` is not a directory.
+        InvalidInputError: If `path` is not a directory, a name is empty, or the `tracking_uri` is masked.
         StoreError: With `strict`, if journals failed; it names them.
 
     Example:
@@ -65,43 +77,64 @@ def sync(
     from tqdm import tqdm
 
     root = existing_directory(path, "sync")
+    check_names(tracking_uri=tracking_uri, experiment_name=experiment_name)
+    if tracking_uri is not None and MASK in tracking_uri:
+        raise InvalidInputError(f"write what is secret in the place of {MASK}: {masked(tracking_uri)}")
     flush()
-    found = find_journals(root)
+    faults: list[Found] = []
+    found = find_journals(root, faults)
     silent: dict[str, str] = {}
-    rows = [
-        _sync(journal, tracking_uri, silent)
+    rows: list[tuple[object, ...]] = [(str(folder), "failed", (), reason) for folder, reason in faults]
+    rows += [
+        _sync(journal, root, tracking_uri, experiment_name, silent)
         for journal in tqdm(found, desc="sync", unit="journal", disable=not progress or not found)
     ]
     raising = StoreError if strict else None
     return frame_of_results(rows, COLUMNS, "could not be sent to MLflow", things="journals", raising=raising)
 
 
-def _sync(journal: LeftJournal, tracking_uri: str | None, silent: dict[str, str]) -> tuple[object, ...]:
+def _sync(
+    journal: LeftJournal, root: Path, given: str | None, experiment_name: str | None, silent: dict[str, str]
+) -> tuple[object, ...]:
     """Send one journal; `silent` are the URIs of servers that have not answered, with the reason."""
     directory = str(journal.experiment_dir)
+    try:
+        header = journal.header()
+    except (ValueError, OSError) as error:
+        return (directory, "failed", (), _told(journal, error))
     with journal.held() as free:
         if not free:
             return (directory, "busy", (), "its training or another sync is using it")
-        sender = None
         try:
-            uri = tracking_uri or journal.tracking_uri()
-            if uri in silent:  # wait for it once, not once for every journal
-                return (directory, "failed", (), silent[uri])
-            deadline = reading_deadline()
-            store = Store(uri, once=True, timeout=deadline)
-            sender = Sender(store, again=True)
-            result, reason = "synced", _replay(journal, sender, until=time.monotonic() + deadline)
+            uri = server_of(journal, header, given)
+        except StoreError as error:
+            return (directory, "failed", (), str(error))
+        if uri in silent:  # wait for it once, not once for every journal
+            return (directory, "failed", (), silent[uri])
+        deadline = reading_deadline()
+        store = Store(uri, once=True, timeout=deadline)
+        sender = Sender(store, again=True)
+        result, reason = "failed", None
+        try:
+            terms = Terms.of(journal, header, root, store, experiment_name)
+            result, reason = "synced", _replay(terms, sender, until=time.monotonic() + deadline)
             journal.remove()
-        except (GradiendMLflowError, ValueError, OSError) as error:
-            logger.debug("%s", journal.folder, exc_info=True)
-            if isinstance(error, UnavailableError) and not store.retries.answered:
+        except UnavailableError as error:
+            if not store.retries.answered:
                 silent[uri] = str(error)
             result, reason = "failed", str(error)
-        run_ids = () if sender is None else tuple(run.run_id for run in sender.known_runs())
-        return (directory, result, run_ids, reason)
+        except Exception as error:  # one journal must not cost the others
+            result, reason = "failed", _told(journal, error)
+        return (directory, result, tuple(run.run_id for run in sender.known_runs()), reason)
 
 
-def _replay(journal: LeftJournal, sender: Sender, *, until: float) -> str | None:
+def _told(journal: LeftJournal, error: Exception) -> str:
+    logger.debug("%s", journal.folder, exc_info=error)
+    is_ours = isinstance(error, (GradiendMLflowError, ValueError, OSError))
+    return str(error) if is_ours else f"{type(error).__name__}: {error}"
+
+
+def _replay(terms: Terms, sender: Sender, *, until: float) -> str | None:
     """Deliver the records of a journal; returns what is worth knowing.
 
     Nothing is tried again after `until`, a monotonic time.
@@ -109,10 +142,10 @@ def _replay(journal: LeftJournal, sender: Sender, *, until: float) -> str | None
     Raises:
         StoreError: If some of it could not be delivered.
     """
-    killed: list[str] = []
+    journal, killed = terms.journal, list[str]()
     for record in join_metrics(_records(journal, killed)):
-        _deliver(sender, record, until)
-    failures = [*journal.unreadable, *([sender.reason] if sender.undelivered else [])]
+        _deliver(terms, sender, record, until)
+    failures = [*some_of(journal.unreadable), *([sender.reason] if sender.undelivered else [])]
     if failures:
         raise StoreError("; ".join(failures))
     notes = {
@@ -142,10 +175,10 @@ def _records(journal: LeftJournal, killed: list[str]) -> Iterator[Record]:
         yield EndRun(key, "KILLED", last)
 
 
-def _deliver(sender: Sender, record: Record, until: float) -> None:
+def _deliver(terms: Terms, sender: Sender, record: Record, until: float) -> None:
     for attempt, pause in enumerate(growing_pauses(_FIRST_PAUSE, _LONGEST_PAUSE), start=1):
         try:
-            sender.deliver(record)
+            sender.deliver(terms.admitted(record))
         except UnavailableError as error:
             if attempt == _ATTEMPTS and sender.is_about_one():
                 sender.set_aside(record, error)  # it holds up no other
@@ -153,5 +186,8 @@ def _deliver(sender: Sender, record: Record, until: float) -> None:
             if attempt == _ATTEMPTS or time.monotonic() > until:
                 raise
             time.sleep(pause)
+        except GradiendMLflowError as error:
+            sender.set_aside(record, error)
+            return
         else:
             return

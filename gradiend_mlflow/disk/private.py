@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import stat
 from pathlib import Path
 
@@ -44,18 +43,3 @@ def make_all_private(folder: Path) -> None:
         for here, below, names in os.walk(folder):
             for name in (*below, *names):
                 make_private(Path(here, name))
-
-
-def private_copy(file: Path, folder: Path) -> Path:
-    """Copy a file with its times into a folder; only its user may read the copy.
-
-    Raises:
-        OSError: If that fails.
-    """
-    copy = Path(folder, file.name)
-    os.close(os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _FILE))
-    make_private(copy)
-    shutil.copyfile(file, copy)
-    times = file.stat()
-    os.utime(copy, ns=(times.st_atime_ns, times.st_mtime_ns))
-    return copy

@@ -10,6 +10,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 MOST_LEVELS = 100
 LEADS_OUT = "it is a link that leads out of {}, so it is not followed"
@@ -98,17 +99,27 @@ def leads_out(path: Path, root: Path) -> bool:
         return False
 
 
+def open_regular(file: Path) -> BinaryIO:
+    """Open a file to read it, but none that can block or has no end, such as a pipe or a device.
+
+    Raises:
+        OSError: If it cannot be read, or is not a regular file.
+    """
+    descriptor = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(f"{file} is not a regular file")
+    return os.fdopen(descriptor, "rb")
+
+
 def read_regular(file: Path, *, most: int) -> bytes:
-    """The content of a file: of none that can block or has no end, such as a pipe or a device.
+    """The content of such a file.
 
     Raises:
         OSError: If it cannot be read, or is not a regular file.
         ValueError: If it is longer than `most` bytes.
     """
-    descriptor = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    with os.fdopen(descriptor, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(f"{file} is not a regular file")
+    with open_regular(file) as stream:
         content = stream.read(most + 1)
     if len(content) > most:
         raise ValueError(f"it has more than {most:,} bytes")

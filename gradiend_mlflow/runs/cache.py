@@ -2,7 +2,8 @@
 
 The cache changes nothing but the speed. Every file is verified when it is read, so a damaged one is pulled again.
 Files are written under another name and then renamed, so any number of processes and threads may share a folder.
-Where nothing can be written, nothing is cached.
+Where nothing can be written, nothing is cached. Only the user may read the files, and enter a folder that holds
+nothing else.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
+from gradiend_mlflow.disk.private import make_private, private_folder
 from gradiend_mlflow.environment import positive_number
 from gradiend_mlflow.errors import InvalidInputError, logger
 
@@ -63,12 +65,14 @@ class Cache:
         self._capacity = capacity
         self._written = False
         self._writable = True
+        self._private = False  # whether that has been seen to
 
     def read(self, digest: str) -> bytes | None:
         """The content with this SHA-256, or None if it is not kept; the file then counts as used now."""
         file = self._file(digest)
         if file is None:
             return None
+        self._keep_private()
         with contextlib.suppress(OSError):  # usually because there is no such file
             data = file.read_bytes()
             if hashlib.sha256(data).hexdigest() == digest:
@@ -85,7 +89,10 @@ class Cache:
             return
         partial = file.with_name(f"{uuid.uuid4().hex}.partial")
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
+            if not file.parent.exists():
+                private_folder(file.parent)
+            self._keep_private()
+            partial.touch(0o600, exist_ok=False)
             partial.write_bytes(data)
         except OSError as error:
             self._writable = False
@@ -97,6 +104,19 @@ class Cache:
         finally:
             with contextlib.suppress(OSError):
                 partial.unlink(missing_ok=True)
+
+    def _keep_private(self) -> None:
+        """Once, keep others from reading what is there; a folder that holds other things too stays open to them."""
+        if self._private or self._folder is None:
+            return
+        with contextlib.suppress(OSError):  # it is not there yet
+            with os.scandir(self._folder) as entries:
+                found = [(Path(entry), _is_ours(entry.name)) for entry in entries]
+            for file in [file for file, is_ours in found if is_ours]:
+                make_private(file)
+            if all(is_ours for _, is_ours in found):
+                make_private(self._folder)
+            self._private = True
 
     def trim(self) -> None:
         """Remove the files that were used longest ago until the rest fits, if this cache has written any."""
@@ -118,6 +138,10 @@ class Cache:
         if self._folder is None or not _DIGEST.fullmatch(digest):
             return None
         return self._folder / f"{digest}.parquet"
+
+
+def _is_ours(name: str) -> bool:
+    return bool(_KEPT.fullmatch(name) or _PARTIAL.fullmatch(name))
 
 
 def _directory(text: str) -> Path:

@@ -9,12 +9,20 @@ from mlflow.environment_variables import MLFLOW_EXPERIMENT_ID, MLFLOW_EXPERIMENT
 from mlflow.tracking import fluent
 from mlflow.utils.autologging_utils import is_testing
 
-__all__ = ["active_run_id", "chosen_experiment", "is_current", "is_testing"]
+from gradiend_mlflow.store.uris import kept_uri
+
+__all__ = ["active_run_id", "chosen_experiment", "configured_uri", "is_current", "is_testing"]
 
 
 def is_current(tracking_uri: str | None) -> bool:
     """Whether this is MLflow's current server; None is."""
     return tracking_uri is None or tracking_uri.rstrip("/") == mlflow.get_tracking_uri().rstrip("/")
+
+
+def configured_uri(kept: str) -> str | None:
+    """MLflow's current tracking URI, with its password, if `kept_uri` makes `kept` of it; else None."""
+    uri: str = mlflow.get_tracking_uri()
+    return uri if kept_uri(uri).rstrip("/") == kept.rstrip("/") else None
 
 
 def active_run_id(tracking_uri: str | None = None) -> str | None:

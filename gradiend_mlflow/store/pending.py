@@ -7,7 +7,6 @@ import concurrent.futures.thread  # noqa: F401  # see the end of this module
 import math
 import multiprocessing
 import os
-import shlex
 import threading
 import time
 from collections import Counter, defaultdict
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from gradiend_mlflow.errors import InvalidInputError, logger
+from gradiend_mlflow.store.uris import sync_command
 from gradiend_mlflow.wording import counted
 
 JOURNALS = ".gradiend-mlflow"  # the folder of an experiment directory in which journals keep such records
@@ -147,9 +147,9 @@ def warn_of(unsent: Iterable[Unsent]) -> None:
     for server, count in lost.items():
         logger.warning("%s could not be logged to MLflow on %s and are lost", counted(count, "value"), server)
     for server, count in kept.items():
-        commands = [f"gradiend-mlflow sync {shlex.quote(str(path))}" for path in joined(directories[server])]
+        commands = [sync_command(path, server) for path in joined(directories[server])]
         logger.warning(
-            "%s in a journal are not in MLflow on %s yet; send them with: %s (to another server: --tracking-uri URI)",
+            "%s in a journal are not in MLflow on %s yet; send them with: %s",
             counted(count, "record"),
             server,
             " && ".join(commands),

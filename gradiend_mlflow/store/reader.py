@@ -6,7 +6,6 @@ import difflib
 import errno
 import hashlib
 import os
-import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 from mlflow.tracking import fluent
 from mlflow.utils.rest_utils import augmented_raise_for_status, http_request
 
+from gradiend_mlflow.disk.temporary import temporary_folder
 from gradiend_mlflow.errors import ArtifactError, StoreError, UnavailableError
 from gradiend_mlflow.forks import at_work
 from gradiend_mlflow.store import tags
@@ -218,8 +218,8 @@ class Reader:
                 return bytes(response.content)
             if isinstance(repository, LocalArtifactRepository):
                 return _beginning_of(Path(repository.artifact_dir, path), most + 1)
-            with tempfile.TemporaryDirectory(prefix="gradiend-mlflow-") as folder:
-                file = Path(folder, "artifact")  # a fixed name: nothing that the server sends decides it
+            with temporary_folder() as folder:
+                file = folder / "artifact"  # a fixed name: nothing that the server sends decides it
                 # The public download_artifacts lists the folder first: a second request for each file.
                 repository._download_file(path, str(file))  # noqa: SLF001
                 return _beginning_of(file, most + 1)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from urllib.parse import unquote, unquote_plus
+from urllib.parse import quote, unquote, unquote_plus
 
-_MASK = "***"
+MASK = "***"
 _WEB = ("http://", "https://")
 # Names of parameters whose value is secret, or may contain a secret.
 _SECRET_NAME = re.compile(r"pass|pwd|secret|token|key|credential|auth|signature|sig$|odbc_connect", re.IGNORECASE)
@@ -39,8 +39,26 @@ def masked(uri: str) -> str:
     rest = _PARAMETER.sub(lambda found: found[1] + found[2] + "=" + _shown_value(found), parts.rest)
     if parts.user is None:
         return parts.scheme + rest
-    user = _MASK if _is_web(parts) else parts.user + (f":{_MASK}" if parts.password is not None else "")
+    user = MASK if _is_web(parts) else parts.user + (f":{MASK}" if parts.password is not None else "")
     return f"{parts.scheme}{user}@{rest}"
+
+
+def unmasked(uri: str, ask: Callable[[str], str]) -> str:
+    """A URI as `masked` shows it, with what `ask` returns for each mask; it is asked with the URI up to there.
+
+    Answers are given as they are, not escaped.
+
+    Example:
+        >>> unmasked("http://***@host", lambda place: "me:p@ss")
+        'http://me:p%40ss@host'
+    """
+    known, *rest = uri.split(MASK)
+    for following in rest:
+        answer = ask(known + MASK)
+        # The user of a web server is masked together with the password.
+        parts = answer.split(":", 1) if known.lower().endswith("://") else [answer]
+        known += ":".join(quote(part, safe="") for part in parts) + following
+    return known
 
 
 def without_secrets(uri: str) -> str:
@@ -60,7 +78,7 @@ def without_secrets(uri: str) -> str:
 def scrubbed(text: str, uri: str) -> str:
     """A text, such as an error of MLflow's, without the secrets of a URI."""
     for secret in _secrets_of(uri):
-        text = text.replace(secret, _MASK)
+        text = text.replace(secret, MASK)
     return text
 
 
@@ -82,7 +100,7 @@ def _secrets_of(uri: str) -> Iterator[str]:
 
 
 def _shown_value(found: re.Match[str]) -> str:
-    return _MASK if found[3] and _SECRET_NAME.search(found[2]) else found[3]
+    return MASK if found[3] and _SECRET_NAME.search(found[2]) else found[3]
 
 
 def _split(uri: str) -> _Parts:

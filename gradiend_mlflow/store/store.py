@@ -64,6 +64,11 @@ class Store(Reader):
                         raise
             return str(found.experiment_id)
 
+    def experiment_name(self, experiment_id: str) -> str:
+        """The name of an experiment."""
+        with self._asking(f"find the experiment {experiment_id}"):
+            return str(self._client.get_experiment(experiment_id).name)
+
     def create_run(
         self, experiment_id: str, *, name: str, run_tags: Mapping[str, str], start_time: int | None = None
     ) -> str:

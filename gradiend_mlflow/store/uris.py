@@ -3,23 +3,39 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from gradiend_mlflow.store.secrets import without_secrets
+from gradiend_mlflow.store.secrets import masked, without_secrets
 
 _SQLITE = "sqlite:///"
+_DATABRICKS = ("databricks", "databricks-uc", "uc")  # the addresses that have no colon, and are no paths
 _OPENING_SECONDS = 120.0
 
 
 def kept_uri(uri: str) -> str:
     """The URI as it may be written down: without secrets, and valid in any working directory."""
+    return without_secrets(_absolute(uri))
+
+
+def sync_command(path: Path, uri: str) -> str:
+    """The command that sends the journals below a directory to a server; it asks for what is secret in its address."""
+    return f"gradiend-mlflow sync {shlex.quote(str(path))} --tracking-uri {shlex.quote(masked(_absolute(uri)))}"
+
+
+def _absolute(uri: str) -> str:
+    """The URI, valid in any working directory."""
     if uri.startswith(_SQLITE) and (name := uri.removeprefix(_SQLITE)) and not name.startswith((":", "/")):
         return f"{_SQLITE}{Path(name).resolve()}"
-    return without_secrets(uri)
+    if uri.startswith("file:") and not uri.startswith("file:/"):
+        return f"file://{Path(uri.removeprefix('file:')).resolve()}"
+    if uri and ":" not in uri and uri not in _DATABRICKS:
+        return str(Path(uri).resolve())
+    return uri
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from gradiend.trainer.trainer import Trainer
 
+from gradiend_mlflow.disk.temporary import temporary_folder
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.sets.parts import DEFAULT_TOPK, PARTS, Part, check_parts, check_topk
 from gradiend_mlflow.sets.topk import TopKSet
@@ -64,8 +64,8 @@ def log_topk(
     existing = store.run(run_id).tags
     if existing.get(tags.KIND) == tags.COMPARISON:
         raise InvalidInputError(f"the run {run_id} is a comparison; log top-k sets to a run of their own")
-    with tempfile.TemporaryDirectory(prefix="gradiend-mlflow-") as folder:
-        staged = stage_topk(weights, topk=topk, parts=parts, folder=Path(folder))
+    with temporary_folder() as folder:
+        staged = stage_topk(weights, topk=topk, parts=parts, folder=folder)
         for artifact_folder, files in staged.files.items():
             for file in files:
                 store.upload(run_id, file, artifact_folder)

@@ -106,9 +106,9 @@ def test_killed_in_the_middle(
         ["RUNNING"] if before else []
     )
     assert done.returncode == -number
-    frame = sync(tmp_path, progress=False)
+    frame = sync(tmp_path, tracking_uri=server, progress=False)
     assert frame["result"].tolist() == ["synced"]
-    assert sync(tmp_path, progress=False).empty
+    assert sync(tmp_path, tracking_uri=server, progress=False).empty
     found = only(server, request.node.name)
     assert found["status"] == "KILLED"
     assert "the process ended" in found["tags"]["gradiend.failure"]
@@ -155,7 +155,7 @@ def test_trained_again_beside_a_journal_that_was_left(
     (warning,) = warnings()
     assert warning.startswith("1 earlier training left records")
     assert f"gradiend-mlflow sync {trainer.experiment_dir}" in warning
-    assert sync(tmp_path, progress=False)["result"].tolist() == ["synced"]
+    assert sync(tmp_path, tracking_uri=server, progress=False)["result"].tolist() == ["synced"]
     assert len(runs_of(server, request.node.name)) == 2
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from gradiend_mlflow.delivery.journal import Journal, LeftJournal, find_journals
+from gradiend_mlflow.delivery.lines import write_line
 from gradiend_mlflow.delivery.records import (
     Destination,
     DrawPicture,
@@ -25,7 +26,6 @@ from gradiend_mlflow.delivery.records import (
     SetTags,
     StartRun,
     Upload,
-    write_line,
 )
 from gradiend_mlflow.store.pending import JOURNALS
 from gradiend_mlflow.store.store import MetricPoint
@@ -127,10 +127,11 @@ def test_a_finished_training_is_read_again(journal: Journal, make_trainer: MakeT
     journal.close()
     (tmp_path / "run").rename(tmp_path / "moved")
     (record,) = records_of(tmp_path / "moved")
-    assert record.account.directory == tmp_path / "moved" / "3SG_3PL" / "model"
-    assert record.account.name == "its name"
-    assert record.account.steps == account.steps
-    assert record.account.fingerprint == account.fingerprint
+    assert record.directory.resolve() == tmp_path / "moved" / "3SG_3PL" / "model"
+    moved = TrainingDirectory.of(record.directory, record.experiment_dir)
+    again = account_of(moved, name=record.name, about=record.about)
+    assert (again.name, again.run_tags["gradiend.run_id"]) == ("its name", "its id")
+    assert (again.steps, again.fingerprint) == (account.steps, account.fingerprint)
     assert (record.options, record.destination, record.parent) == (LogOptions(topk=7), Destination("1"), "parent")
 
 
@@ -139,14 +140,26 @@ def test_no_password_is_written_down(journal: Journal, tmp_path: Path) -> None:
     journal.append(EndRun("a", "FINISHED", 1))
     journal.close()
     assert "secret" not in (journal.folder / "journal.jsonl").read_text()
-    assert read(tmp_path)[0].tracking_uri() == "http://host:5000"
+    header = read(tmp_path)[0].header()
+    assert (header.tracking_uri, header.shown_uri) == ("http://host:5000", "http://***@host:5000")
 
 
-def test_a_database_is_found_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("uri", "kept"),
+    [
+        ("sqlite:///some.db", "sqlite:///{}/some.db"),
+        ("./mlruns", "{}/mlruns"),
+        ("file:mlruns", "file://{}/mlruns"),
+        ("databricks", "databricks"),
+    ],
+)
+def test_a_database_is_found_from_anywhere(
+    uri: str, kept: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A relative path is made absolute in the training's working directory."""
     monkeypatch.chdir(tmp_path)
-    Journal(tmp_path / "run", "sqlite:///some.db").close()
-    assert read(tmp_path)[0].tracking_uri() == f"sqlite:///{tmp_path}/some.db"
+    Journal(tmp_path / "run", uri).close()
+    assert read(tmp_path)[0].header().tracking_uri == kept.format(tmp_path)
 
 
 def test_a_line_that_was_broken_off(journal: Journal, tmp_path: Path) -> None:
@@ -179,7 +192,7 @@ def test_another_file_is_refused(header: bytes, journal: Journal, tmp_path: Path
     journal.close()
     (journal.folder / "journal.jsonl").write_bytes(header)
     with pytest.raises(ValueError, match=r"begin as a journal|this version reads 1"):
-        find_journals(tmp_path)[0].tracking_uri()
+        find_journals(tmp_path)[0].header()
 
 
 def test_only_one_process_holds_it(journal: Journal, tmp_path: Path, run_python: Callable[[str], str]) -> None:

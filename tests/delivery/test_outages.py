@@ -22,6 +22,11 @@ from tests.support.proxy import CUT, HOLE, LOST, Proxy, of_artifacts
 from tests.support.trainings import MakeTrainer
 
 
+def synced(trainer: Any, proxy: Proxy) -> list[str]:
+    """What `sync` made of the journals of a training."""
+    return list(sync(trainer.experiment_dir, tracking_uri=proxy.uri, progress=False)["result"])
+
+
 def test_undisturbed(tracked: Any, server: str, untracked: str, undisturbed: Any, request: Any, warnings: Any) -> None:
     """Without a fault there is no warning, no journal remains, and two equal trainings give equal runs."""
     trainer = tracked()
@@ -44,7 +49,7 @@ def test_down_from_the_start(
     (warning,) = warnings()
     assert proxy.uri in warning
     assert "the training goes on" in warning
-    assert sync(trainer.experiment_dir, progress=False)["result"].tolist() == ["busy"], "we still try ourselves"
+    assert synced(trainer, proxy) == ["busy"], "we still try ourselves"
     proxy.start()
     wait_until(lambda: not journals(trainer))
     assert only(server, request.node.name) == undisturbed
@@ -147,15 +152,15 @@ def test_refused_entry(
     assert f"gradiend-mlflow sync {trainer.experiment_dir}" in second
     for status in (403, 404):
         proxy.fault = lambda method, path, status=status: status
-        frame = sync(trainer.experiment_dir, progress=False)
+        frame = sync(trainer.experiment_dir, tracking_uri=proxy.uri, progress=False)
         assert frame["result"].tolist() == ["failed"]
         assert str(status) in frame["reason"][0]
     proxy.fault = lambda method, path: None
     assert not gradiend_mlflow.flush(), "it is not there yet"
-    assert sync(trainer.experiment_dir, progress=False)["result"].tolist() == ["synced"]
+    assert synced(trainer, proxy) == ["synced"]
     assert gradiend_mlflow.flush()
     assert only(server, request.node.name) == undisturbed
-    assert sync(trainer.experiment_dir, progress=False).empty
+    assert sync(trainer.experiment_dir, tracking_uri=proxy.uri, progress=False).empty
 
 
 def test_artifacts_fail_and_metrics_succeed(
@@ -170,10 +175,10 @@ def test_artifacts_fail_and_metrics_succeed(
     assert found["metrics"] == undisturbed["metrics"]
     assert "gradiend.topk" not in found["tags"]
     assert found["files"] == {}
-    wait_until(lambda: sync(trainer.experiment_dir, progress=False)["result"].tolist() == ["failed"])
+    wait_until(lambda: synced(trainer, proxy) == ["failed"])
     assert 1 <= len(warnings()) <= 3
     proxy.fault = lambda method, path: None
-    assert sync(trainer.experiment_dir, progress=False)["result"].tolist() == ["synced"]
+    assert synced(trainer, proxy) == ["synced"]
     assert only(server, request.node.name) == undisturbed
 
 

@@ -154,17 +154,24 @@ def test_a_value_that_mlflow_refuses_delays_nothing(tracking: MlflowClient, tmp_
 def test_another_server(tracking: MlflowClient, tmp_path: Path) -> None:
     """A journal can be sent elsewhere if its server no longer exists."""
     write_journal(tmp_path, "http://127.0.0.1:9")
-    assert sync(tmp_path, progress=False)["result"].tolist() == ["failed"]
+    left = sync(tmp_path, progress=False)
+    assert left["result"].tolist() == ["failed"]
+    command = f"gradiend-mlflow sync {tmp_path} --tracking-uri http://127.0.0.1:9"
+    assert left["reason"][0].endswith(f"if that is where it shall go: {command}")
     assert sync(tmp_path, tracking_uri=tracking.tracking_uri, progress=False)["result"].tolist() == ["synced"]
     check(tracking)
 
 
-_SYNC = "import sys, gradiend_mlflow; print(*gradiend_mlflow.sync(sys.argv[1], progress=False)['result'], flush=True)"
+_SYNC = """
+import sys, gradiend_mlflow
+frame = gradiend_mlflow.sync(sys.argv[1], tracking_uri=sys.argv[2], progress=False)
+print(*frame['result'], flush=True)
+"""
 
 
-def start_sync(path: Path) -> subprocess.Popen[str]:
+def start_sync(path: Path, uri: str) -> subprocess.Popen[str]:
     """Start `sync` in another process."""
-    return subprocess.Popen([sys.executable, "-c", _SYNC, str(path)], stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen([sys.executable, "-c", _SYNC, str(path), uri], stdout=subprocess.PIPE, text=True)
 
 
 def test_a_record_that_the_server_cannot_take_holds_up_no_other(server: str, tmp_path: Path) -> None:
@@ -172,7 +179,7 @@ def test_a_record_that_the_server_cannot_take_holds_up_no_other(server: str, tmp
     proxy = Proxy(server)
     proxy.fault = lambda method, path: 500 if "file.txt" in path else None
     write_journal(tmp_path / "runs", proxy.uri, key="held-up", experiment="held up")
-    (row,) = sync(tmp_path, progress=False).to_dict("records")
+    (row,) = sync(tmp_path, tracking_uri=proxy.uri, progress=False).to_dict("records")
     assert row["result"] == "failed"
     client = MlflowClient(server)
     (found,) = client.search_runs(
@@ -180,7 +187,7 @@ def test_a_record_that_the_server_cannot_take_holds_up_no_other(server: str, tmp
     )
     assert (found.info.status, found.data.tags["last"], found.data.params) == ("FINISHED", "yes", {"p": "1"})
     proxy.fault = lambda method, path: None
-    assert sync(tmp_path, progress=False)["result"].tolist() == ["synced"]
+    assert sync(tmp_path, tracking_uri=proxy.uri, progress=False)["result"].tolist() == ["synced"]
     assert [item.path for item in client.list_artifacts(found.info.run_id, "folder")] == ["folder/file.txt"]
     proxy.close()
 
@@ -191,7 +198,7 @@ def test_killed_in_the_middle_and_done_again(server: str, tmp_path: Path) -> Non
     try:
         write_journal(tmp_path, proxy.uri)
         proxy.fault = lambda method, path: 0.3
-        first = start_sync(tmp_path)
+        first = start_sync(tmp_path, proxy.uri)
         while not any("log-batch" in path for _, path in proxy.requests):
             assert first.poll() is None
             time.sleep(0.05)
@@ -199,7 +206,7 @@ def test_killed_in_the_middle_and_done_again(server: str, tmp_path: Path) -> Non
         first.wait()
         assert len(find_journals(tmp_path)) == 1
         proxy.fault = lambda method, path: None
-        assert sync(tmp_path, progress=False)["result"].tolist() == ["synced"]
+        assert sync(tmp_path, tracking_uri=proxy.uri, progress=False)["result"].tolist() == ["synced"]
         check(MlflowClient(server))
     finally:
         proxy.close()
@@ -213,11 +220,11 @@ def test_two_at_once(server: str, tmp_path: Path) -> None:
     try:
         write_journal(tmp_path, proxy.uri)
         proxy.fault = lambda method, path: 0.3
-        first = start_sync(tmp_path)
+        first = start_sync(tmp_path, proxy.uri)
         while not proxy.requests:
             assert first.poll() is None
             time.sleep(0.05)
-        assert sync(tmp_path, progress=False)["result"].tolist() == ["busy"]
+        assert sync(tmp_path, tracking_uri=proxy.uri, progress=False)["result"].tolist() == ["busy"]
         proxy.fault = lambda method, path: None
         assert first.communicate(timeout=60)[0].strip() == "synced"
         check(MlflowClient(server))
@@ -233,7 +240,7 @@ def test_a_server_that_does_not_answer(server: str, tmp_path: Path, monkeypatch:
         for name in "abc":
             write_journal(tmp_path / name, proxy.uri, key=name)
         proxy.fault = lambda method, path: HOLE
-        frame = sync(tmp_path, progress=False)
+        frame = sync(tmp_path, tracking_uri=proxy.uri, progress=False)
         assert frame["result"].tolist() == ["failed"] * 3
         assert frame["reason"].str.endswith("no answer in time").all()
         assert len(proxy.requests) == 1
@@ -244,7 +251,7 @@ def test_a_server_that_does_not_answer(server: str, tmp_path: Path, monkeypatch:
 
 def test_a_run_that_was_deleted(tracking: MlflowClient, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The journal stays, and one line gives the reason."""
-    run_id = tracking.create_run("0").info.run_id
+    run_id = tracking.create_run("0", tags={"gradiend.key": "k"}).info.run_id
     journal = Journal(tmp_path, tracking.tracking_uri)
     journal.append(KnownRun("k", run_id, "0"))
     journal.append(LogMetrics("k", (MetricPoint("m", 1.0, 1000, 1),)))
