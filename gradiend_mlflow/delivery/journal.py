@@ -254,8 +254,9 @@ def find_journals(path: Path, faults: list[Found] | None = None) -> list[LeftJou
             folders += [here / name for name in below]
             below.clear()  # what journals contain is not searched
     faults += [*walk.faults, *(found for found in walk.links if found[0].name == JOURNALS)]
-    faults += [(folder, "it is a link, and no journal") for folder in folders[1:] if folder.is_symlink()]
-    found = [LeftJournal(folder) for folder in folders if not folder.is_symlink() or folder == path]
+    links = [folder for folder in folders if folder.is_symlink() and folder != path]
+    faults += [(folder, "it is a link, and no journal") for folder in links]
+    found = [LeftJournal(folder) for folder in folders if folder not in links]
     existing = [journal for journal in found if journal.exists()]
     return sorted(existing, key=lambda journal: (_begun(journal.folder), journal.folder))
 

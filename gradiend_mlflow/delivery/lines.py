@@ -29,7 +29,17 @@ from gradiend_mlflow.store import tags
 from gradiend_mlflow.store.limits import shortened_param
 from gradiend_mlflow.store.store import MetricPoint
 from gradiend_mlflow.trainings.options import LogOptions
-from gradiend_mlflow.untrusted import as_bool, as_dict, as_int, as_list, as_str, optional, parse_json, quoted
+from gradiend_mlflow.untrusted import (
+    MOST_QUOTED,
+    as_bool,
+    as_dict,
+    as_int,
+    as_list,
+    as_str,
+    optional,
+    parse_json,
+    quoted,
+)
 
 MOST_LINE = 16 * 2**20  # bytes
 _YEAR_10000 = 253_402_300_800_000  # in milliseconds since the epoch
@@ -176,7 +186,7 @@ def _as_destination(value: Any, name: str) -> Destination:
 
 
 def _as_options(value: Any, name: str) -> LogOptions:
-    """The options of an import; an `InvalidInputError` is a ValueError, too."""
+    """The options of an import."""
     given = dict(as_dict(value, name))
     if odd := given.keys() - {field.name for field in fields(LogOptions)}:
         raise ValueError(f"{name} has the unknown options {quoted(sorted(odd))}")
@@ -184,7 +194,10 @@ def _as_options(value: Any, name: str) -> LogOptions:
         given["parts"] = tuple(as_list(given["parts"], "parts", _as_text))
     if given.get("extra_tags") is not None:
         given["extra_tags"] = _as_texts(given["extra_tags"], "extra_tags")
-    return LogOptions(**given)
+    try:
+        return LogOptions(**given)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{name} are not acceptable: {str(error)[:MOST_QUOTED]}") from None
 
 
 def _optional_id(value: Any, name: str) -> str | None:

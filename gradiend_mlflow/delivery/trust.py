@@ -27,7 +27,7 @@ from gradiend_mlflow.store.current import configured_uri
 from gradiend_mlflow.store.store import Store
 from gradiend_mlflow.store.uris import kept_uri, sync_command
 from gradiend_mlflow.trainings.account import account_of
-from gradiend_mlflow.trainings.directories import TrainingDirectory
+from gradiend_mlflow.trainings.directories import WEIGHTS, TrainingDirectory
 
 _NOWHERE = Destination()
 
@@ -82,7 +82,7 @@ class Terms:
         """
         match record:
             case Upload():
-                self._check_file(record)
+                return replace(record, file=self._file(record))
             case DrawPicture():
                 for part in PARTS:
                     if os.path.lexists(file := record.directory / f"{part}.parquet"):
@@ -99,12 +99,15 @@ class Terms:
 
     # ---------------------------------------------------------------------------------------------------------- files
 
-    def _check_file(self, record: Upload) -> None:
+    def _file(self, record: Upload) -> Path:
         """A journal's own copy may be sent; and a model, which is not copied, from where it lies."""
         if record.folder != tags.MODEL_FOLDER or not record.file.is_dir():
             self._check_own(record.file)
-        elif not TrainingDirectory.of(self._below_root(record.file), root=self.root).has_weights(record.file):
-            raise GradiendMLflowError(f"{record.file} is not sent: it holds no model")
+            return record.file
+        model = self._below_root(record.file)
+        if not any((model / name).is_file() for name in WEIGHTS):
+            raise GradiendMLflowError(f"{model} is not sent: it holds no model")
+        return model
 
     def _check_own(self, file: Path) -> None:
         if os.path.lexists(file) and not (file.is_file() and is_inside(file, self.journal.folder)):

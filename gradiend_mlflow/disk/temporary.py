@@ -58,7 +58,7 @@ def remove_abandoned() -> None:
         ours = [Path(entry) for entry in entries if entry.name.startswith(_PREFIX) and _is_own_folder(entry)]
         for folder in ours:
             lock = FileLock(folder / _LOCK, thread_local=False, mode=0o600)
-            with contextlib.suppress(OSError, Timeout), lock.acquire(blocking=False):
+            with contextlib.suppress(OSError, Timeout, RecursionError), lock.acquire(blocking=False):
                 shutil.rmtree(folder, ignore_errors=True)  # follows no link
 
 

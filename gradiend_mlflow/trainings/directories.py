@@ -30,6 +30,7 @@ CONTEXT = "gradiend_context.json"
 LR_SEARCH = "lr_search.json"
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 SEEDS = "seeds"
+_TENSORS = (".safetensors", ".bin")  # weights, and the selections of inputs that they are for
 _SEED = re.compile(r"seed_-?\d+")
 _OF_EVALUATIONS = re.compile(r"(encoded_values|encoder_|decoder_).*\.(csv|json|png|pdf|svg)")
 _SAMPLES, _SAMPLE_BYTES = 64, 4096
@@ -125,7 +126,8 @@ class TrainingDirectory:
     def has_weights(self, model: Path) -> bool:
         """Whether a model's directory still holds its weights, and no link by which reading them would lead out."""
         kept = any(_holds(self.root, model / name) for name in WEIGHTS)
-        return kept and not any(leads_out(file, self.root) for file in _entries(model))
+        read = [file for file in _entries(model) if file.name == CONFIG or file.suffix in _TENSORS or file.is_dir()]
+        return kept and not any(leads_out(file, self.root) for file in read)
 
     def json_of(self, file: Path) -> Mapping[str, Any]:
         """The JSON object in a file; an empty one if the file does not exist, or only as a link that leads out.
