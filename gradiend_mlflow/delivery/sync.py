@@ -186,7 +186,7 @@ def _deliver(terms: Terms, sender: Sender, record: Record, until: float) -> None
             if attempt == _ATTEMPTS or time.monotonic() > until:
                 raise
             time.sleep(pause)
-        except GradiendMLflowError as error:
+        except (GradiendMLflowError, OSError) as error:
             sender.set_aside(record, error)
             return
         else:

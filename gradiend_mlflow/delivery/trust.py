@@ -93,7 +93,7 @@ class Terms:
                 return self._account(record)
             case KnownRun():
                 self._check_known(record)
-            case StartRun(parent=None):
+            case StartRun():
                 return replace(record, destination=self._aimed(record.key, record.destination))
         return record
 
@@ -110,16 +110,16 @@ class Terms:
         return model
 
     def _check_own(self, file: Path) -> None:
-        if os.path.lexists(file) and not (file.is_file() and is_inside(file, self.journal.folder)):
-            raise GradiendMLflowError(f"{file} is not sent: it is no file of the journal's own")
-        if not file.resolve().is_relative_to(self.journal.folder.resolve()):  # also if it does not exist
+        own = os.path.realpath(self.journal.folder)
+        is_own = Path(os.path.realpath(file)).is_relative_to(own)  # also if it does not exist any more
+        if not is_own or (os.path.lexists(file) and not file.is_file()):
             raise GradiendMLflowError(f"{file} is not sent: it is no file of the journal's own")
 
     def _below_root(self, directory: Path) -> Path:
         if not is_inside(directory, self.root):
             raise GradiendMLflowError(
-                f"{directory.resolve()} is not there, or does not lie in {self.root}; if it is the training's, sync a "
-                "directory above both"
+                f"{os.path.realpath(directory)} is not there, or does not lie in {self.root}; if it is the "
+                "training's, sync a directory above both"
             )
         return directory.resolve()
 
@@ -127,7 +127,7 @@ class Terms:
         directory, around = self._below_root(record.directory), self._below_root(record.experiment_dir)
         training = TrainingDirectory.of(directory, around, self.root)
         account = account_of(training, name=record.name, about=record.about)
-        destination = record.destination if record.parent else self._aimed(record.key, record.destination)
+        destination = self._aimed(record.key, record.destination)
         return ImportAccount(record.key, account, record.options, destination, record.parent)
 
     # ----------------------------------------------------------------------------------------------------------- runs

@@ -117,6 +117,8 @@ def _attempt(backfill: Backfill, training: TrainingDirectory, suite: Path | None
         added = backfill.add(account, parent=None if suite is None else lambda: backfill.suite(suite, account))
     except GradiendMLflowError as error:
         return _failed(training.model, str(error))
+    except OSError as error:
+        return _failed(training.model, f"it cannot be read: {error}")
     except Exception as error:  # one broken directory must not cost the others
         logger.debug("%s", training.model, exc_info=True)
         return _failed(training.model, f"{type(error).__name__}: {error}")

@@ -313,6 +313,25 @@ class TestOtherServers:
         assert done.exit_code == 0, done.output
         assert len(planted(other, "mine")) == 1
 
+    def test_a_training_below_a_suite_goes_where_the_suite_goes(
+        self, other: MlflowClient, tracking: MlflowClient, tmp_path: Path
+    ) -> None:
+        """Also one that was found on disk, before the suite's own run has started."""
+        folder = Path(shutil.copytree(GOLDEN, tmp_path / "runs", ignore=shutil.ignore_patterns(JOURNALS)))
+        journal = Journal(folder, tracking.tracking_uri)
+        journal.append(StartRun("s", "suite", {}, 1000, Destination(experiment_id="1"), deferred=True))
+        journal.close()
+        theirs = GOLDEN / JOURNALS / "c693bbf6aad64ba7a6e919cbde514946" / "journal.jsonl"
+        content = json.loads(theirs.read_text().splitlines()[1])
+        with journal.file.open("a") as stream:
+            stream.write(json.dumps(content | {"destination": {"experiment_id": "1"}, "parent": "s"}) + "\n")
+        assert sync(folder, tracking_uri=other.tracking_uri, progress=False)["result"].tolist() == ["failed"]
+        assert other.search_runs(["0", "1"]) == []
+        frame = sync(folder, tracking_uri=other.tracking_uri, experiment_name="mine", progress=False)
+        assert frame["result"].tolist() == ["synced"], frame["reason"].tolist()
+        assert {run.info.run_name for run in planted(other, "mine")} == {"suite", "1SG_3SG"}
+        assert other.search_runs(["0", "1"]) == []
+
     def test_its_name_is_kept_once_the_server_has_told_it(
         self, other: MlflowClient, tracking: MlflowClient, tmp_path: Path
     ) -> None:
@@ -350,6 +369,13 @@ def line(**changes: Any) -> bytes:
     return json.dumps({"said": 5, "is": "SetTags", "key": "k", "run_tags": {"bad": "yes"}} | changes).encode() + b"\n"
 
 
+def account(**options: Any) -> bytes:
+    """A line about a finished training, with odd options."""
+    places = {"directory": ".", "experiment_dir": "."}
+    fields = {"said": 5, "is": "RecordAccount", "key": "k", "name": "n", "about": {}, "destination": {}, **places}
+    return json.dumps(fields | {"options": options}).encode() + b"\n"
+
+
 BAD_LINES = {
     "null time": line(said=None),
     "infinite time": b'{"said":1e999,"is":"SetTags","key":"k","run_tags":{}}\n',
@@ -380,18 +406,9 @@ BAD_LINES = {
     "step": b'{"said":5,"is":"LogMetrics","key":"k","points":[["m",1,1,1e999]]}\n',
     "deferred child": b'{"said":5,"is":"StartRun","key":"d","name":"d","run_tags":{},"start_time":1,"destination":{},'
     b'"parent":"d","deferred":true}\n',
-    "options": line(
-        **{
-            "is": "RecordAccount",
-            "name": "n",
-            "about": {},
-            "directory": ".",
-            "experiment_dir": ".",
-            "destination": {},
-        },
-        options={"topk": "x" * 100_000},
-    ),
-    "options of another type": line(**{"is": "RecordAccount"}, options=[1]),
+    "options": account(topk="x" * 100_000),
+    "option of another type": account(parts=5),
+    "unknown option": account(command="rm"),
     "long": b'{"said":5,"is":"SetTags","key":"k","run_tags":{"bad":"' + b"x" * MOST_LINE + b'"}}\n',
 }
 
