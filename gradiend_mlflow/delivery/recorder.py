@@ -74,6 +74,7 @@ class Recorder:
 
     def begin_in_child(self) -> None:
         """In a forked child: begin anew if all its runs have ended and are known; if not, it stays the parent's."""
+        self._journal.begin_in_child()
         starting = any(isinstance(record, (StartRun, ImportAccount)) for record in (*self._in_hand, *self._queue))
         known = self._sender.known_runs()
         self.is_foreign = self.is_foreign or bool(self._open or self._staging or starting or not known)

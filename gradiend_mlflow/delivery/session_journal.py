@@ -103,6 +103,10 @@ class SessionJournal:
         self._journal = None
         self._named = {}
 
+    def begin_in_child(self) -> None:
+        """In a forked child: the files that its parent has staged stay the parent's."""
+        self._temporary = None
+
     def _give_up(self, reason: object) -> None:
         logger.warning(
             "The journal in %s cannot be written; the training goes on, and what MLflow does not take while this "
