@@ -48,6 +48,9 @@ from .overlap.seeds import (
 from .overlap.seeds import (
     SeedPolicy as SeedPolicy,
 )
+from .overlap.statistics.difference import OverlapDifference as OverlapDifference
+from .overlap.statistics.group_test import GroupTest as GroupTest
+from .overlap.statistics.neighbours import OverlapMap as OverlapMap
 from .runs.pulling import load_topk as load_topk
 from .runs.search import search_runs as search_runs
 from .sets.artifact import (

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from gradiend_mlflow.errors import InvalidInputError
-from gradiend_mlflow.figures.drawing.arrangement import complete_groups, group_by_label
+from gradiend_mlflow.overlap.statistics.groups import complete_groups, group_by_label
 from gradiend_mlflow.wording import visible
 
 # The column of a comparison's runs that holds the id of each run's training: the parent of a seed, else the run.

@@ -14,9 +14,11 @@ import pandas as pd
 from gradiend_mlflow.checks import check_choice
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.overlap.frames import square_frame
-from gradiend_mlflow.overlap.measures import Value, check_value
+from gradiend_mlflow.overlap.matrices import AnyOverlap
+from gradiend_mlflow.overlap.measures import SIGNED, Value, check_value
 from gradiend_mlflow.overlap.overlap import Overlap
 from gradiend_mlflow.overlap.ranked import RankedSets
+from gradiend_mlflow.overlap.statistics.seed_noise import SeedNoise
 from gradiend_mlflow.sets.space import IntArray, Matrix
 
 Seeds = Literal["best", "all_convergent", "all_tried"]
@@ -89,7 +91,7 @@ class SeedPolicy:
 
 
 @dataclass(frozen=True, eq=False)
-class SeedOverlap:
+class SeedOverlap(AnyOverlap):
     """The overlap of N trainings of several seeds each: gradiend's numbers for groups of seed models.
 
     Attributes:
@@ -97,6 +99,8 @@ class SeedOverlap:
         overlap: The overlap of all the seeds' sets.
         members: Each training's rows in `overlap`, in the order in which the seeds were tried.
         policy: How the numbers of the seeds become one.
+        seeds: The seed number of each row of `overlap`, None where it is not known; by default the first seed of
+            every training has the same number, and so on.
 
     Raises:
         InvalidInputError: If seeds are to be matched and the trainings have different numbers of them.
@@ -114,6 +118,7 @@ class SeedOverlap:
     overlap: Overlap = field(repr=False)
     members: tuple[tuple[int, ...], ...]
     policy: SeedPolicy
+    seeds: tuple[int | None, ...] | None = None
 
     def __post_init__(self) -> None:
         sizes = {label: len(rows) for label, rows in zip(self.labels, self.members, strict=True)}
@@ -167,13 +172,73 @@ class SeedOverlap:
         spread = spreads[self.policy.dispersion]
         return np.array([[spread(pairs) for pairs in row] for row in self.scores(value)])
 
-    def to_frame(self, value: Value = "intersection_frac") -> pd.DataFrame:
-        """`values` with the labels on both axes.
+    def to_frame(self, value: Value = "intersection_frac", *, relative: bool = False) -> pd.DataFrame:
+        """`values`, or with `relative` those of the same name, with the labels on both axes.
+
+        Raises:
+            InvalidInputError: As for `Overlap.values`, and for `relative`.
+        """
+        return square_frame(self.relative(value) if relative else self.values(value), self.labels)
+
+    def noise(self, value: Value = "intersection_frac") -> SeedNoise:
+        """How far seeds agree, of one training and of two.
 
         Raises:
             InvalidInputError: As for `Overlap.values`.
         """
-        return square_frame(self.values(value), self.labels)
+        numbers = np.full(len(self.overlap.labels), np.nan)
+        for rows in self.members:
+            for place, row in enumerate(rows):
+                number = place if self.seeds is None else self.seeds[row]
+                numbers[row] = np.nan if number is None else number
+        return SeedNoise(self.overlap.values(value), self.members, numbers)
+
+    def ceiling(self, value: Value = "intersection_frac") -> pd.DataFrame:
+        """How far the seeds of each training agree, which two trainings can hardly exceed.
+
+        Returns:
+            A row per label: the mean, std (ddof 1), min and max over the pairs of different seeds of the training,
+            and their number, pairs. NaN for a training of one seed; a single pair has no std.
+
+        Raises:
+            InvalidInputError: As for `Overlap.values`.
+        """
+        return self.noise(value).ceiling.set_axis(pd.Index(self.labels, name="label"))
+
+    def relative(self, value: Value = "intersection_frac") -> Matrix:
+        """The overlap of two trainings relative to what their seeds allow: 1 for two trainings that agree as seeds do.
+
+        The mean over pairs of *different* seed numbers, because equal ones may share their initialisation, divided
+        by the geometric mean of the two ceilings: Spearman's correction for attenuation (1904). Noise may carry it
+        above 1. NaN where a training has no ceiling, or no two seeds are known to differ.
+
+        Returns:
+            float64, shape (N, N); 1 on the diagonal.
+
+        Raises:
+            InvalidInputError: If `value` may be negative, or as for `Overlap.values`.
+        """
+        if check_value(value) in SIGNED:
+            raise InvalidInputError(
+                f"relative overlap is a share of what seeds agree to, so it needs a measure that is never negative; "
+                f"got {value!r}"
+            )
+        return self.noise(value).relative()
+
+    def at_ceiling(self, value: Value = "intersection_frac") -> npt.NDArray[np.bool_]:
+        """Which pairs of trainings overlap as far as two seeds of one of them may; bool, shape (N, N).
+
+        That is at least as far as the two least alike seeds of either training, over pairs of different seed numbers.
+        False where a training has a single seed.
+
+        Raises:
+            InvalidInputError: As for `Overlap.values`.
+        """
+        return self.noise(value).at_ceiling()
+
+    def of_trainings(self, value: Value) -> Matrix:
+        """The mean over all pairs of seeds, whatever `policy` says; float64, shape (N, N)."""
+        return self.noise(value).means()
 
     @cached_property
     def collapsed(self) -> Overlap:

@@ -11,9 +11,10 @@ import numpy.typing as npt
 
 from gradiend_mlflow.checks import check_choice
 from gradiend_mlflow.errors import InvalidInputError
+from gradiend_mlflow.overlap.statistics.groups import complete_groups
+from gradiend_mlflow.overlap.statistics.neighbours import tree_of
 
 Order = Literal["input", "name", "cluster"] | Sequence[str]
-UNGROUPED = "Other"
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,52 +93,10 @@ def _rows(labels: list[str], order: Order) -> list[int]:
 
 
 def _clustered(matrix: npt.NDArray[Any]) -> tuple[list[int], npt.NDArray[np.float64] | None]:
-    """The leaves and the tree of average-linkage clusters, in which runs are nearer the more they agree."""
-    from scipy.cluster.hierarchy import leaves_list, linkage
-    from scipy.spatial.distance import squareform
+    """The leaves and the tree of the clusters; one run has no tree."""
+    from scipy.cluster.hierarchy import leaves_list
 
     if len(matrix) == 1:
         return [0], None
-    distances = np.maximum(1 - matrix / max(float(np.max(matrix)), 1e-12), 0.0)
-    np.fill_diagonal(distances, 0.0)
-    tree = linkage(squareform(distances, checks=False), method="average", optimal_ordering=True)
+    tree = tree_of(matrix)
     return leaves_list(tree).tolist(), tree
-
-
-def complete_groups(groups: Mapping[str, Any], labels: Sequence[str]) -> dict[str, str]:
-    """The group of each label, in the order of `groups`; labels that it does not name come last, in "Other".
-
-    Args:
-        groups: A mapping from label to group or from group to labels.
-        labels: All labels.
-
-    Raises:
-        InvalidInputError: If `groups` is neither, names an unknown label, or names a label twice.
-    """
-    named = group_by_label(groups)
-    if unknown := [str(label) for label in named if label not in labels]:
-        raise InvalidInputError(f"groups names {', '.join(unknown)}; the runs are: {', '.join(labels)}")
-    return named | {label: UNGROUPED for label in labels if label not in named}
-
-
-def group_by_label(groups: object) -> dict[str, str]:
-    """A mapping from label to group, made of it or of one from group to labels.
-
-    Raises:
-        InvalidInputError: If it is neither, or names a label twice.
-    """
-    if not isinstance(groups, Mapping):
-        raise InvalidInputError(
-            f"groups must be a column or a mapping from label to group or group to labels; got {type(groups).__name__}"
-        )
-    if all(isinstance(value, str) for value in groups.values()):
-        return dict(groups)
-    found: dict[str, str] = {}
-    for group, members in groups.items():
-        if isinstance(members, str) or not isinstance(members, Sequence):
-            raise InvalidInputError(f"groups must name a list of labels per group; got {members!r} for {group!r}")
-        for label in members:
-            if label in found:
-                raise InvalidInputError(f"a run may be in one group; {label!r} is in {found[label]!r} and {group!r}")
-            found[label] = str(group)
-    return found

@@ -1,0 +1,95 @@
+"""What changes between two matrices of overlaps over the same runs: of another k, part, base model or week."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from gradiend_mlflow.errors import InvalidInputError
+from gradiend_mlflow.sets.space import Matrix
+from gradiend_mlflow.wording import some_of
+
+_FEWEST = 2
+
+
+@dataclass(frozen=True, eq=False)
+class OverlapDifference:
+    """Two matrices of the same measure over their common labels; returned by `difference`.
+
+    Attributes:
+        value: The measure.
+        labels: The labels that both have, in the order of the first; length N.
+        first: The overlap in the first; float64, shape (N, N).
+        second: The overlap in the second; float64, shape (N, N).
+        left_out: The labels that only one of them has.
+
+    Example:
+        >>> from gradiend_mlflow import TopKSet, compute_overlap
+        >>> def overlap_of(**lists):
+        ...     return compute_overlap({name: TopKSet.from_indices(own, space=9) for name, own in lists.items()})
+        >>> change = overlap_of(a=[0, 1], b=[0, 1], c=[5]).difference(overlap_of(b=[0, 2], a=[0, 1]))
+        >>> change.to_frame()
+             a    b
+        a  0.0  0.5
+        b  0.5  0.0
+        >>> change.left_out
+        ('c',)
+    """
+
+    value: str
+    labels: tuple[str, ...]
+    first: Matrix = field(repr=False)
+    second: Matrix = field(repr=False)
+    left_out: tuple[str, ...]
+
+    @property
+    def matrix(self) -> Matrix:
+        """`first` minus `second`; float64, shape (N, N)."""
+        difference: Matrix = self.first - self.second
+        return difference
+
+    def to_frame(self) -> pd.DataFrame:
+        """`matrix` with the labels on both axes."""
+        return pd.DataFrame(self.matrix, index=list(self.labels), columns=list(self.labels))
+
+    def to_pairs(self) -> pd.DataFrame:
+        """One row per pair, the largest change first, up or down: a, b, first, second and difference."""
+        rows, columns = np.triu_indices(len(self.labels), k=1)
+        names = np.array(self.labels, dtype=object)
+        first, second = self.first[rows, columns], self.second[rows, columns]
+        frame = pd.DataFrame(
+            {"a": names[rows], "b": names[columns], "first": first, "second": second, "difference": first - second}
+        )
+        order = np.argsort(-frame["difference"].abs().to_numpy(), kind="stable")
+        return frame.iloc[order].reset_index(drop=True)
+
+
+def difference_of(
+    value: str,
+    first: tuple[Sequence[str], npt.NDArray[Any]],
+    second: tuple[Sequence[str], npt.NDArray[Any]],
+) -> OverlapDifference:
+    """The difference of two matrices, each with its labels.
+
+    Raises:
+        InvalidInputError: If they have fewer than two labels in common.
+    """
+    (labels, matrix), (others, other) = first, second
+    common = tuple(label for label in labels if label in others)
+    if len(common) < _FEWEST:
+        raise InvalidInputError(
+            f"a difference needs at least two labels in common; got {', '.join(common) or 'none'} of "
+            f"{', '.join(some_of(list(labels)))} and {', '.join(some_of(list(others)))}"
+        )
+    places = [[list(names).index(label) for label in common] for names in (labels, others)]
+    one, two = (
+        np.asarray(values, dtype=np.float64)[np.ix_(rows, rows)]
+        for values, rows in zip((matrix, other), places, strict=True)
+    )
+    left_out = tuple(label for label in dict.fromkeys([*labels, *others]) if label not in common)
+    return OverlapDifference(value, common, one, two, left_out)

@@ -1,0 +1,157 @@
+"""Which runs belong together: mappings from runs to groups, and the grouped trainings that a test compares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gradiend_mlflow.errors import InvalidInputError
+from gradiend_mlflow.sets.space import IntArray, Matrix
+from gradiend_mlflow.wording import some_of
+
+UNGROUPED = "Other"  # gradiend's name for the runs that belong to no group
+
+
+def complete_groups(groups: Mapping[str, Any], labels: Sequence[str]) -> dict[str, str]:
+    """The group of each label, in the order of `groups`; labels that it does not name come last, in "Other".
+
+    Args:
+        groups: A mapping from label to group or from group to labels.
+        labels: All labels.
+
+    Raises:
+        InvalidInputError: If `groups` is neither, names an unknown label, or names a label twice.
+    """
+    named = group_by_label(groups)
+    if unknown := [str(label) for label in named if label not in labels]:
+        raise InvalidInputError(f"groups names {', '.join(unknown)}; the runs are: {', '.join(labels)}")
+    return named | {label: UNGROUPED for label in labels if label not in named}
+
+
+def group_by_label(groups: object) -> dict[str, str]:
+    """A mapping from label to group, made of it or of one from group to labels.
+
+    Raises:
+        InvalidInputError: If it is neither, or names a label twice.
+    """
+    if not isinstance(groups, Mapping):
+        raise InvalidInputError(
+            f"groups must be a column or a mapping from label to group or group to labels; got {type(groups).__name__}"
+        )
+    if all(isinstance(value, str) for value in groups.values()):
+        return dict(groups)
+    found: dict[str, str] = {}
+    for group, members in groups.items():
+        if isinstance(members, str) or not isinstance(members, Sequence):
+            raise InvalidInputError(f"groups must name a list of labels per group; got {members!r} for {group!r}")
+        for label in members:
+            if label in found:
+                raise InvalidInputError(f"a run may be in one group; {label!r} is in {found[label]!r} and {group!r}")
+            found[label] = str(group)
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class GroupedTrainings:
+    """N trainings in G groups, and maybe a control group.
+
+    Attributes:
+        labels: One per training.
+        matrix: Their overlap; float64, shape (N, N).
+        names: The names of the groups, the control last.
+        groups: The group of each training, as an index into `names`; shape (N,).
+        strata: The stratum of each training, from 0; shape (N,).
+        has_control: Whether the last group is the control.
+        left_out: The labels of the trainings that are in no group.
+    """
+
+    labels: tuple[str, ...]
+    matrix: Matrix
+    names: tuple[str, ...]
+    groups: IntArray
+    strata: IntArray
+    has_control: bool
+    left_out: tuple[str, ...]
+
+    @property
+    def tested(self) -> tuple[str, ...]:
+        """The names of the groups without the control."""
+        return self.names[:-1] if self.has_control else self.names
+
+    @property
+    def sizes(self) -> IntArray:
+        """The number of trainings of each group; shape (G,)."""
+        return np.bincount(self.groups, minlength=len(self.names))
+
+    def of(self, rows: npt.NDArray[Any]) -> GroupedTrainings:
+        """Some of the trainings, by index or mask, in the same groups."""
+        chosen = np.arange(len(self.labels))[rows]
+        return replace(
+            self,
+            labels=tuple(self.labels[row] for row in chosen),
+            matrix=self.matrix[np.ix_(chosen, chosen)],
+            groups=self.groups[chosen],
+            strata=self.strata[chosen],
+        )
+
+
+def grouped_trainings(
+    labels: Sequence[str],
+    matrix: npt.NDArray[Any],
+    groups: Mapping[str, Any],
+    control: str | None,
+    strata: Mapping[str, str] | None,
+) -> GroupedTrainings:
+    """The trainings that a test compares; those in no group, or in "Other", are left out.
+
+    Raises:
+        InvalidInputError: If `groups` or `strata` is not acceptable, `control` is not a group, there are fewer than
+            two groups beside it, or none of them has two trainings.
+    """
+    group_of = complete_groups(groups, labels)
+    names = [name for name in dict.fromkeys(group_of.values()) if name not in (control, UNGROUPED)]
+    if control is not None:
+        if control not in group_of.values():
+            raise InvalidInputError(f"control must be one of the groups, {', '.join(names)}; got {control!r}")
+        names.append(control)
+    rows = [row for row, label in enumerate(labels) if group_of[label] in names]
+    made = GroupedTrainings(
+        labels=tuple(labels[row] for row in rows),
+        matrix=np.asarray(matrix, dtype=np.float64)[np.ix_(rows, rows)],
+        names=tuple(names),
+        groups=np.array([names.index(group_of[labels[row]]) for row in rows], dtype=np.int64),
+        strata=_strata([labels[row] for row in rows], strata),
+        has_control=control is not None,
+        left_out=tuple(label for label in labels if group_of[label] not in names),
+    )
+    _check_groups(made)
+    return made
+
+
+def _check_groups(trainings: GroupedTrainings) -> None:
+    beside = f" beside the control {trainings.names[-1]!r}" if trainings.has_control else ""
+    found = ", ".join(some_of(trainings.tested)) or "none"
+    if len(trainings.tested) < 2:  # noqa: PLR2004
+        raise InvalidInputError(f"a test of groups needs at least two groups{beside}; got {found}")
+    if trainings.sizes[: len(trainings.tested)].max() < 2:  # noqa: PLR2004
+        raise InvalidInputError(
+            f"no two trainings are in one group, so nothing is within a group; each of the groups{beside} has one "
+            f"training: {found}"
+        )
+
+
+def _strata(labels: Sequence[str], strata: Mapping[str, str] | None) -> IntArray:
+    if strata is None:
+        return np.zeros(len(labels), dtype=np.int64)
+    if not isinstance(strata, Mapping):
+        raise InvalidInputError(f"strata must be a mapping from label to stratum; got {type(strata).__name__}")
+    if missing := [label for label in labels if label not in strata]:
+        raise InvalidInputError(
+            f"strata must name every training that is tested; it lacks {', '.join(some_of(missing))}"
+        )
+    numbers = {stratum: number for number, stratum in enumerate(dict.fromkeys(strata[label] for label in labels))}
+    return np.array([numbers[strata[label]] for label in labels], dtype=np.int64)
