@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 
@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from gradiend_mlflow.checks import check_flags
+from gradiend_mlflow.comparison.compared import seed_numbers
 from gradiend_mlflow.comparison.comparison import Comparison
 from gradiend_mlflow.comparison.labels import TRAINING_RUN, Groups, Labels, groups_of, labels_of
 from gradiend_mlflow.comparison.log import LoggingChoices, logged
@@ -197,7 +198,7 @@ def _numbered(selection: Selection, policy: SeedPolicy, display: Display, part: 
         seed_overlap=seed_overlap,
         groups=None if display.groups is None else groups_of(display.groups, shown),
         skipped=selection.skipped,
-        notes=(*selection.notes, *_notes_of(runs, sets, overlap, topk)),
+        notes=(*selection.notes, *_notes_of(runs, sets, overlap, topk), *_ties(sets, selection.stored)),
     )
 
 
@@ -205,7 +206,7 @@ def _of_trainings(trainings: pd.DataFrame, seeds: pd.DataFrame, overlap: Overlap
     """The overlap of the trainings, from that of their seeds."""
     rows = seeds.groupby(TRAINING_RUN).indices
     members = tuple(tuple(map(int, rows[run_id])) for run_id in trainings["run_id"])
-    return SeedOverlap(tuple(trainings["label"]), overlap, members, policy)
+    return SeedOverlap(tuple(trainings["label"]), overlap, members, policy, seed_numbers(seeds))
 
 
 def _labelled(rows: pd.DataFrame, labels: Labels) -> pd.DataFrame:
@@ -242,3 +243,26 @@ def _notes_of(runs: pd.DataFrame, sets: Mapping[str, TopKSet], overlap: Overlap,
     if unconverged:
         notes.append(f"Did not converge: {', '.join(some_of(unconverged))}.")
     return tuple(notes)
+
+
+def _ties(sets: Mapping[str, TopKSet], stored: Sequence[TopKSet]) -> Iterator[str]:
+    """Where importances tie, other weights could as well be in a set, and agreement may mean nothing."""
+    zero: list[str] = []
+    constant: list[str] = []
+    cut: list[str] = []
+    for (label, topk_set), whole in zip(sets.items(), stored, strict=True):
+        last = topk_set.importance[-1]
+        tied = int((whole.importance == last).sum())
+        inside = int((topk_set.importance == last).sum())
+        if inside == len(topk_set) > 1:
+            (constant if last else zero).append(label)
+        elif tied > inside:
+            least = "at least " if whole.importance[-1] == last else ""
+            cut.append(f"{label} ({inside:,} of {least}{tied:,} tied weights are in)")
+    accident = "so that the order of the base model's parameters decides which weights are in the set"
+    if zero:
+        yield f"All importances are 0, {accident}: {', '.join(some_of(zero))}."
+    if constant:
+        yield f"All importances are equal, {accident}: {', '.join(some_of(constant))}."
+    if cut:
+        yield f"Importances tie at the cut, {accident}: {', '.join(some_of(cut))}."

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -12,18 +12,15 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import pandas as pd
 
 from gradiend_mlflow.checks import check_choice
-from gradiend_mlflow.comparison.selection import Skipped
-from gradiend_mlflow.comparison.tables import block_means, latex_of, pair_table
+from gradiend_mlflow.comparison.compared import Compared, column_by_label
+from gradiend_mlflow.comparison.tables import LatexStyle, block_means, latex_of, pair_table
+from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.overlap.chance import Chance
 from gradiend_mlflow.overlap.curve import OverlapCurve
 from gradiend_mlflow.overlap.grouping import GroupedOverlap
-from gradiend_mlflow.overlap.measures import Value
 from gradiend_mlflow.overlap.overlap import Overlap, compute_overlap
-from gradiend_mlflow.overlap.seeds import SeedOverlap
 from gradiend_mlflow.overlap.shared_weights import shared_weights
 from gradiend_mlflow.sets.anatomy.naming import Grouping, Naming
-from gradiend_mlflow.sets.parts import Part
-from gradiend_mlflow.sets.topk import TopKSet
 from gradiend_mlflow.wording import csv_of
 
 if TYPE_CHECKING:
@@ -34,7 +31,7 @@ Table = Literal["pairs", "groups", "matrix"]
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class Comparison(Compared):
     """The overlap of some runs' top-k sets, with the runs.
 
     Attributes:
@@ -52,29 +49,6 @@ class Comparison:
             converge.
         run_id: MLflow's id of the comparison run, or None if it was not logged.
     """
-
-    overlap: Overlap
-    sets: Mapping[str, TopKSet] = field(repr=False)
-    stored: Mapping[str, TopKSet] = field(repr=False)
-    runs: pd.DataFrame = field(repr=False)
-    part: Part
-    topk: float
-    value: Value
-    seed_overlap: SeedOverlap | None = None
-    groups: Mapping[str, str] | None = None
-    skipped: tuple[Skipped, ...] = ()
-    notes: tuple[str, ...] = ()
-    run_id: str | None = None
-
-    @property
-    def shown(self) -> Overlap | SeedOverlap:
-        """The overlap that `matrix` shows: that of the trainings if seeds are aggregated, else that of the sets."""
-        return self.seed_overlap or self.overlap
-
-    @property
-    def matrix(self) -> pd.DataFrame:
-        """The overlap per pair of runs, labelled on both axes; aggregated over seeds if that was asked for."""
-        return self.shown.to_frame(self.value)
 
     @cached_property
     def whole(self) -> Overlap:
@@ -134,7 +108,7 @@ class Comparison:
         """
         return shared_weights(self.overlap, min_runs=min_runs)
 
-    def to_frame(self, table: Table = "pairs") -> pd.DataFrame:
+    def to_frame(self, table: Table = "pairs", *, control: str | None = None, relative: bool = False) -> pd.DataFrame:
         """A table for a paper.
 
         Args:
@@ -142,33 +116,68 @@ class Comparison:
                 weights, and what chance would give (with aggregated seeds: the number of pairs of seeds, and their
                 dispersion). "groups": a row per group and per two groups, with the number of pairs and their mean
                 and largest value; without groups all runs are one group, "all". "matrix": as `matrix`.
+            control: Of the groups, the one that comes last.
+            relative: Of the matrix, the overlap of trainings relative to what their seeds allow; see
+                `SeedOverlap.relative`.
 
         Raises:
-            InvalidInputError: If `table` is none of these.
+            InvalidInputError: If `table` is none of these, or an option belongs to another table.
         """
         check_choice("table", table, get_args(Table))
+        if (control is not None and table != "groups") or (relative and table != "matrix"):
+            raise InvalidInputError(f"control belongs to the table groups, relative to matrix; got table={table!r}")
         if table == "pairs":
             return self.pairs.copy()
         if table == "matrix":
-            return self.matrix
+            return self.trainings.to_frame(self.value, relative=True) if relative else self.matrix
         labels = self.shown.labels
-        return block_means(labels, self.shown.values(self.value), self.groups or dict.fromkeys(labels, "all"))
+        groups = self.groups or dict.fromkeys(labels, "all")
+        return block_means(labels, self.shown.values(self.value), groups, control=control)
 
-    def to_csv(self, path: str | PathLike[str] | None = None, *, table: Table = "pairs") -> str:
+    def to_csv(
+        self, table: Table = "pairs", *, path: str | PathLike[str] | None = None, control: str | None = None
+    ) -> str:
         """The table of `to_frame` as CSV, with all digits; also written to `path` if that is given.
 
         A label that a spreadsheet would take for a formula, because it begins with =, +, - or @, gets an apostrophe
         before it. Numbers are read back exactly as they are in `to_frame`; a label, without that apostrophe.
         """
-        return _written(csv_of(self.to_frame(table), index=table == "matrix"), path)
+        return _written(csv_of(self.to_frame(table, control=control), index=table == "matrix"), path)
 
-    def to_latex(self, path: str | PathLike[str] | None = None, *, table: Table = "pairs") -> str:
-        """The table of `to_frame` as a LaTeX tabular for the package booktabs; also written to `path` if given.
+    def to_latex(
+        self,
+        table: Table = "pairs",
+        *,
+        path: str | PathLike[str] | None = None,
+        float_format: str | Callable[[float], str] | None = None,
+        columns: Sequence[str] | None = None,
+        caption: str | None = None,
+        label: str | None = None,
+        headings: Mapping[str, str] | None = None,
+        control: str | None = None,
+    ) -> str:
+        r"""The table of `to_frame` as a LaTeX tabular for the package booktabs.
 
-        Numbers have three significant digits, small ones as powers of ten; a missing number is a dash.
+        Args:
+            table: As for `to_frame`.
+            path: A file to write it to as well.
+            float_format: How to write numbers: a %-format such as "%.2f", or a callable that gives LaTeX; default
+                three significant digits, small numbers as powers of ten. Probabilities too small for a float are
+                "< 10^{-300}", a missing number is a dash.
+            columns: The columns to keep, by their names in the frame, in this order; default all.
+            caption: A caption, in LaTeX, which makes the tabular a table; it is not escaped.
+            label: What `\ref` calls that table.
+            headings: What to print above columns, by their names in the frame; default what a paper prints:
+                "shared" for intersection, "of the smaller set" for intersection_frac, "$p$" for p_value, and so on.
+                LaTeX, not escaped.
+            control: As for `to_frame`.
+
+        Raises:
+            InvalidInputError: As for `to_frame`, or if there is no such column, or an option is not acceptable.
         """
-        frame = self.to_frame(table)
-        return _written(latex_of(frame.rename_axis("run").reset_index() if table == "matrix" else frame), path)
+        frame = self.to_frame(table, control=control)
+        style = LatexStyle(float_format, columns, caption, label, headings)
+        return _written(latex_of(frame.rename_axis("run").reset_index() if table == "matrix" else frame, style), path)
 
     def plot_heatmap(self, ax: Axes | None = None, *, correlation: bool = False, **options: Any) -> Axes:
         """Draw `matrix`, with brackets around `groups`; runs that did not converge have gradiend's dagger.
@@ -218,14 +227,6 @@ class Comparison:
     @property
     def _one_set_per_label(self) -> Overlap:
         return self.overlap if self.seed_overlap is None else self.seed_overlap.collapsed
-
-
-def column_by_label(comparison: Comparison, column: str) -> dict[str, Any]:
-    """A column of a comparison's runs, by label; of each training's first seed, if the seeds are aggregated."""
-    seeds, values = comparison.seed_overlap, comparison.runs[column]
-    if seeds is not None:
-        values = values.iloc[[members[0] for members in seeds.members]]
-    return dict(zip(comparison.shown.labels, values, strict=True))
 
 
 def _written(text: str, path: str | PathLike[str] | None) -> str:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from urllib.parse import quote
 
-from gradiend_mlflow.comparison.comparison import Comparison, column_by_label
+import numpy as np
+
+from gradiend_mlflow.comparison.compared import column_by_label
+from gradiend_mlflow.comparison.comparison import Comparison
 from gradiend_mlflow.comparison.labels import TRAINING_RUN
 from gradiend_mlflow.overlap.measures import Value
+from gradiend_mlflow.overlap.statistics.group_test import GroupTest
 from gradiend_mlflow.sets.parts import shown_topk
 from gradiend_mlflow.wording import counted, some_of
 
@@ -33,7 +38,7 @@ def summary_of(comparison: Comparison) -> dict[str, float]:
     """The numbers by which comparisons can be searched and charted, by metric key.
 
     The lift is that of all pairs together: their shared weights over those that chance would give. Aggregated seeds
-    have none.
+    have none. Groups that can be tested have their means and p-value.
     """
     pairs = comparison.pairs
     numbers = pairs[comparison.value]
@@ -44,6 +49,13 @@ def summary_of(comparison: Comparison) -> dict[str, float]:
     }
     if "expected" in pairs and pairs["expected"].sum() > 0:
         summary["overlap/lift"] = float(pairs["intersection"].sum() / pairs["expected"].sum())
+    test = comparison.tested
+    if isinstance(test, GroupTest):
+        summary |= {
+            "overlap/within": test.within,
+            "overlap/between": test.between,
+            "overlap/group_p": test.p_value,
+        }
     return summary
 
 
@@ -69,15 +81,17 @@ def name_of_comparison(comparison: Comparison) -> str:
 def description_of(comparison: Comparison) -> str:
     """Markdown: the answer in a sentence, the first pairs, the notes, the skipped runs, links to all runs."""
     pairs, sizes, skipped = comparison.pairs, comparison.overlap.sizes, comparison.skipped
-    paragraphs = [_answer(comparison), _pair_table(comparison)]
+    paragraphs = [" ".join([_answer(comparison), *_of_groups(comparison), *_of_seeds(comparison)])]
+    paragraphs.append(_pair_table(comparison))
     if len(pairs) > _LISTED_PAIRS:
         paragraphs.append(f"The {_LISTED_PAIRS} most overlapping of {len(pairs):,} pairs; all are in matrix.csv.")
     paragraphs.append("To look at: overlap_heatmap.png, and report.html with every pair and k.")
     if sizes.min() != sizes.max():
         paragraphs.append(f"The sets differ in size: they hold {sizes.min():,} to {sizes.max():,} weights.")
     # Shortened, because a description holds 8000 characters; comparison.json has the whole.
-    if comparison.notes:
-        paragraphs.append(_bullets([_shortened(note, 600) for note in comparison.notes]))
+    test = comparison.tested
+    if notes := [*comparison.notes, *(test.notes if isinstance(test, GroupTest) else ())]:
+        paragraphs.append(_bullets([_shortened(note, 600) for note in notes]))
     if skipped:
         lines = [f"{_escaped(run.name)} ({run.run_id}): {_shortened(run.reason, 160)}" for run in skipped]
         paragraphs.append(f"**Skipped**, {len(skipped)} of the runs asked for; comparison.json has the full reasons:")
@@ -105,6 +119,40 @@ def _answer(comparison: Comparison) -> str:
         held = f"{core:,} weights are" if core > 1 else "One weight is" if core else "No weight is"
         sentences.append(f"{held} in all runs.")
     return " ".join(sentences)
+
+
+def _of_groups(comparison: Comparison) -> Iterator[str]:
+    """Whether the groups are ones."""
+    test = comparison.tested
+    if isinstance(test, GroupTest):
+        yield str(test)
+        if not math.isnan(test.disjoint_difference):
+            difference = _shown(comparison.value, test.disjoint_difference)
+            yield f"Of pairs without a target class in common, the difference is {difference}."
+    elif test is not None:
+        yield f"The groups are not tested: {_escaped(str(test))}."
+
+
+def _of_seeds(comparison: Comparison) -> Iterator[str]:
+    """How far the seeds of one training agree, and whether pairs of trainings differ by more than seeds do."""
+    noise, value = comparison.trainings.noise(comparison.value), comparison.value
+    ceiling = noise.ceiling
+    if not ceiling["pairs"].any():
+        return
+    mean, low, high = ceiling["mean"].mean(), ceiling["min"].min(), ceiling["max"].max()
+    pairs = np.triu_indices(len(ceiling), k=1)
+    reached = int(noise.at_ceiling()[pairs].sum())
+    yield (
+        f"Two seeds of one training agree to {_shown(value, mean)} on average ({_shown(value, low)} to "
+        f"{_shown(value, high)}), which is the ceiling; {reached:,} of {counted(len(pairs[0]), 'pair')} of trainings "
+        f"{'is' if reached == 1 else 'are'} at it."
+    )
+    between, within = noise.spreads()
+    if between <= within:
+        yield (
+            f"Pairs of trainings differ by less (standard deviation {_shown(value, between)}) than pairs of seeds "
+            f"within them ({_shown(value, within)}), so their order is below seed noise."
+        )
 
 
 def _pair_table(comparison: Comparison) -> str:

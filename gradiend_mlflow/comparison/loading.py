@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from gradiend_mlflow.comparison.compared import seed_numbers
 from gradiend_mlflow.comparison.comparison import Comparison
 from gradiend_mlflow.comparison.files import FACTS, FORMAT, SET_NAME, SETS
 from gradiend_mlflow.comparison.labels import TRAINING_RUN
@@ -273,15 +274,18 @@ def rebuilt(facts: Facts, sets: Mapping[str, TopKSet], run_id: str) -> Compariso
     """
     try:
         overlap = compute_overlap(sets, rbo_p=facts.rbo_p)
-        seeds = facts.policy
-        seed_overlap = None if seeds is None else SeedOverlap(facts.trainings, overlap, facts.members, seeds)
+        runs = pd.DataFrame(facts.rows, dtype=object).astype(COLUMN_TYPES)
+        seed_overlap = None
+        if facts.policy is not None:
+            numbers = seed_numbers(runs)
+            seed_overlap = SeedOverlap(facts.trainings, overlap, facts.members, facts.policy, numbers)
     except GradiendMLflowError as error:
         raise ArtifactError(f"{FACTS} and {SETS} do not fit: {error}") from error
     return Comparison(
         overlap=overlap,
         sets=sets,
         stored=sets,
-        runs=pd.DataFrame(facts.rows, dtype=object).astype(COLUMN_TYPES),
+        runs=runs,
         part=facts.part,
         topk=facts.topk,
         value=facts.value,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations_with_replacement
 from typing import Any
 
@@ -10,10 +12,42 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.overlap.frames import pairs_of
 from gradiend_mlflow.overlap.measures import Value
 from gradiend_mlflow.overlap.overlap import Overlap
 from gradiend_mlflow.overlap.seeds import SeedOverlap
+
+# What a paper prints above a column, in LaTeX.
+_HEADINGS = {
+    "a": "run",
+    "b": "run",
+    "group_a": "group",
+    "group_b": "group",
+    "intersection": "shared",
+    "intersection_frac": "of the smaller set",
+    "jaccard": "Jaccard index",
+    "mass_overlap": "of the importance",
+    "cosine": "cosine, unsigned",
+    "cosine_signed": "cosine",
+    "spearman": r"Spearman's $\rho$, unsigned",
+    "spearman_signed": r"Spearman's $\rho$",
+    "rbo": "RBO",
+    "expected": "by chance",
+    "p_value": "$p$",
+    "q_value": "$q$",
+    "seed_pairs": "pairs of seeds",
+}
+_PROBABILITIES = ("p_value", "q_value")
+_SMALLEST = 1e-300
+_ESCAPED = str.maketrans(
+    {
+        **{letter: "\\" + letter for letter in "&%$#_{}"},
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+    }
+)
 
 
 def pair_table(overlap: Overlap | SeedOverlap, value: Value) -> pd.DataFrame:
@@ -45,8 +79,15 @@ def _of_seeds(overlap: SeedOverlap, value: Value) -> dict[str, npt.NDArray[Any]]
     return {"seed_pairs": overlap.n, overlap.policy.dispersion: spread}
 
 
-def block_means(labels: Sequence[str], matrix: npt.NDArray[Any], groups: Mapping[str, str]) -> pd.DataFrame:
+def block_means(
+    labels: Sequence[str], matrix: npt.NDArray[Any], groups: Mapping[str, str], *, control: str | None = None
+) -> pd.DataFrame:
     """How much runs overlap within each group and between each two: one row per block of the matrix.
+
+    Groups are in the order of their first runs, the control last.
+
+    Raises:
+        InvalidInputError: If `control` is not a group.
 
     Returns:
         The columns group_a, group_b, pairs (of different runs), mean and max; NaN for a group of one run.
@@ -56,7 +97,12 @@ def block_means(labels: Sequence[str], matrix: npt.NDArray[Any], groups: Mapping
         >>> block_means(["a", "b", "c"], matrix, {"a": "x", "b": "x", "c": "y"}).to_dict("list")["mean"]
         [0.5, 0.2, nan]
     """
-    group_ids, names = pd.factorize(np.array([groups[label] for label in labels], dtype=object))
+    names = list(dict.fromkeys(groups[label] for label in labels))
+    if control is not None:
+        if control not in names:
+            raise InvalidInputError(f"control must be one of the groups, {', '.join(names)}; got {control!r}")
+        names.sort(key=control.__eq__)
+    group_ids = np.array([names.index(groups[label]) for label in labels])
     rows, columns = np.triu_indices(len(labels), k=1)
     pairs = pd.DataFrame(np.sort(group_ids[np.array([rows, columns])], axis=0).T, columns=["a", "b"])
     pairs["value"] = matrix[rows, columns].astype(float)
@@ -68,20 +114,89 @@ def block_means(labels: Sequence[str], matrix: npt.NDArray[Any], groups: Mapping
     return found.rename(columns={"size": "pairs"}).fillna({"pairs": 0}).astype({"pairs": "int64"})
 
 
-def latex_of(frame: pd.DataFrame) -> str:
-    """A frame without its index as a LaTeX tabular for the package booktabs; numbers have three significant digits."""
-    shown = frame.style.format(_cell, na_rep="--", escape="latex").format_index(escape="latex", axis="columns")
+@dataclass(frozen=True)
+class LatexStyle:
+    """How a table is printed; `Comparison.to_latex` describes the options.
+
+    Raises:
+        InvalidInputError: If `float_format` is neither a %-format for one number nor callable.
+    """
+
+    float_format: str | Callable[[float], str] | None = None
+    columns: Sequence[str] | None = None
+    caption: str | None = None
+    label: str | None = None
+    headings: Mapping[str, str] | None = None
+
+    def __post_init__(self) -> None:
+        if self.float_format is None or callable(self.float_format):
+            return
+        try:
+            self.float_format % 0.5
+        except (TypeError, ValueError) as error:
+            raise InvalidInputError(
+                f"float_format must be a %-format such as '%.2f', or a callable; got {self.float_format!r} ({error})"
+            ) from error
+
+    def number(self, number: float) -> str:
+        """A number in LaTeX."""
+        if callable(self.float_format):
+            return self.float_format(number)
+        text = f"{number:.3g}" if self.float_format is None else self.float_format % number
+        mantissa, _, power = text.partition("e")
+        if power:
+            return rf"${mantissa} \cdot 10^{{{int(power)}}}$"
+        return f"${mantissa}$" if mantissa.startswith("-") else mantissa
+
+    def heading(self, column: str) -> str:
+        """What stands above a column."""
+        heading = (self.headings or {}).get(column) or _HEADINGS.get(column) or column.translate(_ESCAPED)
+        return _in_row(heading)
+
+
+def latex_of(frame: pd.DataFrame, style: LatexStyle | None = None) -> str:
+    """A frame without its index as a LaTeX tabular for the package booktabs.
+
+    Raises:
+        InvalidInputError: If the style names a column that the frame does not have.
+    """
+    style = style or LatexStyle()
+    chosen = list(frame.columns) if style.columns is None else list(style.columns)
+    if unknown := [str(name) for name in [*chosen, *(style.headings or {})] if name not in frame.columns]:
+        raise InvalidInputError(
+            f"the table has no column {', '.join(unknown)}; its columns are {', '.join(map(str, frame.columns))}"
+        )
+    cells = {name: [_cell(cell, style, probability=name in _PROBABILITIES) for cell in frame[name]] for name in chosen}
+    numbers = ["r" if pd.api.types.is_numeric_dtype(frame[name]) else "l" for name in chosen]
+    printed = pd.DataFrame(cells, columns=chosen, dtype=object)
+    # pandas takes what it is given here for a format of the column's own name.
+    headings = [style.heading(name).replace("{", "{{").replace("}", "}}") for name in chosen]
+    shown = printed.style.relabel_index(headings, axis="columns")
     # pandas would cut a large table without a word.
-    with pd.option_context("styler.render.max_elements", frame.size + 1):
-        return str(shown.hide(axis="index").to_latex(hrules=True))
+    with pd.option_context("styler.render.max_elements", printed.size + 1):
+        return str(
+            shown.hide(axis="index").to_latex(
+                hrules=True,
+                column_format="".join(numbers),
+                caption=style.caption,
+                label=style.label,
+                position_float=None if style.caption is None else "centering",
+            )
+        )
 
 
-def _cell(cell: Any) -> str:
-    """Small numbers in powers of ten; strings come escaped."""
+def _cell(cell: Any, style: LatexStyle, *, probability: bool) -> str:
     if isinstance(cell, str):
-        # After the end of a row LaTeX takes these two for an option of it.
-        return "{}" + cell if cell.startswith(("[", "*")) else cell
+        return _in_row(cell.translate(_ESCAPED))
+    if pd.isna(cell):
+        return "--"
     if isinstance(cell, (int, np.integer)):
         return str(cell)
-    mantissa, _, power = f"{cell:.3g}".partition("e")
-    return rf"${mantissa} \cdot 10^{{{int(power)}}}$" if power else mantissa.replace("-", "$-$")
+    if probability and cell < _SMALLEST:
+        return rf"$< 10^{{{math.log10(_SMALLEST):.0f}}}$"
+    return style.number(float(cell))
+
+
+def _in_row(text: str) -> str:
+    """At the beginning of a row LaTeX takes these two for an option of the end of the row before, or of its rule."""
+    return "{}" + text if text.startswith(("[", "*")) else text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -78,22 +79,22 @@ class TestTables:
     def test_csv_keeps_all_digits(self, sets: dict[str, TopKSet], tmp_path: Path) -> None:
         """All digits, to a file if one is named."""
         compared = comparison_of(sets)
-        text = compared.to_csv(tmp_path / "pairs.csv")
+        text = compared.to_csv(path=tmp_path / "pairs.csv")
         assert (tmp_path / "pairs.csv").read_text() == text
         rows = list(csv.DictReader(io.StringIO(text)))
         assert [float(row["q_value"]) for row in rows] == compared.to_frame()["q_value"].tolist()
-        assert compared.to_csv(table="matrix").splitlines()[1] == "a_1,1.0,0.5,0.25"
+        assert compared.to_csv("matrix").splitlines()[1] == "a_1,1.0,0.5,0.25"
 
     def test_latex_is_a_booktabs_tabular_with_escaped_text(self, sets: dict[str, TopKSet], tmp_path: Path) -> None:
         """A tabular for booktabs; what LaTeX would read as commands is escaped."""
         sets["50% \\ {x}"] = sets.pop("c")
         compared = comparison_of(sets, groups={"a_1": "x", "b": "y", "50% \\ {x}": "Other"})
-        text = compared.to_latex(tmp_path / "groups.tex", table="groups")
+        text = compared.to_latex("groups", path=tmp_path / "groups.tex")
         assert (tmp_path / "groups.tex").read_text() == text
         assert text.splitlines() == [
             r"\begin{tabular}{llrrr}",
             r"\toprule",
-            r"group\_a & group\_b & pairs & mean & max \\",
+            r"group & group & pairs & mean & max \\",
             r"\midrule",
             r"x & x & 0 & -- & -- \\",
             r"x & y & 1 & 0.5 & 0.5 \\",
@@ -104,7 +105,7 @@ class TestTables:
             r"\bottomrule",
             r"\end{tabular}",
         ]
-        assert r"50\% \textbackslash \space \{x\}" in compared.to_latex(table="matrix")
+        assert r"50\% \textbackslash{} \{x\}" in compared.to_latex("matrix")
 
     def test_latex_has_small_numbers_as_powers_of_ten(self) -> None:
         """As one writes p-values."""
@@ -127,7 +128,7 @@ class TestTables:
         rows = [line.removesuffix(r" \\").split(" & ") for line in latex_of(frame).splitlines()[4:8]]
         assert rows == [
             [r"$1.23 \cdot 10^{3}$", "1234567"],
-            ["$-$0.123", "2"],
+            ["$-0.123$", "2"],
             ["--", "3"],
             [r"$2 \cdot 10^{-7}$", "0"],
         ]
@@ -136,13 +137,70 @@ class TestTables:
     def test_latex_labels_are_no_options_of_a_row(self, label: str, sets: dict[str, TopKSet]) -> None:
         r"""After `\\` LaTeX reads both as its arguments."""
         sets[label] = sets.pop("a_1")
-        text = comparison_of(sets).to_latex(table="matrix")
-        assert f"\n{{}}{label} & " in text
+        text = comparison_of(sets).to_latex("matrix", columns=[label, "run"])
+        assert f"\\toprule\n{{}}{label} & run" in text
+        assert f"& {{}}{label} \\\\" in text
+        first = comparison_of(sets).to_latex("matrix").splitlines()[4:7]
+        assert any(row.startswith(f"{{}}{label} & ") for row in first)
 
     def test_latex_is_never_cut(self) -> None:
-        """By itself pandas leaves out what is beyond 262144 cells."""
-        text = latex_of(pd.DataFrame(np.ones((3, 100_000))))
-        assert text.count("&") == 4 * 99_999
+        """By itself pandas leaves out what is beyond 262144 cells, or what its option says."""
+        with pd.option_context("styler.render.max_elements", 4):
+            text = latex_of(pd.DataFrame(np.ones((30, 3)), columns=["x", "y", "z"]))
+        assert text.count("1 & 1 & 1") == 30
+
+    def test_latex_as_a_paper_wants_it(self, sets: dict[str, TopKSet]) -> None:
+        """Its columns, its headings, its digits, a caption and a label."""
+        text = comparison_of(sets).to_latex(
+            columns=["a", "b", "intersection_frac", "intersection", "q_value"],
+            headings={"a": r"$A$", "b": r"$B$"},
+            float_format="%.2f",
+            caption="Overlap of $A$ and $B$.",
+            label="tab:overlap",
+        )
+        assert text.startswith("\\begin{table}\n\\centering\n\\caption{Overlap of $A$ and $B$.}\n\\label{tab:overlap}")
+        assert r"$A$ & $B$ & of the smaller set & shared & $q$ \\" in text
+        assert r"a\_1 & b & 0.50 & 2 & 0.4" in text
+        percent = comparison_of(sets).to_latex("groups", float_format=lambda number: rf"{100 * number:.0f}\,\%")
+        assert r"all & all & 3 & 33\,\% & 50\,\% \\" in percent
+
+    def test_latex_says_what_is_too_small_to_say(self) -> None:
+        """Of probabilities, which are 0 below the smallest float; a share of 0 is 0."""
+        pair = {name: TopKSet.from_indices(range(2000), space=10**6) for name in "ab"}
+        assert comparison_of(pair).to_latex(columns=["p_value"]).splitlines()[4] == r"$< 10^{-300}$ \\"
+        assert latex_of(pd.DataFrame({"jaccard": [0.0]})).splitlines()[4] == r"0 \\"
+
+    def test_the_control_comes_last(self, sets: dict[str, TopKSet]) -> None:
+        """In every form of the table of groups, and in no other."""
+        compared = comparison_of(sets, groups={"a_1": "rest", "b": "x", "c": "rest"})
+        frame = compared.to_frame("groups", control="rest")
+        assert frame[["group_a", "group_b"]].to_numpy().tolist() == [["x", "x"], ["x", "rest"], ["rest", "rest"]]
+        assert compared.to_latex("groups", control="rest").splitlines()[6].startswith("rest & rest & 1 & 0.25")
+        assert compared.to_csv("groups", control="rest").splitlines()[-1] == "rest,rest,1,0.25,0.25"
+        with pytest.raises(InvalidInputError, match="control must be one of the groups, rest, x; got 'y'"):
+            compared.to_frame("groups", control="y")
+        with pytest.raises(InvalidInputError, match="control belongs to the table groups, relative to matrix; got"):
+            compared.to_frame("pairs", control="rest")
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            (
+                {"columns": ["a", "overlap"]},
+                "the table has no column overlap; its columns are a, b, intersection_frac",
+            ),
+            ({"headings": {"p": "$p$"}}, "the table has no column p; its"),
+            (
+                {"float_format": "{:.2f}"},
+                "float_format must be a %-format such as '%.2f', or a callable; got '{:.2f}'",
+            ),
+            ({"float_format": "%.2f %.2f"}, "float_format must be a %-format"),
+        ],
+    )
+    def test_other_styles_are_refused(self, options: dict[str, Any], message: str, sets: dict[str, TopKSet]) -> None:
+        """With what there is."""
+        with pytest.raises(InvalidInputError, match=re.escape(message)):
+            comparison_of(sets).to_latex(**options)
 
     def test_unknown_tables_are_refused(self, sets: dict[str, TopKSet]) -> None:
         """With the known."""

@@ -1,0 +1,228 @@
+"""What is compared, and what its numbers answer: of groups, of seeds, of who is near whom, of another comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from gradiend_mlflow.comparison.labels import TRAINING_RUN, Groups, column_of, groups_of
+from gradiend_mlflow.comparison.selection import Skipped
+from gradiend_mlflow.errors import InvalidInputError
+from gradiend_mlflow.overlap.measures import Value
+from gradiend_mlflow.overlap.overlap import Overlap
+from gradiend_mlflow.overlap.seeds import SeedOverlap, SeedPolicy
+from gradiend_mlflow.overlap.statistics.difference import OverlapDifference
+from gradiend_mlflow.overlap.statistics.group_test import GroupTest, RandomState
+from gradiend_mlflow.overlap.statistics.neighbours import OverlapMap
+from gradiend_mlflow.sets.parts import Part
+from gradiend_mlflow.sets.space import Matrix
+from gradiend_mlflow.sets.topk import TopKSet
+
+_ALL_PAIRS = SeedPolicy("all_tried", seed_aggregate="mean", seed_pairing_mode="all_pairs")
+_MANY = 500  # trainings, for which 10,000 permutations take longer than the comparison
+# What may be the reason of an overlap instead of the groups, by column of a comparison's runs.
+_OTHER_REASONS = {"base_model": "base model", "experiment": "experiment"}
+
+
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """What `Comparison` says in numbers; its attributes are described there."""
+
+    overlap: Overlap
+    sets: Mapping[str, TopKSet] = field(repr=False)
+    stored: Mapping[str, TopKSet] = field(repr=False)
+    runs: pd.DataFrame = field(repr=False)
+    part: Part
+    topk: float
+    value: Value
+    seed_overlap: SeedOverlap | None = None
+    groups: Mapping[str, str] | None = None
+    skipped: tuple[Skipped, ...] = ()
+    notes: tuple[str, ...] = ()
+    run_id: str | None = None
+
+    @property
+    def shown(self) -> Overlap | SeedOverlap:
+        """The overlap that `matrix` shows: that of the trainings if seeds are aggregated, else that of the sets."""
+        return self.seed_overlap or self.overlap
+
+    @property
+    def matrix(self) -> pd.DataFrame:
+        """The overlap per pair of runs, labelled on both axes; aggregated over seeds if that was asked for."""
+        return self.shown.to_frame(self.value)
+
+    @cached_property
+    def trainings(self) -> SeedOverlap:
+        """The overlap of the trainings, of which `runs` are the seeds; without seeds each run is a training."""
+        if self.seed_overlap is not None:
+            return self.seed_overlap
+        members: dict[str, list[int]] = {}
+        for row, training in enumerate(self.runs[TRAINING_RUN]):
+            members.setdefault(training, []).append(row)
+        rows = tuple(map(tuple, members.values()))
+        labels = _training_labels(self.runs, [own[0] for own in rows], len(rows) < len(self.runs))
+        return SeedOverlap(labels, self.overlap, rows, _ALL_PAIRS, seed_numbers(self.runs))
+
+    @property
+    def ceiling(self) -> pd.DataFrame:
+        """How far the seeds of each training agree, by label: mean, std, min, max, pairs; see `SeedOverlap.ceiling`.
+
+        Raises:
+            InvalidInputError: If the comparison is not one of seeds.
+        """
+        if self.seed_overlap is None and len(self.trainings.labels) == len(self.runs):
+            raise InvalidInputError(
+                "a ceiling needs several seeds of a training; this comparison has one run of each: pass "
+                "seeds='all_tried' or 'all_convergent' to compare"
+            )
+        return self.trainings.ceiling(self.value)
+
+    def test_groups(
+        self,
+        groups: Groups | None = None,
+        *,
+        control: str | None = None,
+        strata: str | Mapping[str, str] | None = None,
+        permutations: int = 10_000,
+        random_state: RandomState = 0,
+    ) -> GroupTest:
+        """Test whether trainings of one group overlap more than trainings of different groups, by `value`.
+
+        `Overlap.test_groups` describes the test. Seeds are averaged to trainings first, over all pairs of them.
+
+        Args:
+            groups: A column or a mapping, as for `compare`; default `groups`.
+            control: A group that is neither within nor between: `per_group` compares each other group with it.
+            strata: A column, "params.<name>" or "tags.<name>", or a mapping from label to stratum; groups are
+                exchanged inside strata only. "base_model" answers whether groups matter besides the base model.
+            permutations: Up to that many ways to exchange groups are all tried; of more, that many are drawn.
+            random_state: A seed, a `numpy.random.Generator`, or None for a seed that differs every time.
+
+        Raises:
+            InvalidInputError: As for `Overlap.test_groups`, or if there are no groups, or the seeds of one training
+                are in several.
+
+        Example:
+            ::
+
+                test = compare(groups="params.case").test_groups(control="other", strata="base_model")
+                print(test)
+                test.per_group
+        """
+        if groups is None and self.groups is None:
+            raise InvalidInputError("there are no groups to test: pass groups here, or to compare")
+        rows = self.shown_runs
+        by_label = self.groups if groups is None else groups_of(groups, rows)
+        group_of = self._by_training(by_label or {}, "groups")
+        if isinstance(strata, str):
+            strata = {row["label"]: column_of(row, strata, "strata") for _, row in rows.iterrows()}
+        stratum_of = self._by_training(strata, "strata") if isinstance(strata, Mapping) else strata
+        classes = [self.runs["target_classes"].iloc[own[0]] for own in self.trainings.members]
+        test = self.trainings.test_groups(
+            group_of,
+            value=self.value,
+            control=control,
+            strata=stratum_of,
+            classes=dict(zip(self.trainings.labels, classes, strict=True)),
+            permutations=permutations,
+            random_state=random_state,
+        )
+        return replace(test, notes=(*test.notes, *self._other_reasons(test)))
+
+    @cached_property
+    def tested(self) -> GroupTest | InvalidInputError | None:
+        """The test of `groups` that is logged: None without groups, and the reason where they cannot be tested."""
+        if self.groups is None:
+            return None
+        many = len(self.trainings.labels) > _MANY
+        try:
+            return self.test_groups(permutations=999 if many else 10_000)
+        except InvalidInputError as error:
+            return error
+
+    def difference(self, other: Compared) -> OverlapDifference:
+        """What changes from another comparison to this one - of another k, part, base model or week - by label.
+
+        Raises:
+            InvalidInputError: If the two show different measures, or have fewer than two labels in common.
+        """
+        if not isinstance(other, Compared):
+            raise InvalidInputError(f"difference needs another comparison; got {type(other).__name__}")
+        if other.value != self.value:
+            raise InvalidInputError(
+                f"the comparisons show different measures, {self.value!r} and {other.value!r}; "
+                "`overlap.difference` takes one"
+            )
+        return self.shown.difference(other.shown, value=self.value)
+
+    @property
+    def tree(self) -> Matrix:
+        """The runs as leaves of a tree of clusters, as scipy's linkage; see `Overlap.tree`."""
+        return self.shown.tree(value=self.value)
+
+    def map(self) -> OverlapMap:
+        """The runs as points on a plane, the nearer the more they overlap; see `Overlap.map`."""
+        return self.shown.map(value=self.value)
+
+    @property
+    def shown_runs(self) -> pd.DataFrame:
+        """A row of `runs` per label of `shown`: of a training with its seeds aggregated, that of its first seed."""
+        if self.seed_overlap is None:
+            return self.runs
+        firsts = [members[0] for members in self.seed_overlap.members]
+        return self.runs.iloc[firsts].assign(label=list(self.seed_overlap.labels))
+
+    def _by_training(self, by_label: Mapping[str, str], argument: str) -> dict[str, str]:
+        """What is said of runs, of their trainings."""
+        if self.seed_overlap is not None:
+            return dict(by_label)
+        found: dict[str, str] = {}
+        for label, rows in zip(self.trainings.labels, self.trainings.members, strict=True):
+            own = [by_label[self.overlap.labels[row]] for row in rows if self.overlap.labels[row] in by_label]
+            if len(set(own)) > 1:
+                raise InvalidInputError(
+                    f"{argument} must be the same for all seeds of a training; of {label!r} they are "
+                    f"{', '.join(map(str, dict.fromkeys(own)))}"
+                )
+            if own:
+                found[label] = own[0]
+        return found
+
+    def _other_reasons(self, test: GroupTest) -> Iterator[str]:
+        """A note for each other reason for which a group's trainings may overlap."""
+        ends = [test.pairs[["a", "group_a"]].to_numpy(), test.pairs[["b", "group_b"]].to_numpy()]
+        groups = {label: group for end in ends for label, group in end if group in test.per_group.index}
+        firsts = {label: rows[0] for label, rows in zip(self.trainings.labels, self.trainings.members, strict=True)}
+        for column, name in _OTHER_REASONS.items():
+            values = {label: str(self.runs[column].iloc[firsts[label]]) for label in groups}
+            combined = set(zip(groups.values(), values.values(), strict=True))
+            number = len(set(values.values()))
+            if len(combined) == len(test.per_group) and number > 1:
+                yield (
+                    f"Each group has one {name}, of {number} that there are: what looks like the groups may be the "
+                    f"{name}."
+                )
+
+
+def seed_numbers(runs: pd.DataFrame) -> tuple[int | None, ...]:
+    """The seed of each of a comparison's runs, None where it is not known."""
+    return tuple(None if pd.isna(seed) else int(seed) for seed in runs["seed"])
+
+
+def _training_labels(runs: pd.DataFrame, firsts: list[int], several: bool) -> tuple[str, ...]:
+    """What trainings are called whose rows are seeds: as their first seed, without its number if that is enough."""
+    rows = runs.iloc[firsts]
+    if not several:
+        return tuple(rows["label"])
+    short = [label.removesuffix(f" (seed {seed})") for label, seed in zip(rows["label"], rows["seed"], strict=True)]
+    return tuple(short if len(set(short)) == len(short) else rows["label"])
+
+
+def column_by_label(comparison: Compared, column: str) -> dict[str, Any]:
+    """A column of a comparison's runs, by label; of each training's first seed, if the seeds are aggregated."""
+    rows = comparison.shown_runs
+    return dict(zip(comparison.shown.labels, rows[column], strict=True))
