@@ -90,7 +90,8 @@ def compare(
             to label, or a callable of a row; default gradiend's run_id, else the run's name. Labels that clash are
             extended by the experiment, seed, name or run id, whichever differs.
         groups: Which runs belong together: a column, "params.<name>" or "tags.<name>", a mapping from label or run
-            id to group, or one from group to labels. Drawn as brackets, and averaged by `to_frame("groups")`.
+            id to group, or one from group to labels. Drawn as brackets, averaged by `to_frame("groups")`, and
+            tested by `test_groups()`: a logged comparison has the answer in its description and metrics.
         seeds: "best": the selected model of each training; "all_convergent" or "all_tried": its seeds, which are its
             child runs. A training with fewer than two such seeds is represented by its selected model.
         seed_aggregate: None for a row per seed; "mean", "median", "min" or "max" for a row per training, whose
