@@ -1,7 +1,7 @@
+from .comparison.chosen.selection import Skipped as Skipped
 from .comparison.compare import compare as compare
 from .comparison.comparison import Comparison as Comparison
 from .comparison.loading import load_comparison as load_comparison
-from .comparison.selection import Skipped as Skipped
 from .delivery.sync import sync as sync
 from .environment import __version__ as __version__
 from .errors import (

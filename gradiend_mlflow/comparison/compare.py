@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 
 from gradiend_mlflow.checks import check_flags
+from gradiend_mlflow.comparison.chosen.labels import TRAINING_RUN, Groups, Labels, groups_of, labels_of
+from gradiend_mlflow.comparison.chosen.selection import Search, Selection, choose_seeds, find_runs, pull
 from gradiend_mlflow.comparison.compared import seed_numbers
 from gradiend_mlflow.comparison.comparison import Comparison
-from gradiend_mlflow.comparison.labels import TRAINING_RUN, Groups, Labels, groups_of, labels_of
 from gradiend_mlflow.comparison.log import LoggingChoices, logged
-from gradiend_mlflow.comparison.selection import Search, Selection, choose_seeds, find_runs, pull
 from gradiend_mlflow.errors import InvalidInputError, SkippedRunsError, logger
 from gradiend_mlflow.overlap.measures import RBO_P, Value, check_value
 from gradiend_mlflow.overlap.overlap import Overlap, compute_overlap

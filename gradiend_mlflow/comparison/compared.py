@@ -9,8 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from gradiend_mlflow.comparison.labels import TRAINING_RUN, Groups, column_of, groups_of
-from gradiend_mlflow.comparison.selection import Skipped
+from gradiend_mlflow.comparison.chosen.labels import TRAINING_RUN, Groups, column_of, groups_of
+from gradiend_mlflow.comparison.chosen.selection import Skipped
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.overlap.measures import Value
 from gradiend_mlflow.overlap.overlap import Overlap

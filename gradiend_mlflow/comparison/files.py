@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from gradiend_mlflow.comparison.chosen.labels import TRAINING_RUN
 from gradiend_mlflow.comparison.comparison import Comparison
-from gradiend_mlflow.comparison.labels import TRAINING_RUN
 from gradiend_mlflow.comparison.report import MOST_RUNS, steps_up_to, write_report
 from gradiend_mlflow.disk.temporary import temporary_folder
 from gradiend_mlflow.runs.search import COLUMNS

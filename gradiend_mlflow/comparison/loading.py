@@ -12,11 +12,11 @@ from typing import Any
 
 import pandas as pd
 
+from gradiend_mlflow.comparison.chosen.labels import TRAINING_RUN
+from gradiend_mlflow.comparison.chosen.selection import Skipped
 from gradiend_mlflow.comparison.compared import seed_numbers
 from gradiend_mlflow.comparison.comparison import Comparison
 from gradiend_mlflow.comparison.files import FACTS, FORMAT, SET_NAME, SETS
-from gradiend_mlflow.comparison.labels import TRAINING_RUN
-from gradiend_mlflow.comparison.selection import Skipped
 from gradiend_mlflow.errors import ArtifactError, GradiendMLflowError, InvalidInputError
 from gradiend_mlflow.overlap.measures import Value, check_value
 from gradiend_mlflow.overlap.overlap import compute_overlap

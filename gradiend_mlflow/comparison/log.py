@@ -12,11 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 
 from gradiend_mlflow.checks import check_flags, check_names
+from gradiend_mlflow.comparison.chosen.selection import FINISHED
 from gradiend_mlflow.comparison.comparison import Comparison
 from gradiend_mlflow.comparison.description import description_of, name_of_comparison, summary_of
 from gradiend_mlflow.comparison.files import FACTS, FORMAT, sha256_of, write_files
 from gradiend_mlflow.comparison.loading import fetch_files
-from gradiend_mlflow.comparison.selection import FINISHED
 from gradiend_mlflow.disk.temporary import temporary_folder
 from gradiend_mlflow.environment import installed_version
 from gradiend_mlflow.errors import InvalidInputError, StoreError, UnavailableError, logger

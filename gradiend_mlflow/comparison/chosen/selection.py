@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from gradiend_mlflow.comparison.labels import TRAINING_RUN, name_of
+from gradiend_mlflow.comparison.chosen.labels import TRAINING_RUN, name_of
 from gradiend_mlflow.errors import InvalidInputError, UnavailableError
 from gradiend_mlflow.overlap.seeds import Seeds
 from gradiend_mlflow.runs.pulling import pull_sets
