@@ -26,8 +26,8 @@ from gradiend import TextPredictionTrainer, TrainingArguments
 import gradiend_mlflow
 from benchmarks.harness import Outcome, Row, alternate, progress, require, run_and_report
 from gradiend_mlflow import MLflowCallback
-from gradiend_mlflow.delivery.journal import Journal, find_journals
-from gradiend_mlflow.delivery.records import Destination, EndRun, LogMetrics, StartRun
+from gradiend_mlflow.delivery.journals.journal import Journal, find_journals
+from gradiend_mlflow.delivery.journals.records import Destination, EndRun, LogMetrics, StartRun
 from gradiend_mlflow.store import pending
 from gradiend_mlflow.store.store import MetricPoint
 from tests.support.server import mlflow_server

@@ -33,7 +33,6 @@ from .figures.heatmap import plot_heatmap as plot_heatmap
 from .figures.layers import plot_layers as plot_layers
 from .figures.upset import plot_upset as plot_upset
 from .figures.venn import plot_venn as plot_venn
-from .overlap.chance import Chance as Chance
 from .overlap.curve import OverlapCurve as OverlapCurve
 from .overlap.grouping import GroupedOverlap as GroupedOverlap
 from .overlap.overlap import (
@@ -48,6 +47,7 @@ from .overlap.seeds import (
 from .overlap.seeds import (
     SeedPolicy as SeedPolicy,
 )
+from .overlap.statistics.chance import Chance as Chance
 from .overlap.statistics.difference import OverlapDifference as OverlapDifference
 from .overlap.statistics.group_test import GroupTest as GroupTest
 from .overlap.statistics.neighbours import OverlapMap as OverlapMap

@@ -30,6 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "comparison.chosen": {"runs", "overlap", "store", "sets"},
     "comparison": {"disk", "figures", "overlap", "runs", "store", "sets"},
     "trainings": {"disk", "store", "sets"},
+    "delivery.journals": {"disk", "trainings", "store", "sets"},
     "delivery": {"disk", "trainings", "store", "sets"},
     "tracking": {"delivery", "disk", "trainings", "store", "sets"},
 }

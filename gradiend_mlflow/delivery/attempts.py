@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from gradiend_mlflow.delivery.records import Record
+from gradiend_mlflow.delivery.journals.records import Record
 from gradiend_mlflow.delivery.sender import Sender
 from gradiend_mlflow.errors import UnavailableError
 from gradiend_mlflow.forks import at_work

@@ -14,7 +14,15 @@ from pathlib import Path
 
 from gradiend_mlflow.delivery.attempts import Attempts
 from gradiend_mlflow.delivery.held_files import HeldFiles
-from gradiend_mlflow.delivery.records import Destination, EndRun, ImportAccount, Record, StartRun, Upload, join_metrics
+from gradiend_mlflow.delivery.journals.records import (
+    Destination,
+    EndRun,
+    ImportAccount,
+    Record,
+    StartRun,
+    Upload,
+    join_metrics,
+)
 from gradiend_mlflow.delivery.run_writer import RunWriter
 from gradiend_mlflow.delivery.sender import Sender
 from gradiend_mlflow.delivery.session_journal import SessionJournal
@@ -27,11 +35,9 @@ from gradiend_mlflow.trainings.account import Account
 from gradiend_mlflow.trainings.options import DEFAULT_DEADLINE, LogOptions
 
 _QUEUE_SIZE = 100_000
-# How long the worker waits for more records before it sends what it has. Each request takes processor time from the
-# training, for the worker and for a server on the same machine; so there are few, with the metrics of many steps.
+# Seconds to wait for more records: few requests, with the metrics of many steps, leave the training its processor.
 _GATHER_SECONDS = 5.0
-# How long an answer may take in a process that may be terminated: nobody can wait for it afterwards.
-_LAST_PATIENCE = 10.0
+_LAST_PATIENCE = 10.0  # for an answer in a process that may be terminated: nobody can wait for it afterwards
 
 
 class Recorder:
@@ -159,8 +165,6 @@ class Recorder:
                 return found
             time.sleep(min(left, POLL_SECONDS))
 
-    # --------------------------------------------------------------------------------------------------------- waiting
-
     def close(self, deadline: float | None = None) -> None:
         """Let the worker deliver what is queued, remove the journal and end; nothing more comes for now.
 
@@ -230,8 +234,6 @@ class Recorder:
         if not (self._open or self._staging or self._dropped):
             self._journal.close()
 
-    # ------------------------------------------------------------------------------------------------------- reporting
-
     def _warn_of_waiting(self, deadline: float) -> None:
         if self._waiting_is_pointless():
             pending.report_outage(self.server, self._journal.whereabouts, "The last request was not answered.")
@@ -253,8 +255,6 @@ class Recorder:
         if (refused, kept) != self._reported:
             self._reported = (refused, kept)
             pending.report([Unsent(refused, self.server, None), Unsent(kept, self.server, self._journal.kept_in)])
-
-    # ---------------------------------------------------------------------------------------------------------- worker
 
     def _ensure_worker(self) -> bool:
         """Start the worker if none is at work; returns whether one is."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from gradiend_mlflow.delivery.records import (
+from gradiend_mlflow.delivery.journals.records import (
     Destination,
     DrawPicture,
     EndRun,

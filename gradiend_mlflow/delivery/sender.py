@@ -7,7 +7,7 @@ import json
 from collections import defaultdict
 
 from gradiend_mlflow.delivery.held_files import HeldFiles, LostFileError
-from gradiend_mlflow.delivery.records import (
+from gradiend_mlflow.delivery.journals.records import (
     Destination,
     DrawPicture,
     EndRun,

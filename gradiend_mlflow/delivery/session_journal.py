@@ -5,9 +5,9 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from gradiend_mlflow.delivery.children import notes
-from gradiend_mlflow.delivery.journal import Journal, count_left
-from gradiend_mlflow.delivery.records import Record
+from gradiend_mlflow.delivery.journals.children import notes
+from gradiend_mlflow.delivery.journals.journal import Journal, count_left
+from gradiend_mlflow.delivery.journals.records import Record
 from gradiend_mlflow.delivery.sender import Sender
 from gradiend_mlflow.disk.temporary import TemporaryFolder, remove_abandoned
 from gradiend_mlflow.errors import logger

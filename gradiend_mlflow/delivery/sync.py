@@ -10,10 +10,10 @@ from pathlib import Path
 import pandas as pd
 
 from gradiend_mlflow.checks import check_names, existing_directory
-from gradiend_mlflow.delivery.journal import LeftJournal, find_journals
-from gradiend_mlflow.delivery.records import EndRun, Record, SetTags, StartRun, join_metrics
+from gradiend_mlflow.delivery.journals.journal import LeftJournal, find_journals
+from gradiend_mlflow.delivery.journals.records import EndRun, Record, SetTags, StartRun, join_metrics
+from gradiend_mlflow.delivery.journals.trust import Terms, server_of
 from gradiend_mlflow.delivery.sender import Sender
-from gradiend_mlflow.delivery.trust import Terms, server_of
 from gradiend_mlflow.disk.trees import Found
 from gradiend_mlflow.errors import GradiendMLflowError, InvalidInputError, StoreError, UnavailableError, logger
 from gradiend_mlflow.store import tags

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from gradiend_mlflow.delivery.journals.records import Destination
 from gradiend_mlflow.delivery.recorder import Recorder
-from gradiend_mlflow.delivery.records import Destination
 from gradiend_mlflow.delivery.run_writer import RunWriter
 from gradiend_mlflow.errors import logger
 from gradiend_mlflow.sets.weights import open_checkpoint

@@ -15,7 +15,7 @@ import pytest
 from mlflow import MlflowClient
 
 from gradiend_mlflow import start_run, sync
-from gradiend_mlflow.delivery.journal import find_journals
+from gradiend_mlflow.delivery.journals.journal import find_journals
 from gradiend_mlflow.store.pending import JOURNALS
 from tests.support.faults import only, runs_of
 from tests.support.proxy import HOLE, Proxy
@@ -162,9 +162,9 @@ def test_trained_again_beside_a_journal_that_was_left(
 _BEGINNING = """
 import sys
 from gradiend_mlflow.delivery.recorder import Recorder
-from gradiend_mlflow.delivery.records import Destination
+from gradiend_mlflow.delivery.journals.records import Destination
 from gradiend_mlflow.delivery.recorder import Recorder
-from gradiend_mlflow.delivery.records import Destination
+from gradiend_mlflow.delivery.journals.records import Destination
 from gradiend_mlflow.store.store import Store
 from gradiend_mlflow.trainings.terms import key_of, step_metrics
 sys.stdin.read()

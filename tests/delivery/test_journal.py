@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from gradiend_mlflow.delivery.journal import Journal, LeftJournal, find_journals
-from gradiend_mlflow.delivery.lines import write_line
-from gradiend_mlflow.delivery.records import (
+from gradiend_mlflow.delivery.journals.journal import Journal, LeftJournal, find_journals
+from gradiend_mlflow.delivery.journals.lines import write_line
+from gradiend_mlflow.delivery.journals.records import (
     Destination,
     DrawPicture,
     EndRun,
@@ -199,7 +199,7 @@ def test_only_one_process_holds_it(journal: Journal, tmp_path: Path, run_python:
     """While the training runs, no other process holds its journal; afterwards one can."""
     script = f"""
 from pathlib import Path
-from gradiend_mlflow.delivery.journal import find_journals
+from gradiend_mlflow.delivery.journals.journal import find_journals
 (found,) = find_journals(Path({str(tmp_path)!r}))
 with found.held() as free:
     print(free)
@@ -214,7 +214,7 @@ def test_the_system_frees_the_lock_of_a_killed_process(tmp_path: Path) -> None:
     script = f"""
 import os, signal
 from pathlib import Path
-from gradiend_mlflow.delivery.journal import Journal
+from gradiend_mlflow.delivery.journals.journal import Journal
 journal = Journal(Path({str(tmp_path)!r}), "http://host")
 os.kill(os.getpid(), signal.SIGKILL)
 """

@@ -14,9 +14,9 @@ from mlflow import MlflowClient
 
 import gradiend_mlflow
 from gradiend_mlflow import InvalidInputError
-from gradiend_mlflow.delivery.journal import find_journals
+from gradiend_mlflow.delivery.journals.journal import find_journals
+from gradiend_mlflow.delivery.journals.records import Destination
 from gradiend_mlflow.delivery.recorder import Recorder
-from gradiend_mlflow.delivery.records import Destination
 from gradiend_mlflow.store.store import Store
 from gradiend_mlflow.trainings.terms import key_of, step_metrics
 

@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 
 import gradiend_mlflow
 from gradiend_mlflow import start_run, sync
-from gradiend_mlflow.delivery.journal import find_journals
+from gradiend_mlflow.delivery.journals.journal import find_journals
 from gradiend_mlflow.store import pending
 from gradiend_mlflow.store.pending import JOURNALS
 from tests.support.faults import At, journals, only, runs_of, wait_until, weights

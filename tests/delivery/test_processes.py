@@ -24,9 +24,9 @@ from torch.utils.data import DataLoader
 
 import gradiend_mlflow
 from gradiend_mlflow import forks, start_run, sync
-from gradiend_mlflow.delivery.journal import find_journals
+from gradiend_mlflow.delivery.journals.journal import find_journals
+from gradiend_mlflow.delivery.journals.records import Destination
 from gradiend_mlflow.delivery.recorder import Recorder
-from gradiend_mlflow.delivery.records import Destination
 from gradiend_mlflow.store import pending
 from gradiend_mlflow.store.store import Store
 from tests.support.faults import At
@@ -368,7 +368,7 @@ _KILLED = """
 import os, signal, sys
 from pathlib import Path
 from gradiend_mlflow.delivery.recorder import Recorder
-from gradiend_mlflow.delivery.records import Destination
+from gradiend_mlflow.delivery.journals.records import Destination
 from gradiend_mlflow.store.store import Store
 for name in ("one", "two words"):
     child = os.fork()

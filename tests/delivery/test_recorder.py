@@ -11,8 +11,8 @@ import pytest
 from mlflow import MlflowClient
 
 from gradiend_mlflow import StoreError
+from gradiend_mlflow.delivery.journals.records import Destination
 from gradiend_mlflow.delivery.recorder import Recorder
-from gradiend_mlflow.delivery.records import Destination
 from gradiend_mlflow.store.store import MetricPoint, Store
 
 

@@ -16,8 +16,8 @@ from mlflow.entities import Run
 
 from gradiend_mlflow import InvalidInputError, StoreError, sync
 from gradiend_mlflow.cli import main
-from gradiend_mlflow.delivery.journal import Journal, find_journals
-from gradiend_mlflow.delivery.records import (
+from gradiend_mlflow.delivery.journals.journal import Journal, find_journals
+from gradiend_mlflow.delivery.journals.records import (
     Destination,
     EndRun,
     KnownRun,

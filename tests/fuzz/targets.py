@@ -128,7 +128,7 @@ def _lines(pattern: str) -> Iterator[bytes]:
 
 
 def _read_journal_line(data: bytes) -> None:
-    from gradiend_mlflow.delivery.lines import read_line
+    from gradiend_mlflow.delivery.journals.lines import read_line
 
     try:
         read_line(data, _folder())

@@ -21,10 +21,9 @@ from mlflow.entities import Run
 
 from gradiend_mlflow import InvalidInputError, sync
 from gradiend_mlflow.cli import main
-from gradiend_mlflow.delivery.journal import Journal, LeftJournal
-from gradiend_mlflow.delivery.lines import MOST_LINE
-from gradiend_mlflow.delivery.recorder import Recorder
-from gradiend_mlflow.delivery.records import (
+from gradiend_mlflow.delivery.journals.journal import Journal, LeftJournal
+from gradiend_mlflow.delivery.journals.lines import MOST_LINE
+from gradiend_mlflow.delivery.journals.records import (
     Destination,
     DrawPicture,
     EndRun,
@@ -37,6 +36,7 @@ from gradiend_mlflow.delivery.records import (
     StartRun,
     Upload,
 )
+from gradiend_mlflow.delivery.recorder import Recorder
 from gradiend_mlflow.store.pending import JOURNALS
 from gradiend_mlflow.store.store import MetricPoint, Store
 
@@ -513,7 +513,7 @@ class TestDamage:
         script = f"""
 import resource
 from pathlib import Path
-from gradiend_mlflow.delivery.journal import find_journals
+from gradiend_mlflow.delivery.journals.journal import find_journals
 resource.setrlimit(resource.RLIMIT_DATA, (400_000_000, 400_000_000))
 (journal,) = find_journals(Path({str(tmp_path)!r}))
 print(len(list(journal.lines())), journal.unreadable)

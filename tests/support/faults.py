@@ -13,7 +13,7 @@ from gradiend.trainer.core.callbacks import TrainingCallback
 from mlflow import MlflowClient
 
 import gradiend_mlflow
-from gradiend_mlflow.delivery.journal import find_journals
+from gradiend_mlflow.delivery.journals.journal import find_journals
 
 _OWN = ("gradiend.key", "gradiend.directory", "gradiend.fingerprint", "mlflow.")
 

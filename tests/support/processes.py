@@ -10,8 +10,8 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+from gradiend_mlflow.delivery.journals.records import Destination
 from gradiend_mlflow.delivery.recorder import Recorder
-from gradiend_mlflow.delivery.records import Destination
 from gradiend_mlflow.errors import logger
 from gradiend_mlflow.store import pending
 from gradiend_mlflow.store.store import Store

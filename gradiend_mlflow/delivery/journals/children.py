@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import BinaryIO
 
-from gradiend_mlflow.delivery.journal import count_left
+from gradiend_mlflow.delivery.journals.journal import count_left
 from gradiend_mlflow.errors import logger
 from gradiend_mlflow.store import pending
 from gradiend_mlflow.wording import counted

@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from gradiend_mlflow.delivery.records import (
+from gradiend_mlflow.delivery.journals.records import (
     Destination,
     DrawPicture,
     EndRun,

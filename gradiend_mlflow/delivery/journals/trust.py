@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gradiend_mlflow.delivery.journal import Header, LeftJournal
-from gradiend_mlflow.delivery.records import (
+from gradiend_mlflow.delivery.journals.journal import Header, LeftJournal
+from gradiend_mlflow.delivery.journals.records import (
     Destination,
     DrawPicture,
     ImportAccount,

@@ -25,8 +25,8 @@ from typing import Any, BinaryIO
 
 from filelock import FileLock, Timeout
 
-from gradiend_mlflow.delivery.lines import MOST_LINE, Line, read_line, write_line
-from gradiend_mlflow.delivery.records import Record, Upload
+from gradiend_mlflow.delivery.journals.lines import MOST_LINE, Line, read_line, write_line
+from gradiend_mlflow.delivery.journals.records import Record, Upload
 from gradiend_mlflow.disk.private import make_all_private, make_private, private_folder
 from gradiend_mlflow.disk.trees import Found, Walk, open_regular, read_regular
 from gradiend_mlflow.environment import installed_version
