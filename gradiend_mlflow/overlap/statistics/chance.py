@@ -12,7 +12,7 @@ from scipy.stats import false_discovery_control
 
 from gradiend_mlflow.checks import check_choice
 from gradiend_mlflow.errors import InvalidInputError
-from gradiend_mlflow.overlap.frames import square_frame
+from gradiend_mlflow.overlap.statistics.frames import square_frame
 from gradiend_mlflow.sets.space import IntArray, Matrix
 
 Level = Literal["population", "expected", "lift", "p_value", "q_value"]
