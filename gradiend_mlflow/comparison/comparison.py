@@ -15,11 +15,11 @@ from gradiend_mlflow.checks import check_choice
 from gradiend_mlflow.comparison.compared import Compared, column_by_label
 from gradiend_mlflow.comparison.tables import LatexStyle, block_means, latex_of, pair_table
 from gradiend_mlflow.errors import InvalidInputError
-from gradiend_mlflow.overlap.chance import Chance
 from gradiend_mlflow.overlap.curve import OverlapCurve
 from gradiend_mlflow.overlap.grouping import GroupedOverlap
 from gradiend_mlflow.overlap.overlap import Overlap, compute_overlap
 from gradiend_mlflow.overlap.shared_weights import shared_weights
+from gradiend_mlflow.overlap.statistics.chance import Chance
 from gradiend_mlflow.sets.anatomy.naming import Grouping, Naming
 from gradiend_mlflow.wording import csv_of
 

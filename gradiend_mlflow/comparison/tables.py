@@ -13,10 +13,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from gradiend_mlflow.errors import InvalidInputError
-from gradiend_mlflow.overlap.frames import pairs_of
 from gradiend_mlflow.overlap.measures import Value
 from gradiend_mlflow.overlap.overlap import Overlap
 from gradiend_mlflow.overlap.seeds import SeedOverlap
+from gradiend_mlflow.overlap.statistics.frames import pairs_of
 
 # What a paper prints above a column, in LaTeX.
 _HEADINGS = {

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from gradiend_mlflow.errors import InvalidInputError
-from gradiend_mlflow.overlap.frames import pairs_of
+from gradiend_mlflow.overlap.statistics.frames import pairs_of
 from gradiend_mlflow.sets.space import IntArray, Matrix
 
 _POINTS_PER_DECADE = 5

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from gradiend_mlflow.overlap.frames import pairs_of
 from gradiend_mlflow.overlap.matrices import PairwiseOverlap
 from gradiend_mlflow.overlap.measures import Value
+from gradiend_mlflow.overlap.statistics.frames import pairs_of
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,14 +14,15 @@ import pandas as pd
 
 from gradiend_mlflow.checks import check_int
 from gradiend_mlflow.overlap import measures
-from gradiend_mlflow.overlap.chance import Chance, chance_of, expected_overlap
-from gradiend_mlflow.overlap.frames import square_frame
 from gradiend_mlflow.overlap.measures import RBO_P, Value, check_value, divided
 from gradiend_mlflow.overlap.ranked import RankedSets
+from gradiend_mlflow.overlap.statistics.chance import Chance, chance_of, expected_overlap
 from gradiend_mlflow.overlap.statistics.difference import OverlapDifference, difference_of
+from gradiend_mlflow.overlap.statistics.frames import square_frame
 from gradiend_mlflow.overlap.statistics.group_test import GroupTest, RandomState, group_test
 from gradiend_mlflow.overlap.statistics.groups import grouped_trainings
 from gradiend_mlflow.overlap.statistics.neighbours import OverlapMap, map_of, tree_of
+from gradiend_mlflow.sets.anatomy.anatomy import Anatomy
 from gradiend_mlflow.sets.space import IntArray, Matrix, WeightSpace
 
 
@@ -118,6 +119,7 @@ class PairwiseOverlap(AnyOverlap):
     ranked: RankedSets = field(repr=False)
     selects: npt.NDArray[np.bool_] = field(repr=False)
     rbo_p: float = RBO_P
+    anatomy: Anatomy = field(default_factory=Anatomy, repr=False)
 
     @property
     def sizes(self) -> IntArray:

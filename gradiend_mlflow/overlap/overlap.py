@@ -16,7 +16,9 @@ from gradiend_mlflow.overlap.curve import OverlapCurve, check_ks
 from gradiend_mlflow.overlap.grouping import GroupedOverlap
 from gradiend_mlflow.overlap.matrices import PairwiseOverlap
 from gradiend_mlflow.overlap.measures import RBO_P, check_p
+from gradiend_mlflow.overlap.pieces import Piece, refined
 from gradiend_mlflow.overlap.ranked import RankedSets, common_ground, exclusive_regions, matched
+from gradiend_mlflow.sets.anatomy.anatomy import merged
 from gradiend_mlflow.sets.anatomy.naming import Grouping, Naming, group_namer
 from gradiend_mlflow.sets.space import IntArray
 from gradiend_mlflow.sets.topk import TopKSet
@@ -36,6 +38,7 @@ class Overlap(PairwiseOverlap):
         ranked: The sets over these keys, in rank order.
         selects: Which set's space has which parameter of `space`; bool, shape (N, number of parameters).
         rbo_p: The parameter p of `rbo`.
+        anatomy: What the sets together know of the base model beyond its parameters.
     """
 
     # ---------------------------------------------------------------------------------------------------- all together
@@ -147,6 +150,41 @@ class Overlap(PairwiseOverlap):
         """The overlap within each parameter."""
         return self.by_group("param")
 
+    def by_head(self) -> GroupedOverlap:
+        """The overlap within each attention head, such as "layer_3 head 5"; "other" for all that lies in none.
+
+        Queries, keys, values and outputs of a head are one group; keys and values that several heads share are groups
+        of their own ("layer_3 head kv1"). Without the number of heads, which older files do not hold, all is "other".
+        """
+        return self._by_piece("head")
+
+    def by_neuron(self, *, most: int = 50) -> GroupedOverlap:
+        """The overlap within each output unit of a matrix, such as "layer.3.mlp.weight[17]".
+
+        Args:
+            most: How many neurons, those that hold the most weights of all sets together; the rest, and parameters of
+                one dimension, are "other".
+
+        Raises:
+            InvalidInputError: If `most` is not an int of at least 1.
+        """
+        return self._by_piece("neuron", check_int("most", most, least=1))
+
+    def by_token(self, *, most: int = 50) -> GroupedOverlap:
+        """The overlap within the embedding of each token, by the tokenizer's string; "other" for all else.
+
+        Args:
+            most: How many tokens, as for `by_neuron`.
+
+        Raises:
+            InvalidInputError: If `most` is not an int of at least 1.
+        """
+        return self._by_piece("token", check_int("most", most, least=1))
+
+    def _by_piece(self, piece: Piece, most: int | None = None) -> GroupedOverlap:
+        finer, piece_of = refined(self, piece, most)
+        return finer.by_group(piece_of)
+
     def by_group(self, grouping: Grouping, *, naming: Naming = "architecture") -> GroupedOverlap:
         """The overlap within each group of parameters, and how much of each set lies in it.
 
@@ -204,4 +242,5 @@ def compute_overlap(sets: Mapping[str, TopKSet], *, rbo_p: float = RBO_P) -> Ove
             raise InvalidInputError(f"sets[{label!r}] must be a TopKSet; got {type(topk_set).__name__}")
     space, selects = common_ground(sets)
     keys, ranked = matched(sets, space)
-    return Overlap(tuple(sets), space, keys, ranked, selects, rbo_p)
+    anatomy = merged(topk_set.anatomy for topk_set in sets.values())
+    return Overlap(tuple(sets), space, keys, ranked, selects, rbo_p, anatomy)

@@ -13,11 +13,11 @@ import pandas as pd
 
 from gradiend_mlflow.checks import check_choice
 from gradiend_mlflow.errors import InvalidInputError
-from gradiend_mlflow.overlap.frames import square_frame
 from gradiend_mlflow.overlap.matrices import AnyOverlap
 from gradiend_mlflow.overlap.measures import SIGNED, Value, check_value
 from gradiend_mlflow.overlap.overlap import Overlap
 from gradiend_mlflow.overlap.ranked import RankedSets
+from gradiend_mlflow.overlap.statistics.frames import square_frame
 from gradiend_mlflow.overlap.statistics.seed_noise import SeedNoise
 from gradiend_mlflow.sets.space import IntArray, Matrix
 

@@ -10,7 +10,9 @@ import pandas as pd
 
 from gradiend_mlflow.checks import check_int
 from gradiend_mlflow.overlap.overlap import Overlap
+from gradiend_mlflow.sets.anatomy.places import places
 from gradiend_mlflow.sets.space import Matrix
+from gradiend_mlflow.wording import counted, some_of
 
 
 def shared_weights(overlap: Overlap, *, min_runs: int) -> pd.DataFrame:
@@ -35,6 +37,7 @@ def shared_weights(overlap: Overlap, *, min_runs: int) -> pd.DataFrame:
             "param": np.array(held.space.names, dtype=object)[param_ids],
             "offset": offsets,
             "coordinates": held.space.coordinates(param_ids, offsets),
+            **places(*held.space.params, held.anatomy, param_ids, offsets),
             "n_runs": held.presence,
             "runs": grouped(np.array(held.labels, dtype=object)[owners]),
             "ranks": grouped(ranks),
@@ -67,3 +70,21 @@ def _sign_agreement(held: Overlap) -> Matrix:
     comparable = ((known == holders) | (known == 0)).all(axis=1) & (depth > 0)
     agreement = (np.maximum(positive, negative) / holders).sum(axis=1)
     return np.where(comparable, agreement / np.maximum(depth, 1), np.nan)
+
+
+def special_tokens_note(overlap: Overlap) -> str | None:
+    """How many of the weights in all sets are embeddings of special tokens, such as [MASK]; None if none is.
+
+    Every training of a masked model sees its mask token, whatever it is about: an overlap there is no finding.
+    """
+    if not len(overlap.core):
+        return None
+    found = places(*overlap.space.params, overlap.anatomy, *overlap.space.locate(overlap.core))["token"].dropna()
+    special = [overlap.anatomy.tokens[row] for row in sorted(overlap.anatomy.special)]
+    counts = found[found.isin(special)].value_counts()
+    if counts.empty:
+        return None
+    return (
+        f"{counted(int(counts.sum()), 'weight')} of the {len(overlap.core):,} in all runs belong to the embedding of "
+        f"special tokens ({', '.join(some_of(list(counts.index)))}), which every training sees"
+    )

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from gradiend_mlflow.environment import installed_version
 from gradiend_mlflow.errors import ArtifactError, InvalidInputError
+from gradiend_mlflow.sets.anatomy.anatomy import Anatomy, parse_anatomy
 from gradiend_mlflow.sets.parquet import most_decoded, open_parquet, read_columns
 from gradiend_mlflow.sets.parts import Part, check_part, check_topk, resolve_topk
 from gradiend_mlflow.sets.space import IntArray, WeightSpace, parse_space
@@ -29,6 +30,7 @@ _VERSIONS = (1, 2)
 _PREFIX = b"gradiend_mlflow."
 SET_KEY = _PREFIX + b"topk"
 SPACE_KEY = _PREFIX + b"space"
+ANATOMY_KEY = _PREFIX + b"anatomy"
 DIGEST_KEY = _PREFIX + b"sha256"
 # What a file of version 1, which has no digest, has; with others it is one of version 2 that was changed.
 _VERSION_1 = {
@@ -39,7 +41,7 @@ _MOST_SET = 2**16  # bytes of JSON
 
 
 def save_topk(topk_set: TopKSet, path: str | PathLike[str]) -> None:
-    """Write a set to a file, completely or not at all. `load_topk_file` reads it back.
+    """Write a set to a file, completely or not at all; `load_topk_file` reads it back.
 
     Args:
         topk_set: The set.
@@ -172,7 +174,7 @@ def _encodings(width: int) -> dict[str, str]:
 
 
 def _metadata(topk_set: TopKSet) -> dict[bytes, bytes]:
-    """What the columns do not hold: one entry for the set, and one for its space, which many sets share."""
+    """What the columns do not hold: an entry for the set, for its space, and for the rest of the base model."""
     described = {
         "format_version": FORMAT_VERSION,
         "part": topk_set.part,
@@ -185,7 +187,8 @@ def _metadata(topk_set: TopKSet) -> dict[bytes, bytes]:
         "gradiend_version": installed_version("gradiend"),
         "gradiend_mlflow_version": installed_version("gradiend-mlflow"),
     }
-    return {SET_KEY: json.dumps(described).encode(), SPACE_KEY: topk_set.space.to_json()}
+    anatomy = {} if topk_set.anatomy == Anatomy() else {ANATOMY_KEY: topk_set.anatomy.to_text().encode()}
+    return {SET_KEY: json.dumps(described).encode(), SPACE_KEY: topk_set.space.to_json(), **anatomy}
 
 
 def _digest(metadata: Mapping[bytes, bytes], *columns: npt.NDArray[Any]) -> str:
@@ -279,6 +282,7 @@ def _parse(data: bytes, topk: float | None) -> TopKSet:
         input_dim=described.input_dim,
         latent_dim=described.latent_dim,
         space=space,
+        anatomy=parse_anatomy(metadata[ANATOMY_KEY]) if ANATOMY_KEY in metadata else Anatomy(),
         **{name: array[:kept] for name, array in arrays.items()},
     )
 

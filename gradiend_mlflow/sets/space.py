@@ -81,6 +81,11 @@ class WeightSpace:
         if sum(math.prod(shape) for shape in self.shapes) > _MOST_WEIGHTS:
             raise InvalidInputError("a WeightSpace needs shapes whose weights can be counted in 63 bits")
 
+    @property
+    def params(self) -> tuple[tuple[str, ...], tuple[tuple[int, ...], ...]]:
+        """The names and the shapes."""
+        return self.names, self.shapes
+
     @cached_property
     def places(self) -> dict[str, int]:
         """Each parameter's index in `names`."""

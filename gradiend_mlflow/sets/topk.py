@@ -14,6 +14,8 @@ import pandas as pd
 
 from gradiend_mlflow.checks import check_int
 from gradiend_mlflow.errors import InvalidInputError
+from gradiend_mlflow.sets.anatomy.anatomy import Anatomy
+from gradiend_mlflow.sets.anatomy.places import anatomy_of, places
 from gradiend_mlflow.sets.parts import DEFAULT_TOPK, Part, check_part, check_topk, resolve_topk
 from gradiend_mlflow.sets.space import FloatArray, IntArray, WeightSpace
 
@@ -40,6 +42,8 @@ class TopKSet:
         weights: The signed GRADIEND weights behind the importance; float32, shape (k, d). d is `latent_dim`
             for the two weight parts and 1 for the other two. NaN where they are unknown.
         latent_dim: Number of latent neurons of the GRADIEND.
+        anatomy: The base model's heads, and the tokens whose embedding the set has weights of, as far as they
+            are known. Sets that differ only in it are equal.
 
     Raises:
         InvalidInputError: If the arrays do not fit together, a weight occurs twice or lies outside the space,
@@ -62,6 +66,7 @@ class TopKSet:
     importance: FloatArray
     weights: FloatArray = field(repr=False)
     latent_dim: int = 1
+    anatomy: Anatomy = field(default_factory=Anatomy, repr=False)
 
     def __post_init__(self) -> None:
         check_part(self.part)
@@ -230,7 +235,8 @@ class TopKSet:
         from gradiend_mlflow.sets.importance import rank
 
         ranking = rank(weights, check_part(part), resolve_topk(topk, weights.input_dim))
-        return cls(part, topk, weights.input_dim, weights.space, *ranking, weights.latent_dim)
+        anatomy = anatomy_of(weights.base_model(), *weights.space.params, ranking.param_ids, ranking.offsets)
+        return cls(part, topk, weights.input_dim, weights.space, *ranking, weights.latent_dim, anatomy)
 
     def __len__(self) -> int:
         return len(self.param_ids)
@@ -249,9 +255,7 @@ class TopKSet:
         return f"TopKSet({self.part}, topk={self.topk}, k={len(self)} of input_dim={self.input_dim}{base})"
 
     def top(self, topk: float) -> TopKSet:
-        """The first weights of this set.
-
-        The arrays are views of this set's arrays: they take no memory of their own, and keep this set's alive.
+        """The first weights of this set; its arrays are views of this set's, and keep them alive.
 
         Args:
             topk: A number of weights, or a fraction in (0, 1] of `input_dim`, as in gradiend.
@@ -271,17 +275,16 @@ class TopKSet:
         return shorter
 
     def base_global_indices(self) -> IntArray:
-        """Gradiend's own indices of the weights, in rank order; int64, shape (k,).
-
-        They can be compared only between models that select the same parameters.
-        """
+        """Gradiend's indices, in rank order, comparable between models with one selection; int64, shape (k,)."""
         return self.space.starts[self.param_ids] + self.offsets
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per weight in rank order: rank (from 1), param, offset, coordinates, importance, weight.
+        """One row per weight in rank order.
 
-        `coordinates` is the index tuple into the parameter; `weight` is a number, or a tuple of `latent_dim`
-        numbers where the part has one per latent neuron.
+        Returns:
+            rank (from 1), param, offset, coordinates (the index tuple into the parameter), layer, component, head
+            ("3"; "kv1" where several heads share it), neuron (the output unit, from 0), token, importance, and weight
+            (a tuple of `latent_dim` numbers where the part has them). What does not apply or is not known is missing.
         """
         single = self.weights.shape[1] == 1
         return pd.DataFrame(
@@ -290,6 +293,7 @@ class TopKSet:
                 "param": np.array(self.space.names, dtype=object)[self.param_ids],
                 "offset": self.offsets,
                 "coordinates": self.space.coordinates(self.param_ids, self.offsets),
+                **places(*self.space.params, self.anatomy, self.param_ids, self.offsets),
                 "importance": self.importance,
                 "weight": self.weights[:, 0] if single else [tuple(row) for row in self.weights.tolist()],
             }

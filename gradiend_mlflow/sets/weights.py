@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from gradiend_mlflow.errors import CheckpointError, InvalidInputError
+from gradiend_mlflow.sets.anatomy.sources import BaseModel, model_in_memory, model_on_disk
 from gradiend_mlflow.sets.space import IntArray, WeightSpace
 from gradiend_mlflow.sets.tensors import ParamSelection, open_tensors, selection, weight_values
 from gradiend_mlflow.untrusted import MOST_JSON, as_dict, as_int, as_list, as_str, optional, parse_json, quoted
@@ -28,7 +29,8 @@ _FILES = {"indices": "indices_file", "mask": "masks_file"}  # what a selection i
 class GradiendWeights:
     """An opened GRADIEND: its sizes, its map to the base model's weights, and its tensors on demand.
 
-    `origin` names it in errors; `tensor(name)` returns None for a tensor that it does not have.
+    `origin` names it in errors; `tensor(name)` returns None for a tensor that it does not have; `base_model()` is what
+    is known of the base model.
     """
 
     origin: str
@@ -37,6 +39,7 @@ class GradiendWeights:
     space: WeightSpace
     selections: tuple[ParamSelection, ...]
     tensor: Callable[[str], Any]
+    base_model: Callable[[], BaseModel]
 
     def __post_init__(self) -> None:
         selected = sum(selection.count for selection in self.selections)
@@ -124,6 +127,7 @@ def _opened(model: Any, gradiend: Any) -> GradiendWeights:
             for (name, spec), size in zip(gradiend.param_map.items(), space.sizes, strict=True)
         ),
         tensor=tensors.get,
+        base_model=lambda: model_in_memory(model) or model_on_disk(space.base_model),
     )
 
 
@@ -170,6 +174,7 @@ def open_checkpoint(path: str | PathLike[str]) -> GradiendWeights:
             space=config.space,
             selections=_stored_selections(directory, config),
             tensor=_weights_file(directory),
+            base_model=lambda: model_on_disk(config.space.base_model),
         )
     except OSError as error:
         raise CheckpointError(f"{directory} cannot be read ({error.strerror or error})") from error

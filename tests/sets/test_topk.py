@@ -16,6 +16,9 @@ from tests.support.checkpoints import make_model
 SPACE = WeightSpace(names=("query", "scalar", "bias"), shapes=((2, 3), (), (4,)), base_model="tiny")
 
 
+NAMES = ("layer", "component", "head", "neuron", "token")
+
+
 def test_space_counts_weights_in_order() -> None:
     """Sizes, starts and the total; a parameter without axes is one weight."""
     assert SPACE.sizes.tolist() == [6, 1, 4]
@@ -95,7 +98,7 @@ def test_frame_has_one_row_per_weight() -> None:
     model = make_model([("weight", (6,), "all")], latent_dim=2)
     frame = TopKSet.from_model(model, topk=3).to_frame()
     assert frame["rank"].tolist() == [1, 2, 3]
-    assert list(frame.columns) == ["rank", "param", "offset", "coordinates", "importance", "weight"]
+    assert list(frame.columns) == ["rank", "param", "offset", "coordinates", *NAMES, "importance", "weight"]
     assert frame["weight"].map(lambda pair: sum(map(abs, pair))).tolist() == pytest.approx(
         frame["importance"].tolist()
     )
