@@ -386,5 +386,5 @@ def test_a_killed_child(server: str, tmp_path: Path, request: Any) -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=100)
     assert "Child processes have left the records of 2 trainings" in done.stderr
     assert f"gradiend-mlflow sync {tmp_path}" in done.stderr
-    assert sync(tmp_path, progress=False)["result"].tolist() == ["synced"] * 2
+    assert sync(tmp_path, tracking_uri=server, progress=False)["result"].tolist() == ["synced"] * 2
     assert {run.info.status for run in found(server, request.node.name)} == {"KILLED"}
