@@ -58,22 +58,25 @@ def sha256_of(file: Path) -> str:
 
 
 def _draw(comparison: Comparison, folder: Path) -> None:
-    from gradiend_mlflow.figures.drawing.canvas import save
+    from gradiend_mlflow.figures.drawing.canvas import write
     from gradiend_mlflow.figures.venn import VENN_SIZES
+
+    def save(figure: Any, name: str) -> None:
+        write(figure, [folder / f"{name}.png", folder / f"{name}.pdf"])
 
     n = len(comparison.shown.labels)
     title = f"{comparison.part}, top {shown_topk(comparison.topk)}"
-    save(comparison.plot_heatmap(title=title), folder / "overlap_heatmap")
+    save(comparison.plot_heatmap(title=title), "overlap_heatmap")
     if n in VENN_SIZES:
-        save(comparison.plot_venn(title=title), folder / "venn")
+        save(comparison.plot_venn(title=title), "venn")
     if 2 < n <= MOST_RUNS and comparison.regions:  # noqa: PLR2004  # a Venn diagram shows all of two sets; no figure shows very many
-        save(comparison.plot_upset(title=title), folder / "upset")
+        save(comparison.plot_upset(title=title), "upset")
     if n <= MOST_RUNS:  # a curve has a matrix per point
         # Fewer points than by default, because with many runs each takes a while.
         ks = steps_up_to(int(comparison.whole.sizes.min()))
-        save(comparison.plot_curve(title=f"{comparison.part}, as k grows", ks=ks), folder / "curve")
+        save(comparison.plot_curve(title=f"{comparison.part}, as k grows", ks=ks), "curve")
     if comparison.regions:  # the intersection of seeds may be empty in every training
-        save(comparison.plot_layers(title=title), folder / "layers")
+        save(comparison.plot_layers(title=title), "layers")
 
 
 def _write_sets(comparison: Comparison, path: Path) -> None:

@@ -1,9 +1,13 @@
-"""What every figure needs: checked arguments, axes or a figure of its own, colors, files."""
+"""What every figure begins and ends with: checked arguments, axes or a figure of its own, colors, files, a window."""
 
 from __future__ import annotations
 
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import matplotlib as mpl
 import numpy as np
@@ -12,28 +16,175 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgba
 from matplotlib.figure import Figure, FigureBase
 
+from gradiend_mlflow.checks import check_flags
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.figures.drawing.text import warn_of_missing_letters
 
+FigureSize = Literal["column", "text"] | tuple[float, float] | None
+OutputPath = str | PathLike[str] | Sequence[str | PathLike[str]] | None
+Drawn = TypeVar("Drawn", Axes, FigureBase)
+
+WIDTHS = {"column": 3.3, "text": 7.0}  # inches, of a paper with two columns
 PNG_DPI = 150
+_PRINT_DPI = 300
+# Fonts whose letters can be searched, copied and edited, as journals demand; and the same file for the same figure.
+_TEXT_AS_TEXT: Any = {"pdf.fonttype": 42, "ps.fonttype": 42, "svg.fonttype": "none", "svg.hashsalt": "gradiend-mlflow"}
+_UNDATED: dict[str, dict[str, Any]] = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
+_SUFFIXES = (".png", ".pdf", ".svg")
 
 
-def new_figure(size: tuple[float, float], layout: Literal["constrained", "none"] = "constrained") -> Figure:
-    """A figure of `size` (width and height in inches) that pyplot does not know, so that nobody has to close it."""
-    figure = Figure(figsize=size, layout=layout)  # type: ignore[arg-type]  # its stubs do not know "none"
+class OwnFigure(Figure):
+    """A figure that pyplot does not know, so that nobody has to close it; a notebook shows it where it is returned."""
+
+    def savefig(self, *args: Any, **options: Any) -> None:
+        """As matplotlib's, but PDF and SVG keep text as text, whatever the settings are."""
+        with mpl.rc_context(_TEXT_AS_TEXT):
+            super().savefig(*args, **options)
+
+    def _repr_png_(self) -> bytes:
+        """For notebooks, also those without matplotlib's inline backend, which would ask nobody else for a PNG."""
+        file = io.BytesIO()
+        self.savefig(file, format="png", dpi=PNG_DPI)
+        return file.getvalue()
+
+
+def new_figure(size: tuple[float, float], layout: Literal["constrained", "none"] = "constrained") -> OwnFigure:
+    """A figure of `size` (width and height in inches) that pyplot does not know."""
+    figure = OwnFigure(figsize=size, layout=layout)  # type: ignore[arg-type]  # its stubs do not know "none"
     FigureCanvasAgg(figure)  # it measures text; without it a figure has no renderer until it is saved
     return figure
 
 
-def save(drawn: Axes | Figure, path: Path) -> list[Path]:
-    """Write a figure, or the figure of axes, as PNG and PDF; `path` has no suffix."""
-    figure: Any = drawn.figure  # a figure's own `figure` is itself
-    files = [path.with_suffix(".png"), path.with_suffix(".pdf")]
-    figure.savefig(files[0], dpi=PNG_DPI)
-    figure.set_layout_engine("none")  # the layout is done; repeating it takes longer than drawing
-    # Without a creation date the same comparison gives the same file.
-    figure.savefig(files[1], metadata={"CreationDate": None})
+@dataclass(frozen=True)
+class Sheet:
+    """Where a figure is drawn and what becomes of it: what all figures take, checked before anything is drawn.
+
+    Attributes:
+        place: The axes, the figure or the part of one that the caller has given; None for a figure of its own.
+        figsize: The size of a figure of its own: "column" and "text" for the width of a column (3.3 inches) and of
+            the text (7 inches) of a paper, width and height in inches, or None for what the figure needs.
+        files: Where it is saved.
+        show: Whether to open a window.
+
+    Example:
+        >>> sheet = Sheet.checked(None, figsize="column")
+        >>> figure = sheet.figure(lambda width: 0.8 * width, usual=5.0)
+        >>> figure.get_size_inches().round(2).tolist()
+        [3.3, 2.64]
+        >>> sheet.finished(figure) is figure
+        True
+    """
+
+    place: Axes | FigureBase | None
+    figsize: FigureSize
+    files: tuple[Path, ...]
+    show: bool
+
+    @classmethod
+    def checked(
+        cls,
+        place: Axes | FigureBase | None,
+        *,
+        figsize: FigureSize = None,
+        output_path: OutputPath = None,
+        show: bool = False,
+    ) -> Sheet:
+        """The sheet of these arguments of a figure's function.
+
+        Raises:
+            InvalidInputError: If a size is none or would change that of a given place, a file has another suffix than
+                .png, .pdf and .svg or no folder, or `show` is neither True nor False.
+        """
+        check_flags(show=show)
+        if place is not None and figsize is not None:
+            raise InvalidInputError(
+                "figsize is the size of a new figure, and a given figure keeps its own: leave out figsize, or "
+                f"{'ax' if isinstance(place, Axes) else 'fig'}"
+            )
+        return cls(place, _checked_size(figsize), _checked_files(output_path), show)
+
+    def figure(
+        self, height: Callable[[float], float], *, usual: float, layout: Literal["constrained", "none"] = "constrained"
+    ) -> OwnFigure:
+        """A new figure of the size that is asked for.
+
+        Args:
+            height: The height in inches that suits a width, of which "column" and "text" say no more.
+            usual: The width in inches if no size is asked for.
+            layout: As for `new_figure`.
+        """
+        if isinstance(self.figsize, tuple):
+            return new_figure(self.figsize, layout)
+        width = usual if self.figsize is None else WIDTHS[self.figsize]
+        return new_figure((width, height(width)), layout)
+
+    def finished(self, drawn: Drawn) -> Drawn:
+        """Save and show what is drawn, as far as that is asked for, and return it.
+
+        Args:
+            drawn: What the function returns: the given place, or the new figure.
+        """
+        figure: Any = drawn.get_figure(root=True) if isinstance(drawn, Axes) else drawn.figure.figure
+        write(figure, self.files, dpi=_PRINT_DPI)
+        if self.show:
+            _open_window(figure)
+        return drawn
+
+
+def _checked_size(figsize: FigureSize) -> FigureSize:
+    if figsize is None or (isinstance(figsize, str) and figsize in WIDTHS):
+        return figsize
+    try:
+        width, height = (float(side) for side in figsize)
+    except (TypeError, ValueError):
+        width = height = 0.0
+    if not (0 < width < np.inf and 0 < height < np.inf) or isinstance(figsize, str):
+        raise InvalidInputError(
+            "figsize must be 'column' (3.3 inches wide), 'text' (7 inches), or width and height in inches, such as "
+            f"(5, 4); got {figsize!r}"
+        )
+    return width, height
+
+
+def _checked_files(output_path: OutputPath) -> tuple[Path, ...]:
+    if output_path is None:
+        return ()
+    given = [output_path] if isinstance(output_path, (str, PathLike)) else output_path
+    if not isinstance(given, Sequence) or not all(isinstance(path, (str, PathLike)) for path in given):
+        raise InvalidInputError(f"output_path must be a path or a list of paths; got {output_path!r}")
+    files = tuple(Path(path).expanduser() for path in given)
+    for file in files:
+        if file.suffix.lower() not in _SUFFIXES:
+            raise InvalidInputError(f"output_path must end with {', '.join(_SUFFIXES)}; got {str(file)!r}")
+        if not file.parent.is_dir():
+            raise InvalidInputError(f"output_path lies in a folder that is not there: {str(file.parent)!r}")
     return files
+
+
+def write(figure: Any, files: Sequence[Path], *, dpi: float = PNG_DPI) -> None:
+    """Save a figure, as PNG, PDF or SVG by each file's suffix; the same figure gives the same files."""
+    for file in files:
+        with mpl.rc_context(_TEXT_AS_TEXT):
+            figure.savefig(file, dpi=dpi, metadata=_UNDATED.get(file.suffix.lower()))
+
+
+def _open_window(figure: Figure) -> None:
+    """Show a figure by the backend that pyplot uses; afterwards pyplot's current figure is what it was."""
+    from matplotlib import pyplot as plt
+
+    known, canvas = plt.get_fignums(), figure.canvas
+    if getattr(figure, "number", None) in known:  # the caller's, which has a window
+        plt.show()
+        return
+    current = plt.gcf().number if known else None
+    # pyplot makes the window of what it takes for a new figure of its own.
+    plt.figure(FigureClass=lambda **_: figure)  # type: ignore[arg-type]
+    plt.show()
+    if not plt.isinteractive():  # the window was closed, or there is none
+        plt.close(figure)
+        figure.set_canvas(canvas)
+    if current is not None and plt.fignum_exists(current):
+        plt.figure(current)
 
 
 def check_arguments(
@@ -57,7 +208,7 @@ def check_arguments(
     ):
         if given is not None and not isinstance(given, kind):
             raise InvalidInputError(f"{name} must be {what}; got {type(given).__name__}")
-    warn_of_missing_letters([*overlap.labels, title or ""], stacklevel=3)
+    warn_of_missing_letters([*overlap.labels, title or ""])
 
 
 def colormap(name: object) -> Any:

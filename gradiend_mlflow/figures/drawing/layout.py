@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,12 +12,12 @@ from matplotlib.gridspec import SubplotSpec
 from matplotlib.layout_engine import ConstrainedLayoutEngine, PlaceHolderLayoutEngine, TightLayoutEngine
 from matplotlib.transforms import Bbox
 
-from gradiend_mlflow.figures.drawing.text import wrapped
+from gradiend_mlflow.figures.drawing.names import LEAST_POINTS, in_lines
+from gradiend_mlflow.figures.drawing.text import warn_user
 
 _PASSES = 3  # labels take up another amount of space when the axes have another size
 _PAD = 0.04  # inches to the edge
 _LEAST = 0.05  # of the figure: the size of axes whose labels take everything
-_POINTS_PER_LETTER = 0.6  # of the font's size
 
 
 def lay_out(axes: Axes) -> None:
@@ -40,6 +42,7 @@ def lay_out(axes: Axes) -> None:
         x1, y1 = max(min(wanted.x1, x1), x0 + _LEAST), max(min(wanted.y1, y1), y0 + _LEAST)
         axes.set_position(Bbox.from_extents(x0, y0, x1, y1))
         axes.set_in_layout(True)  # setting a position takes them out
+    axes.apply_aspect()
     title, allowed = axes.title, cell.transformed(figure.transSubfigure)
     written = title.get_window_extent()
     outside = max(allowed.x0 - written.x0, 0.0) - max(written.x1 - allowed.x1, 0.0)
@@ -79,8 +82,25 @@ def _cell(spec: SubplotSpec | None, figure: Any) -> Bbox:
 
 def set_title(axes: Axes, title: str | None, *, above: float = 6.0) -> None:
     """Set a title `above` points over the axes, in lines that fit their part of the figure; None sets none."""
-    letters = int(72 * cell_size(axes)[0] / (_POINTS_PER_LETTER * 12))
-    axes.set_title("\n".join(wrapped(line, max(letters, 12)) for line in (title or "").split("\n")), pad=above)
+    text = axes.set_title(title or "", pad=above)
+    points = max(float(text.get_fontsize()), LEAST_POINTS)
+    text.set(fontsize=points, text=in_lines(text.get_text(), cell_size(axes)[0] - 2 * _PAD, points, anywhere=True))
+
+
+def warn_of_space(missing: Sequence[str], wanted: float, figure: Any) -> None:
+    """Say in one warning what a figure has no room for, and from which width on it has.
+
+    Args:
+        missing: What is left out or lies over something else, such as "the names of the runs"; without any nothing
+            is said.
+        wanted: The width in inches of a figure, or part of one, that would do.
+        figure: The figure.
+    """
+    if missing:
+        warn_user(
+            f"a figure of {figure.get_figwidth():.2g} inches has no room for {' and '.join(missing)}: "
+            f"give it figsize=({math.ceil(wanted * 10) / 10:g}, ...), or larger axes"
+        )
 
 
 def cell_size(axes: Axes) -> Any:

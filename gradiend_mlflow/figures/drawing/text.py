@@ -1,7 +1,8 @@
-"""Labels as figures show them: on one line, short, in letters that the fonts have, and never two alike."""
+"""Labels as letters: on one line, short, with arrows, in letters that the fonts have, and never two alike."""
 
 from __future__ import annotations
 
+import inspect
 import re
 import warnings
 from collections import Counter
@@ -10,16 +11,38 @@ from collections.abc import Iterable, Sequence
 from gradiend_mlflow.wording import some_of, visible
 
 LONGEST_LABEL = 40
+_PACKAGE = __name__.partition(".")[0]
 _CONTEXT = 12  # letters that are kept beside a difference, at most
+_ARROWS = {"->": "→", "<->": "↔", "=>": "⇒"}
+# Neither a longer arrow nor a part of one: "-->" and "<=>" stay as they are.
+_TYPED_ARROW = re.compile(r"\s*(?<![-=<])(<->|->|=>|[→↔⇒])(?![->])\s*")
 
 
 def single_line(labels: Iterable[str], longest: int = LONGEST_LABEL) -> list[str]:
-    """Labels on one line each, shortened to fit a figure (`shortened`), for matplotlib to take literally.
+    """Labels on one line each, with arrows, shortened to fit a figure (`shortened`), for matplotlib (`literal`)."""
+    return [literal(line) for line in shortened([with_arrows(label) for label in labels], longest)]
 
-    Dollar signs are escaped: matplotlib would read what stands between two of them as a formula.
+
+def literal(text: str) -> str:
+    """Text that matplotlib takes literally: it would read what stands between two dollar signs as a formula."""
+    return text.replace("$", r"\$")
+
+
+def with_arrows(label: str) -> str:
+    """A label on one line with arrows instead of `->`, `<->` and `=>`, in the spaces that gradiend puts around them.
+
+    Arrows that matplotlib's current fonts do not have stay as they were typed.
+
+    Example:
+        >>> with_arrows("der->die (Nom,  Masc => Fem)")
+        'der → die (Nom, Masc ⇒ Fem)'
     """
-    lines = [visible(" ".join(label.split())) for label in labels]
-    return [line.replace("$", r"\$") for line in shortened(lines, longest)]
+
+    def arrow(found: re.Match[str]) -> str:
+        drawn = _ARROWS.get(found[1], found[1])
+        return f" {found[1] if letters_missing([drawn]) else drawn} "
+
+    return visible(" ".join(_TYPED_ARROW.sub(arrow, label).split()))
 
 
 def wrapped(label: str, width: int) -> str:
@@ -32,23 +55,36 @@ def wrapped(label: str, width: int) -> str:
     return "\n".join(line.strip() for line in lines)
 
 
-def warn_of_missing_letters(strings: Iterable[str], stacklevel: int = 2) -> None:
+def letters_missing(strings: Iterable[str]) -> list[str]:
+    """The letters that none of matplotlib's current font families has."""
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    fonts = [get_font(findfont(FontProperties(family=[family]))) for family in FontProperties().get_family()]
+    letters = {letter for letter in "".join(strings) if not letter.isspace()}
+    return sorted(letter for letter in letters if not any(font.get_char_index(ord(letter)) for font in fonts))
+
+
+def warn_of_missing_letters(strings: Iterable[str]) -> None:
     """Warn once if none of matplotlib's current font families has some of the letters, and say what to do.
 
     Matplotlib itself warns of each letter by its number, whenever the figure is drawn, and names no remedy.
     """
-    from matplotlib.font_manager import FontProperties, findfont, get_font
+    import matplotlib as mpl
 
-    families = FontProperties().get_family()
-    fonts = [get_font(findfont(FontProperties(family=[family]))) for family in families]
-    letters = {letter for letter in "".join(strings) if not letter.isspace()}
-    missing = sorted(letter for letter in letters if not any(font.get_char_index(ord(letter)) for font in fonts))
-    if missing:
-        warnings.warn(
-            f"the font {', '.join(families)} does not have {', '.join(some_of(missing))}, so boxes are drawn: list a "
-            "font that does, such as matplotlib.rcParams['font.family'] = ['DejaVu Sans', 'Noto Sans CJK JP']",
-            stacklevel=stacklevel + 1,
+    if missing := letters_missing(strings):
+        warn_user(
+            f"the font {', '.join(mpl.rcParams['font.family'])} does not have {', '.join(some_of(missing))}, so "
+            "boxes are drawn: list a font that does, such as matplotlib.rcParams['font.family'] = ['DejaVu Sans', "
+            "'Noto Sans CJK JP']"
         )
+
+
+def warn_user(message: str) -> None:
+    """Warn at the line outside of this package that has asked for a figure, whichever way it has taken."""
+    level, frame = 1, inspect.currentframe()
+    while frame is not None and frame.f_globals.get("__name__", "").split(".")[0] == _PACKAGE:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, stacklevel=level)
 
 
 def shortened(labels: Sequence[str], longest: int = LONGEST_LABEL) -> list[str]:
@@ -65,13 +101,27 @@ def shortened(labels: Sequence[str], longest: int = LONGEST_LABEL) -> list[str]:
         >>> shortened([f"a long name of an experiment, seed {n}, of all its weights" for n in (1, 12)], 20)
         ['a long name…seed 1…', 'a long name…seed 12…']
     """
-    short = [_without_middle(label, longest) for label in labels]
-    for rewritten in (_differences, _numbered):
-        for alike in _clashes(short):
-            for index, label in zip(alike, rewritten(labels, alike, longest), strict=True):
-                short[index] = label
+    short = _told_apart(labels, longest)
+    for alike in _clashes(short):
+        for index, label in zip(alike, _numbered(labels, alike, longest), strict=True):
+            short[index] = label
     # Another label may begin with such a number.
     return _numbered(labels, range(len(labels)), longest) if _clashes(short) else short
+
+
+def told_apart(labels: Sequence[str], longest: int) -> list[str] | None:
+    """The labels as `shortened` gives them, or None if that takes numbers."""
+    short = _told_apart(labels, longest)
+    return None if _clashes(short) else short
+
+
+def _told_apart(labels: Sequence[str], longest: int) -> list[str]:
+    """The labels without their middle, or with what differs where this makes them alike."""
+    short = [_without_middle(label, longest) for label in labels]
+    for alike in _clashes(short):
+        for index, label in zip(alike, _differences(labels, alike, longest), strict=True):
+            short[index] = label
+    return short
 
 
 def _clashes(labels: Sequence[str]) -> list[list[int]]:
