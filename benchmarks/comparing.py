@@ -47,7 +47,7 @@ runs = gradiend_mlflow.search_runs("benchmark", max_results=int(number), trackin
 comparison = gradiend_mlflow.compare(
     runs, topk=int(topk), value="intersection", log=log == "log", refresh=True, cache=cache, tracking_uri=uri
 )
-comparison.plot_heatmap().figure.savefig(figure)
+comparison.plot_heatmap().savefig(figure)
 np.save(matrix, comparison.matrix.to_numpy())
 """
 

@@ -45,7 +45,7 @@ def run(*, quick: bool) -> Outcome:
 
 def _heatmap(sets: Sets, file: Path) -> Any:
     overlap = compute_overlap(sets)
-    plot_heatmap(overlap, value="intersection").figure.savefig(file, dpi=_DPI)
+    plot_heatmap(overlap, value="intersection").savefig(file, dpi=_DPI)
     return overlap.intersection
 
 

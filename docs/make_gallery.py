@@ -65,7 +65,7 @@ def draw_figures() -> None:
     save(gradiend_mlflow.plot_heatmap(overlap, groups=groups), "heatmap_groups")
     save(
         gradiend_mlflow.plot_heatmap(
-            overlap, cluster=True, scale="sqrt", correlation=correlation, converged=converged, annot=False
+            overlap, cluster=True, scale="sqrt", row_metric=correlation, converged=converged, annot=False
         ),
         "heatmap_cluster",
     )

@@ -179,25 +179,39 @@ class Comparison(Compared):
         style = LatexStyle(float_format, columns, caption, label, headings)
         return _written(latex_of(frame.rename_axis("run").reset_index() if table == "matrix" else frame, style), path)
 
-    def plot_heatmap(self, ax: Axes | None = None, *, correlation: bool = False, **options: Any) -> Axes:
+    def plot_heatmap(
+        self, ax: Axes | None = None, *, row_metric: str | Mapping[str, float] | None = None, **options: Any
+    ) -> Any:
         """Draw `matrix`, with brackets around `groups`; runs that did not converge have gradiend's dagger.
 
         Args:
-            ax: Where to draw; default the axes of a new figure.
-            correlation: Whether to put each run's correlation beside its row.
-            options: As for `gradiend_mlflow.plot_heatmap`.
+            ax: Where to draw; default a new figure.
+            row_metric: Numbers beside the rows: a column of `runs`, such as "correlation" or "params.learning_rate",
+                or a number per label.
+            options: As for `gradiend_mlflow.plot_heatmap`, such as `figsize="column"`, "text" or (width, height).
+
+        Returns:
+            As `gradiend_mlflow.plot_heatmap`: the figure, or the axes given.
+
+        Raises:
+            InvalidInputError: If `row_metric` is no column of numbers, or an option is not acceptable.
         """
         from gradiend_mlflow.figures.heatmap import plot_heatmap
 
-        settings = {"value": self.value, "groups": self.groups, "converged": column_by_label(self, "converged")}
-        if options.get("cluster") or options.get("order") == "cluster":
+        settings: dict[str, Any] = {
+            "value": self.value,
+            "groups": self.groups,
+            "converged": column_by_label(self, "converged"),
+        }
+        if options.get("cluster") or options.get("order") == "cluster" or "pretty_groups" in options:
             settings.pop("groups")
-        if correlation:
-            settings["correlation"] = column_by_label(self, "correlation")
-        return plot_heatmap(self.shown, ax, **{**settings, **options})
+        if isinstance(row_metric, str):
+            settings["row_metric_label"] = row_metric.rpartition(".")[2]
+            row_metric = numbers_by_label(self, row_metric)
+        return plot_heatmap(self.shown, ax, **{**settings, "row_metric": row_metric, **options})
 
-    def plot_venn(self, ax: Axes | None = None, **options: Any) -> Axes:
-        """Draw which weights 2 to 6 runs share; options as for `gradiend_mlflow.plot_venn`.
+    def plot_venn(self, ax: Axes | None = None, **options: Any) -> Any:
+        """Draw which weights 2 to 6 runs share; `ax`, options and result are those of `gradiend_mlflow.plot_venn`.
 
         Raises:
             InvalidInputError: If there are more than 6 runs.
@@ -206,20 +220,20 @@ class Comparison(Compared):
 
         return plot_venn(self._one_set_per_label, ax, **options)
 
-    def plot_upset(self, fig: Figure | None = None, **options: Any) -> Figure:
-        """Draw which weights any number of runs share; options as for `gradiend_mlflow.plot_upset`."""
+    def plot_upset(self, fig: Figure | None = None, **options: Any) -> Any:
+        """Draw which weights any number of runs share; as `gradiend_mlflow.plot_upset`."""
         from gradiend_mlflow.figures.upset import plot_upset
 
         return plot_upset(self._one_set_per_label, fig, **options)
 
-    def plot_curve(self, ax: Axes | None = None, *, ks: Sequence[int] | None = None, **options: Any) -> Axes:
-        """Draw the overlap as k grows, up to what was logged; options as for `gradiend_mlflow.plot_curve`."""
+    def plot_curve(self, ax: Axes | None = None, *, ks: Sequence[int] | None = None, **options: Any) -> Any:
+        """Draw the overlap as k grows, up to what was logged; as `gradiend_mlflow.plot_curve`."""
         from gradiend_mlflow.figures.curve import plot_curve
 
         return plot_curve(self.overlap_curve(ks), ax, **options)
 
-    def plot_layers(self, fig: Figure | None = None, **options: Any) -> Figure:
-        """Draw in which layers and components the weights lie; options as for `gradiend_mlflow.plot_layers`."""
+    def plot_layers(self, fig: Figure | None = None, **options: Any) -> Any:
+        """Draw in which layers and components the weights lie; as `gradiend_mlflow.plot_layers`."""
         from gradiend_mlflow.figures.layers import plot_layers
 
         return plot_layers(self._one_set_per_label, fig, **options)
@@ -227,6 +241,23 @@ class Comparison(Compared):
     @property
     def _one_set_per_label(self) -> Overlap:
         return self.overlap if self.seed_overlap is None else self.seed_overlap.collapsed
+
+
+def numbers_by_label(comparison: Comparison, column: str) -> dict[str, float]:
+    """A column of numbers of a comparison's runs, by label; MLflow's params, which are strings, as what they say.
+
+    Raises:
+        InvalidInputError: If there is no such column, or it has something else than numbers.
+    """
+    if column not in comparison.runs:
+        raise InvalidInputError(
+            f"the runs have no column {column!r}; they have {', '.join(map(str, comparison.runs.columns))}"
+        )
+    found = column_by_label(comparison, column)
+    try:
+        return {label: float("nan" if value is None else value) for label, value in found.items()}
+    except (TypeError, ValueError):
+        raise InvalidInputError(f"row_metric must be numbers; {column!r} has {[*found.values()]}") from None
 
 
 def _written(text: str, path: str | PathLike[str] | None) -> str:

@@ -2,273 +2,269 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from numbers import Real
-from typing import Any, Literal, get_args
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, overload
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm, Normalize, PowerNorm
+from matplotlib.figure import Figure
 
-from gradiend_mlflow.checks import check_choice
+from gradiend_mlflow.checks import check_choice, check_flags
 from gradiend_mlflow.errors import InvalidInputError
-from gradiend_mlflow.figures.drawing.arrangement import Arrangement, Order, arranged
-from gradiend_mlflow.figures.drawing.canvas import check_arguments, colormap, new_figure
-from gradiend_mlflow.figures.drawing.layout import cell_size, lay_out, own_size, set_title
+from gradiend_mlflow.figures.drawing.arrangement import Order, arranged
+from gradiend_mlflow.figures.drawing.canvas import FigureSize, OutputPath, Sheet, check_arguments
+from gradiend_mlflow.figures.drawing.cells import DispersionDisplay, Scale, cells_of, draw_cells, is_number
+from gradiend_mlflow.figures.drawing.fitting import planned, usual_width, warn_of_missing
+from gradiend_mlflow.figures.drawing.layout import EDGE, Margins, most_of, place, prepared_room, write_title
 from gradiend_mlflow.figures.drawing.margins import (
-    EMPTY_COLOR,
-    LONGEST_GROUP,
+    bar_texts,
     draw_brackets,
     draw_color_bar,
     draw_side_bar,
     draw_tree,
+    name_runs,
+    side_bar_of,
 )
-from gradiend_mlflow.figures.drawing.text import single_line
-from gradiend_mlflow.overlap.measures import SIGNED, VALUE_TITLES, Value, check_value
+from gradiend_mlflow.figures.drawing.plan import LABELLED_UP_TO, Content, Fonts, Plan
+from gradiend_mlflow.figures.given import overlap_of
+from gradiend_mlflow.overlap.measures import VALUE_TITLES, Value, check_value
 from gradiend_mlflow.overlap.overlap import Overlap
 from gradiend_mlflow.overlap.seeds import SeedOverlap
+from gradiend_mlflow.sets.parts import Part
 
-Scale = Literal["linear", "log", "sqrt", "power"]
-Writer = Callable[[float], str]
-
-ANNOTATED_UP_TO = 25
-LABELLED_UP_TO = 80
+ANNOTATED_UP_TO = 40  # runs, as in gradiend
 NOT_CONVERGED = "†"  # gradiend's marker
-_LEGIBLE = 4.5  # points
-_SMALL = 1.5  # inches: cells that are narrower together leave no space for the groups' names beside them
 
 
-def plot_heatmap(
-    overlap: Overlap | SeedOverlap,
+@overload
+def plot_heatmap(overlap: Any, ax: None = None, **options: Any) -> Figure: ...
+@overload
+def plot_heatmap(overlap: Any, ax: Axes, **options: Any) -> Axes: ...
+def plot_heatmap(  # type: ignore[misc]  # options are told to people, and checked when they come
+    overlap: Any,
     ax: Axes | None = None,
     *,
+    topk: float | None = None,
+    part: Part | None = None,
     value: Value = "intersection_frac",
     order: Order = "input",
     cluster: bool = False,
     groups: Mapping[str, Any] | None = None,
+    pretty_groups: Mapping[str, Any] | None = None,
     annot: bool | Literal["auto"] = "auto",
+    annot_fmt: str | None = None,
     percentages: bool = True,
     scale: Scale = "linear",
     scale_gamma: float = 0.5,
-    correlation: Mapping[str, float] | None = None,
+    vmin: float | None = None,
+    vmax: float | None = None,
+    cmap: Any = None,
+    row_metric: Mapping[str, float] | None = None,
+    row_metric_label: str = "corr",
+    row_metric_cmap: Any = "magma",
+    row_metric_vmin: float | None = None,
+    row_metric_vmax: float | None = None,
     converged: Mapping[str, bool | None] | None = None,
-    cmap: str = "viridis",
-    title: str | None = None,
-) -> Axes:
+    label_mapping: Mapping[str, str] | None = None,
+    row_label_mapping: Mapping[str, str] | None = None,
+    column_label_mapping: Mapping[str, str] | None = None,
+    dispersion_display: DispersionDisplay = "none",
+    seed_annotation: bool = False,
+    annot_fontsize: float | None = None,
+    tick_label_fontsize: float | None = None,
+    axis_label_fontsize: float | None = None,
+    group_label_fontsize: float | None = None,
+    group_label_rotation_top: float | None = None,
+    group_label_rotation_right: float = 0.0,
+    cbar_label: str | None = None,
+    cbar_fontsize: float | None = None,
+    cbar_pad: float | None = None,
+    cbar_y_pad: float = 0.0,
+    cbar_shrink: float = 1.0,
+    title: str | bool | None = None,
+    figsize: FigureSize = None,
+    output_path: OutputPath = None,
+    show: bool = False,
+) -> Figure | Axes:
     """Draw the pairwise overlap of any number of sets.
 
+    Font sizes follow matplotlib's settings, and become smaller, down to 5 points, where space is short; sizes that are
+    given here stay. Names that have no room in one line are wrapped, shortened so that they still differ, or numbered
+    with a key; of more than 60 runs none is named. What has no room is left out, with a warning that says which width
+    would do.
+
     Args:
-        overlap: The overlap, of sets or of trainings with their seeds aggregated.
-        ax: Where to draw; default the axes of a new figure that is large enough and unknown to pyplot: a notebook
-            shows `axes.figure`, and `axes.figure.savefig(path)` writes it.
+        overlap: The overlap, of sets or of trainings with their seeds aggregated; or a mapping from label to model,
+            directory of a checkpoint or `TopKSet`, as gradiend's figures take.
+        ax: Where to draw; default a new figure that is large enough and unknown to pyplot. All that belongs to the
+            heatmap stays within the axes' part of the figure, whose size is left alone.
+        topk: Of a mapping: how many weights, or which fraction; default 1000, and sets as they are.
+        part: Of a mapping: which importance ranks the weights; default "decoder-weight".
         value: "intersection" (a count) or another measure.
         order: "input", "name", "cluster" (average linkage, agreeing runs side by side), or all labels in their order.
         cluster: Order by clusters and draw their dendrogram above; excludes another `order`, and `groups`.
         groups: A mapping from label to group or from group to labels. The runs of a group are put side by side, under
             a bracket with its name, in the order of the mapping; runs that it does not name come last, as "Other".
-        annot: Whether to write the values into the cells; "auto" does up to 25 sets.
+        pretty_groups: gradiend's name for `groups`.
+        annot: Whether to write the values into the cells; "auto" does up to 40 sets, if they have room.
+        annot_fmt: The format of these values, such as ".2f".
         percentages: Show measures as percentages up to 100 instead of numbers up to 1; counts stay counts.
         scale: How values become colors: "linear", "sqrt", "power", or "log", from the smallest positive value on, with
             0 in gray.
         scale_gamma: The exponent of the scale "power"; below 1 small values differ more.
-        correlation: A number per label, such as each run's correlation, as a column beside the cells.
+        vmin: The value of the first color, as the measure has it (up to 1, not 100); default 0, or `-vmax` if the
+            measure has signs.
+        vmax: The value of the last color; default 1, or the largest count.
+        cmap: A matplotlib colormap; default "viridis", or "RdBu_r" around 0 if the measure has signs.
+        row_metric: A number per label, such as each run's correlation, as a column beside the cells.
+        row_metric_label: What these numbers are.
+        row_metric_cmap: Their colormap.
+        row_metric_vmin: The number of its first color; default 0 if all are between 0 and 1, else the smallest.
+        row_metric_vmax: The number of its last color; default 1, or the largest.
         converged: Whether a label's run converged; those with False are marked with gradiend's dagger.
-        cmap: A matplotlib colormap.
-        title: A title above the axes.
+        label_mapping: What labels are called in the figure, by label.
+        row_label_mapping: The same for the rows alone.
+        column_label_mapping: The same for the columns alone.
+        dispersion_display: How the spread of aggregated seeds is shown: "none", "stacked" below the values, or
+            "corner_glyph", a circle that is the larger the more they differ.
+        seed_annotation: Whether to say below over how many pairs of seeds each value is taken.
+        annot_fontsize: The font size of the values.
+        tick_label_fontsize: That of the runs' names.
+        axis_label_fontsize: That of what is said below.
+        group_label_fontsize: That of the groups' names.
+        group_label_rotation_top: How many degrees the groups' names above are turned from upright; default level, and
+            upright where that has no room.
+        group_label_rotation_right: How many degrees those on the right are turned.
+        cbar_label: What the colors show; default the measure.
+        cbar_fontsize: The font size beside the bar of colors.
+        cbar_pad: The space left of it, as a share of the cells' width.
+        cbar_y_pad: How far it is moved up, as a share of the cells' height.
+        cbar_shrink: Its length, as a share of the cells' height.
+        title: A title above; True for the measure's name.
+        figsize: The size of a new figure: "column" (3.3 inches wide) or "text" (7 inches) with the height that suits,
+            or width and height in inches.
+        output_path: Where to save the figure: a path, or several, that end with .png, .pdf or .svg.
+        show: Whether to open a window.
 
     Returns:
-        The axes. Labels of more than 40 letters are shortened; more than 80 sets are drawn without labels, and
-        so is what would be too small to read in the axes given. Axes in a figure without a layout engine shrink, so
-        that all that stands around the cells stays within their part of it.
+        The axes given, or the new figure, which a notebook shows.
 
     Raises:
-        InvalidInputError: If `value`, `order` or `scale` is not acceptable, two orders are given, `groups` names what
-            is no label or a label twice, or another argument is of the wrong type.
+        InvalidInputError: If an argument is not acceptable; the message says what came and what was wanted.
 
     Example:
         >>> from gradiend_mlflow import TopKSet, compute_overlap
         >>> sets = {name: TopKSet.from_indices([0, 1, i], space=9) for i, name in ((2, "a"), (3, "b"))}
-        >>> [cell.get_text() for cell in plot_heatmap(compute_overlap(sets)).texts]
+        >>> figure = plot_heatmap(compute_overlap(sets), figsize="column")
+        >>> [cell.get_text() for cell in figure.axes[0].texts]
         ['100', '67', '67', '100']
     """
-    check_arguments(overlap, (Overlap, SeedOverlap), title, ax=ax)
+    sheet = Sheet.checked(ax, figsize=figsize, output_path=output_path, show=show)
+    overlap = overlap_of(overlap, topk, part)
     check_value(value)
+    title = VALUE_TITLES[value] if title is True else title or None
+    check_arguments(overlap, (Overlap, SeedOverlap), title, ax=ax)
     if not isinstance(annot, bool):
         check_choice("annot", annot, ("auto",))
-    _check_marks(overlap.labels, correlation, converged)
-    matrix = np.asarray(overlap.values(value), dtype=float)
-    arrangement = arranged(overlap.labels, matrix, order, groups, cluster=cluster)
+    if groups is not None and pretty_groups is not None:
+        raise InvalidInputError("groups and pretty_groups are two names of one argument: give one of them")
+    labels, n = overlap.labels, len(overlap.labels)
+    _check_labels(labels, row_metric=row_metric, converged=converged, label_mapping=label_mapping,
+                  row_label_mapping=row_label_mapping, column_label_mapping=column_label_mapping)  # fmt: skip
+    arrangement = arranged(
+        labels, np.asarray(overlap.values(value), dtype=float), order, pretty_groups if groups is None else groups,
+        cluster=cluster,
+    )  # fmt: skip
     rows, percent = arrangement.rows, percentages and value != "intersection"
-    shown = matrix[np.ix_(rows, rows)] * (100 if percent else 1)
-    written = _writer(shown, whole=percent or value == "intersection")
-    norm = _norm(shown, value, scale, scale_gamma, top=100 if percent else None if value == "intersection" else 1)
-    labels, short = [overlap.labels[row] for row in rows], single_line(overlap.labels)
-    marks = [NOT_CONVERGED * ((converged or {}).get(label) is False) for label in labels]
-    names = [short[row] + mark for row, mark in zip(rows, marks, strict=True)]
-    number = max(len(written(shown.min())), len(written(shown.max())))
-    sizes = _Sizes.of(names, number, arrangement, ax, annot=annot, side_bar=correlation is not None)
-    axes = new_figure(sizes.figure, layout="none").add_axes((0, 0, 1, 1)) if ax is None else ax
-    _draw_cells(axes, shown, written, sizes.numbers, norm=norm, cmap=colormap(cmap).with_extremes(bad=EMPTY_COLOR))
-    _name_runs(axes, names, sum(map(bool, marks)), sizes.names)
-    side, beside, over = None, 0.0, 0.0
-    if correlation is not None:
-        numbers = [correlation.get(label, np.nan) for label in labels]
-        side, beside = draw_side_bar(axes, numbers, "correlation", fontsize=sizes.numbers)
+    cells = cells_of(
+        overlap, rows, value, percent=percent, fmt=annot_fmt, scale=scale, scale_gamma=scale_gamma, vmin=vmin,
+        vmax=vmax, cmap=cmap, dispersion_display=dispersion_display,
+    )  # fmt: skip
+    ordered = [labels[row] for row in rows]
+    side = None
+    if row_metric is not None:
+        numbers = np.array([_number(row_metric.get(label), label) for label in ordered])
+        side = side_bar_of(numbers, row_metric_cmap, row_metric_vmin, row_metric_vmax)
+    marks = tuple(NOT_CONVERGED * ((converged or {}).get(label) is False) for label in ordered)
+    named = label_mapping or {}
+    content = Content(
+        rows=tuple(str({**named, **(row_label_mapping or {})}.get(label, label)) for label in ordered),
+        columns=tuple(str({**named, **(column_label_mapping or {})}.get(label, label)) for label in ordered),
+        marks=marks,
+        numbers=tuple(set(cells.texts.ravel())) if annot is True or (annot and n <= ANNOTATED_UP_TO) else (),
+        groups=arrangement.brackets,
+        tree=arrangement.tree is not None,
+        side=None if side is None else side.texts,
+        side_title=row_metric_label,
+        side_range="" if side is None else side.range,
+        title=title or "",
+        bar_title=VALUE_TITLES[value] + " (%)" * percent if cbar_label is None else cbar_label,
+        ticks=bar_texts(cells.norm),
+        notes=_notes(overlap, sum(map(bool, marks)), seeds=seed_annotation),
+        group_angle=None if group_label_rotation_top is None else 90.0 + group_label_rotation_top,
+        beside_angle=group_label_rotation_right,
+        bar_gap=cbar_pad,
+        bar_length=cbar_shrink,
+    )
+    fonts = Fonts.of(annot=annot_fontsize, tick=tick_label_fontsize, axis=axis_label_fontsize,
+                   group=group_label_fontsize, cbar=cbar_fontsize)  # fmt: skip
+    plans: dict[float, Plan] = {}
+
+    def height(width: float) -> float:
+        plans[width] = planned(content, fonts, width - 2 * EDGE)
+        return plans[width].height + 2 * EDGE
+
+    if ax is None:
+        figure = sheet.figure(height, usual=usual_width(content, fonts), layout="none")
+        axes = figure.add_subplot()
+    else:
+        axes = ax
+    room = prepared_room(axes)
+    plan = next(iter(plans.values()), None) or planned(content, fonts, room.width, room.height, most_of(axes))
+    mesh = draw_cells(axes, cells, plan.numbers)
+    name_runs(axes, plan)
+    if side is not None:
+        draw_side_bar(axes, side, plan)
     if arrangement.brackets is not None:
-        over, beside = draw_brackets(axes, arrangement.brackets, beside, sizes.cell, named=sizes.groups_named_beside)
+        draw_brackets(axes, arrangement.brackets, plan, group_label_rotation_right)
     elif arrangement.tree is not None:
-        over = draw_tree(axes, arrangement.tree)
-    draw_color_bar(
-        axes,
-        VALUE_TITLES[value] + " (%)" * percent,
-        beside,
-        height=sizes.cell * len(labels),
-        empty=scale == "log" and bool((shown == 0).any()),
-        side=None if sizes.numbers else side,
-    )
-    set_title(axes, title, above=over + 6)
-    lay_out(axes)
-    return axes
+        draw_tree(axes, arrangement.tree)
+    draw_color_bar(axes, plan, mesh, empty=cells.empty, length=cbar_shrink, shift=cbar_y_pad)
+    place(axes, Margins(plan.left, plan.right, plan.top, plan.bottom))
+    write_title(axes, plan.title, above=plan.title_at, fontsize=plan.fonts.title)
+    warn_of_missing(plan, content, fonts, room.size, numbers=annot is True)
+    return sheet.finished(axes if ax is not None else figure)
 
 
-@dataclass(frozen=True)
-class _Sizes:
-    """How large everything is.
-
-    Attributes:
-        figure: Width and height in inches of a figure that has space for all.
-        cell: The width of a cell in points.
-        names: The font size of the runs' names; None to leave them out.
-        numbers: The font size of the numbers in the cells; None to leave them out.
-        groups_named_beside: Whether there is space for the groups' names beside the cells too.
-    """
-
-    figure: tuple[float, float]
-    cell: float
-    names: float | None
-    numbers: float | None
-    groups_named_beside: bool
-
-    @classmethod
-    def of(
-        cls,
-        names: Sequence[str],
-        number: int,
-        arrangement: Arrangement,
-        ax: Axes | None,
-        *,
-        annot: bool | str,
-        side_bar: bool,
-    ) -> _Sizes:
-        n, longest = len(names), max(map(len, names)) if len(names) <= LABELLED_UP_TO else 0
-        group = min(max(map(len, arrangement.brackets or [""])), LONGEST_GROUP)
-        brackets = 0.2 if arrangement.brackets else 0.0
-        # Beside the cells: what the colors mean; above: the title.
-        width = 1.4 + 0.075 * longest + 0.5 * side_bar + brackets
-        height = 0.7 + 0.06 * longest + 0.7 * (arrangement.tree is not None) + brackets + 0.06 * group
-        beside = 0.08 * group
-        readable = max(2.2 / n, 0.62 if n <= ANNOTATED_UP_TO else 0.22) if n <= LABELLED_UP_TO else 6.5 / n
-        cells = readable * n
-        figure = cells + width + beside, cells + height
-        if ax is not None:
-            available = cell_size(ax)
-            if min(available[0] - width - beside, available[1] - height) < _SMALL:
-                beside = 0.0
-            cells = min(max(min(available[0] - width - beside, available[1] - height), 0.1), *own_size(ax))
-        cell = 72 * cells / n
-        names_size, numbers_size = min(10.0, cell / 2), min(9.0, 1.25 * cell / number)
-        annotated = n <= ANNOTATED_UP_TO and numbers_size >= _LEGIBLE if annot == "auto" else annot
-        return cls(
-            figure,
-            cell,
-            names_size if names_size >= _LEGIBLE else None,
-            max(numbers_size, 1.0) if annotated else None,
-            groups_named_beside=beside > 0,
-        )
-
-
-def _draw_cells(
-    axes: Axes, shown: npt.NDArray[np.float64], written: Writer, fontsize: float | None, **colors: Any
-) -> None:
-    import seaborn as sns
-
-    sns.heatmap(
-        shown,
-        ax=axes,
-        annot=np.vectorize(written)(shown) if fontsize else None,
-        fmt="",
-        annot_kws={"fontsize": fontsize},
-        square=True,
-        linewidths=0.5 if len(shown) <= ANNOTATED_UP_TO else 0,
-        cbar=False,
-        xticklabels=False,
-        yticklabels=False,
-        **colors,
-    )
-    axes.collections[0].set_rasterized(len(shown) > LABELLED_UP_TO)  # else a PDF of 200 runs draws 40,000 squares
-
-
-def _name_runs(axes: Axes, names: Sequence[str], failed: int, fontsize: float | None) -> None:
-    """Names on both axes, or only their number; below it what daggers mean, or how many there would be."""
-    axes.tick_params(axis="both", length=0, labelsize=fontsize)
-    if fontsize is None:
-        axes.set(xlabel=f"{len(names)} runs", ylabel=f"{len(names)} runs")
-        if failed:
-            axes.set_xlabel(f"{len(names)} runs\n{failed} not converged", loc="left", fontsize=7)
-        return
-    middles = np.arange(len(names)) + 0.5
-    axes.set_xticks(middles, names, rotation=45, ha="right", rotation_mode="anchor")
-    axes.set_yticks(middles, names, rotation=0)
-    if failed:
-        axes.set_xlabel(f"{NOT_CONVERGED} did not converge", loc="right", fontsize=8)
-
-
-def _check_marks(
-    labels: Sequence[str], correlation: Mapping[str, float] | None, converged: Mapping[str, bool | None] | None
-) -> None:
-    for name, marks in (("correlation", correlation), ("converged", converged)):
-        if marks is not None and not isinstance(marks, Mapping):
-            raise InvalidInputError(f"{name} must be a mapping from label; got {type(marks).__name__}")
-        if unknown := [repr(label) for label in marks or () if label not in labels]:
+def _check_labels(labels: Sequence[str], **mappings: Mapping[str, Any] | None) -> None:
+    for name, mapping in mappings.items():
+        if mapping is not None and not isinstance(mapping, Mapping):
+            raise InvalidInputError(f"{name} must be a mapping from label; got {type(mapping).__name__}")
+        if unknown := [repr(label) for label in mapping or () if label not in labels]:
             raise InvalidInputError(f"{name} names {', '.join(unknown)}; the labels are {', '.join(labels)}")
-    for label, number in (correlation or {}).items():
-        if not _is_number(number):
-            raise InvalidInputError(f"correlation must be numbers; got {number!r} for {label!r}")
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
+def _number(value: Any, label: str) -> float:
+    if value is None:
+        return float("nan")
+    if not is_number(value):
+        raise InvalidInputError(f"row_metric must be numbers; got {value!r} for {label!r}")
+    return float(value)
 
 
-def _writer(shown: npt.NDArray[np.float64], *, whole: bool) -> Writer:
-    """Write numbers as whole ones, or with two digits after the point."""
-    # Below ten a whole number says little; aggregated counts may lie between two.
-    apart = shown[~np.eye(len(shown), dtype=bool)]
-    small = len(apart) > 0 and 0 < np.abs(apart).max() < 10 and (apart % 1 != 0).any()  # noqa: PLR2004
-    digits = 2 if not whole else 1 if small else 0
-
-    def written(number: float) -> str:
-        if digits == 0 and 0 < abs(number) < 0.5:  # noqa: PLR2004  # little is not nothing
-            return "<1" if number > 0 else ">-1"
-        return f"{number:.{digits}f}"
-
-    return written
-
-
-def _norm(shown: npt.NDArray[np.float64], value: Value, scale: Scale, gamma: float, top: float | None) -> Any:
-    """How values become colors, up to `top`, or to the largest of them."""
-    check_choice("scale", scale, get_args(Scale))
-    high = float(shown.max()) or 1.0 if top is None else top
-    low = -high if value in SIGNED else 0.0
-    if scale == "linear":
-        return Normalize(low, high)
-    if low < 0:
-        raise InvalidInputError(f"scale={scale!r} has no negative values, but {value} does: use scale='linear'")
-    if scale == "log":
-        positive = shown[shown > 0]
-        return LogNorm(min(float(positive.min(initial=high)), high / 10), high)  # it has no place for 0
-    if scale == "power" and not (_is_number(gamma) and gamma > 0):
-        raise InvalidInputError(f"scale_gamma must be a number greater than 0; got {gamma!r}")
-    return PowerNorm(0.5 if scale == "sqrt" else gamma, low, high)
+def _notes(overlap: Overlap | SeedOverlap, failed: int, *, seeds: bool) -> tuple[str, ...]:
+    """What is said below the cells."""
+    check_flags(seed_annotation=seeds)
+    n, notes = len(overlap.labels), []
+    if n > LABELLED_UP_TO:
+        notes = [f"{n} runs" + (f", {failed} of which did not converge" if failed else "")]
+    elif failed:
+        notes = [f"{NOT_CONVERGED} did not converge"]
+    if seeds and isinstance(overlap, SeedOverlap):
+        low, high = int(overlap.n.min()), int(overlap.n.max())
+        notes.append(f"n = {low} pairs of seeds" if low == high else f"n = {low} to {high} pairs of seeds")
+    elif seeds:
+        raise InvalidInputError(
+            "seed_annotation says how many seeds are aggregated, and none are: pass seed_aggregate"
+        )
+    return tuple(notes)

@@ -311,10 +311,13 @@ class TestFigures:
 
     def test_they_draw_the_comparison(self, comparison: Comparison) -> None:
         """On given axes or new ones; options are passed on."""
-        axes = comparison.plot_heatmap(title="Pronouns", correlation=True)
+        figure = comparison.plot_heatmap(title="Pronouns", row_metric="correlation", figsize="text")
+        assert figure.get_figwidth() == 7
+        (axes,) = figure.axes
         marks = ["†" if converged is False else "" for converged in comparison.runs["converged"]]
         expected = [name + mark for name, mark in zip(NAMES, marks, strict=True)]
         assert [label.get_text() for label in axes.get_xticklabels()] == expected
+        assert axes.child_axes[0].get_xticklabels()[0].get_text() == "correlation"
         shown = [text.get_text() for text in axes.child_axes[0].texts]
         assert shown == [f"{correlation:.2f}" for correlation in comparison.runs["correlation"]]
         assert axes.get_title() == "Pronouns"
@@ -324,6 +327,17 @@ class TestFigures:
         names = [label.get_text() for label in comparison.plot_layers().axes[1].get_xticklabels()]
         several, everywhere = (int((comparison.overlap.presence >= least).sum()) for least in (2, 3))
         assert names == [*NAMES, f"in ≥ 2 runs: {several} weights", f"in all runs: {everywhere} weights"]
+
+    def test_a_column_beside_the_rows(self, comparison: Comparison) -> None:
+        """Any that has numbers, also params, which MLflow keeps as text."""
+        rates = comparison.runs["params.learning_rate"].astype(float)
+        axes = comparison.plot_heatmap(row_metric="params.learning_rate").axes[0]
+        assert axes.child_axes[0].get_xticklabels()[0].get_text() == "learning_rate"
+        np.testing.assert_allclose(axes.child_axes[0].images[0].get_array()[:, 0], rates)
+        with pytest.raises(InvalidInputError, match=r"no column 'nope'; they have label, "):
+            comparison.plot_heatmap(row_metric="nope")
+        with pytest.raises(InvalidInputError, match=r"row_metric must be numbers; 'label' has"):
+            comparison.plot_heatmap(row_metric="label")
 
     def test_more_than_six_have_no_venn(self, tracking: MlflowClient, tmp_path: Path) -> None:
         """The error proposes the heatmap; the logged comparison has no venn file."""

@@ -209,7 +209,7 @@ class TestLoading:
         assert (found.groups, found.notes, found.skipped) == (asked.groups, asked.notes, asked.skipped)
         assert (found.part, found.topk, found.value) == (asked.part, asked.topk, asked.value)
         assert found.overlap_curve().ks[-1] == 10
-        ticks = [label.get_text() for label in found.plot_heatmap().get_xticklabels()]
+        ticks = [label.get_text() for label in found.plot_heatmap().axes[0].get_xticklabels()]
         assert ticks == ["run 0", "run 1†", "run 2", "run 3"]
 
     def test_a_pythonless_reader_has_the_numbers_too(self, runs: list[str]) -> None:

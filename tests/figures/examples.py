@@ -59,3 +59,8 @@ def ticks(axes: Axes) -> tuple[list[str], list[str]]:
 def figure_of(made: Axes | Figure) -> Figure:
     """The figure that a function has drawn, whether it returns it or its axes."""
     return made.figure if isinstance(made, Axes) else made
+
+
+def axes_of(made: Axes | Figure) -> Axes:
+    """The axes that a function has drawn on first."""
+    return made if isinstance(made, Axes) else made.axes[0]

@@ -15,7 +15,7 @@ from gradiend_mlflow import (
     compute_overlap,
     plot_heatmap,
 )
-from tests.figures.examples import EXTREMES, family, overlap_of, texts, ticks
+from tests.figures.examples import EXTREMES, axes_of, family, overlap_of, texts, ticks
 
 
 @pytest.mark.parametrize("n", [2, 3, 12, 25])
@@ -37,13 +37,15 @@ def test_counts(ax: Axes) -> None:
     assert ax.collections[0].get_clim() == (0, 20)
 
 
-@pytest.mark.parametrize(("n", "annotated", "labelled"), [(26, False, True), (80, False, True), (200, False, False)])
+@pytest.mark.parametrize(
+    ("n", "annotated", "labelled"), [(40, True, True), (41, False, True), (60, False, True), (61, False, False)]
+)
 def test_many_sets_stay_readable(n: int, annotated: bool, labelled: bool) -> None:
-    """Without numbers past 25, without labels past 80."""
-    ax = plot_heatmap(overlap_of(n))
+    """Without numbers past 40, as in gradiend; without names past 60, which is said."""
+    ax = axes_of(plot_heatmap(overlap_of(n)))
     assert bool(texts(ax)) is annotated
     assert (len(ticks(ax)[0]) == n) is labelled
-    assert ax.get_xlabel() == ("" if labelled else "200 runs")
+    assert ax.get_xlabel() == ax.get_ylabel() == ("" if labelled else "61 runs")
 
 
 def test_annotations_can_be_forced(ax: Axes) -> None:
@@ -87,7 +89,7 @@ def test_scales(scale: Any, half: float, ax: Axes) -> None:
 def test_negative_values_have_no_other_scale(ax: Axes) -> None:
     """A root of a negative cosine is none."""
     one = replace(TopKSet.from_indices([1], space=5), weights=np.ones((1, 1)))
-    with pytest.raises(InvalidInputError, match="no negative values"):
+    with pytest.raises(InvalidInputError, match="no place for negative values"):
         plot_heatmap(compute_overlap({"a": one, "b": one}), ax, value="cosine_signed", scale="log")
 
 
@@ -110,17 +112,19 @@ def test_little_is_not_nothing(ax: Axes) -> None:
     sets = {"a": [*range(250)], "b": [0, *range(300, 549)], "c": [*range(200), *range(600, 650)]}
     plot_heatmap(compute_overlap({n: TopKSet.from_indices(x, space=999) for n, x in sets.items()}), ax)
     assert texts(ax) == ["100", "<1", "80", "<1", "100", "<1", "80", "<1", "100"]
-    ax = plot_heatmap(family(([0, 1], [1, 2], [3, 4])))
+    ax = axes_of(plot_heatmap(family(([0, 1], [1, 2], [3, 4]))))
     assert texts(ax) == ["100", "50", "0", "50", "100", "0", "0", "0", "100"]
 
 
 def test_runs_without_names_that_did_not_converge() -> None:
     """Are counted."""
-    ax = plot_heatmap(overlap_of(90), converged={"run 1": False, "run 7": False, "run 8": True})
-    assert ax.get_xlabel() == "90 runs\n2 not converged"
+    made = plot_heatmap(overlap_of(90), converged={"run 1": False, "run 7": False, "run 8": True})
+    assert axes_of(made).get_xlabel() == "90 runs, 2 of which did not converge"
 
 
-@pytest.mark.parametrize("option", ["correlation", "converged"])
+@pytest.mark.parametrize(
+    "option", ["row_metric", "converged", "label_mapping", "row_label_mapping", "column_label_mapping"]
+)
 def test_a_mark_for_a_run_that_is_not_there(option: str) -> None:
     """Is a typing mistake, which would leave a figure without it."""
     with pytest.raises(InvalidInputError, match=rf"{option} names 'x'; the labels are"):

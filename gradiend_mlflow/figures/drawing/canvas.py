@@ -22,7 +22,7 @@ from gradiend_mlflow.figures.drawing.text import warn_of_missing_letters
 
 FigureSize = Literal["column", "text"] | tuple[float, float] | None
 OutputPath = str | PathLike[str] | Sequence[str | PathLike[str]] | None
-Drawn = TypeVar("Drawn", Axes, FigureBase)
+Drawn = TypeVar("Drawn", bound="Axes | FigureBase")
 
 WIDTHS = {"column": 3.3, "text": 7.0}  # inches, of a paper with two columns
 PNG_DPI = 150

@@ -1,11 +1,12 @@
-"""What stands around a heatmap's cells: brackets of groups, a dendrogram, a side bar, the meaning of the colors.
+"""What stands around a heatmap's cells: names, brackets of groups, a dendrogram, a side bar, what the colors mean.
 
-All of it is placed in points from the cells' edges, so that nothing overlaps when the cells have another size.
+All of it is placed in inches from the cells' edges, where the plan says.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -15,144 +16,183 @@ from matplotlib.collections import LineCollection
 from matplotlib.patches import Rectangle
 from matplotlib.transforms import Affine2D, ScaledTranslation, blended_transform_factory
 
-from gradiend_mlflow.figures.drawing.canvas import shade
-from gradiend_mlflow.figures.drawing.text import single_line, wrapped
+from gradiend_mlflow.figures.drawing.canvas import colormap, shade
+from gradiend_mlflow.figures.drawing.cells import EMPTY_COLOR, ink_on, tick_text, ticks_of
+from gradiend_mlflow.figures.drawing.names import measured
+from gradiend_mlflow.figures.drawing.plan import BAR, GAP, PAD, TREE, Plan
 
-_GAP = 6.0  # points, like every size here
-_TREE_HEIGHT = 48.0
-_BAR_WIDTH = 12.0
-_LETTER = 6.0  # the width of a letter
-_SECOND = 0.28  # of the height, for the colors of the side bar
-LONGEST_GROUP = 30
-EMPTY_COLOR = "0.8"
+_EMPTY = 0.06  # of the cells' height: what explains it
+_LINE = 2.0  # points: a bracket
 
 
-def _outside(axes: Axes, edge: Literal["right", "top"], *, data: bool = False) -> Any:
-    """Coordinates in points from an edge of the axes; along the edge shares of its length, or data coordinates."""
+def _outside(axes: Axes, edge: Literal["right", "top", "bottom"], *, data: bool = False) -> Any:
+    """Coordinates in inches outwards from an edge of the axes; along it shares of its length, or data coordinates."""
     figure: Any = axes.figure
     corner: Any = axes.transAxes
-    points = Affine2D().scale(1 / 72) + figure.dpi_scale_trans
-    points += ScaledTranslation(float(edge == "right"), float(edge == "top"), corner)
+    inches = Affine2D().scale(1, -1 if edge == "bottom" else 1) + figure.dpi_scale_trans
+    inches += ScaledTranslation(float(edge == "right"), float(edge == "top"), corner)
     along = axes.transData if data else axes.transAxes
-    return blended_transform_factory(*((points, along) if edge == "right" else (along, points)))
+    return blended_transform_factory(*((inches, along) if edge == "right" else (along, inches)))
 
 
-def draw_brackets(
-    axes: Axes, brackets: Mapping[str, int], start: float, cell: float, *, named: bool
-) -> tuple[float, float]:
-    """Draw a line with the group's name above and right of its runs, and gaps between the groups.
+def name_runs(axes: Axes, plan: Plan) -> None:
+    """Write the runs' names at their rows and columns, and what is said below."""
+    axes.tick_params(axis="both", length=0, pad=72 * PAD)
+    if plan.rows is not None and plan.columns is not None:
+        n = len(plan.rows.texts)
+        middles = np.arange(0, n, plan.every) + 0.5
+        turned: Mapping[str, Any] = {
+            45.0: {"rotation": 45, "ha": "right", "rotation_mode": "anchor"},
+            90.0: {"rotation": 90, "ha": "right", "va": "center", "rotation_mode": "anchor"},
+        }.get(plan.angle if plan.columns.way != "numbered" else 0.0, {"rotation": 0, "ha": "center"})
+        axes.set_xticks(middles, plan.columns.texts[:: plan.every], fontsize=plan.columns.points, **turned)
+        axes.set_yticks(middles, plan.rows.texts[:: plan.every], rotation=0, fontsize=plan.rows.points)
+    else:
+        n = round(abs(np.subtract(*axes.get_ylim())))
+        axes.set_ylabel(f"{n} runs", fontsize=plan.fonts.notes, labelpad=72 * PAD)
+    if plan.below:
+        named = plan.rows is not None
+        axes.set_xlabel(plan.below, fontsize=plan.fonts.notes, ha="left" if named else "center", va="top")
+        axes.xaxis.label.set_multialignment("left" if named else "center")
+        axes.xaxis.set_label_coords(0.0 if named else 0.5, plan.below_at, transform=_outside(axes, "bottom"))
+        axes.xaxis.label.set_transform(
+            axes.xaxis.label.get_transform() + ScaledTranslation(-plan.left * named, 0, axes.figure.dpi_scale_trans)
+        )
+
+
+def draw_brackets(axes: Axes, brackets: Mapping[str, int], plan: Plan, rotation: float) -> None:
+    """Draw a line above and right of the runs of each group with its name, and gaps between the groups.
 
     Args:
         axes: The heatmap.
         brackets: The number of runs of each group, in the order of the runs.
-        start: Where the space right of the cells begins, in points.
-        cell: The width of a cell in points.
-        named: Whether to write the names on the right too.
-
-    Returns:
-        Where the free space begins now, above and on the right, in points.
+        plan: Where they stand.
+        rotation: How far the names on the right are turned.
     """
-    names, sizes = single_line(brackets, LONGEST_GROUP), np.array(list(brackets.values()))
-    # A name that is wider than its runs would overlap the next.
-    slanted = any(len(name) * _LETTER > cell * size for name, size in zip(names, sizes, strict=True))
-    placed: dict[str, Any] = {"rotation": 45, "ha": "left", "rotation_mode": "anchor"} if slanted else {"ha": "center"}
-    placed["fontsize"] = fontsize = 10 if cell > 2 * _LETTER else 8
-    line: dict[str, Any] = {"color": "gray", "linewidth": 2.5, "clip_on": False, "solid_capstyle": "butt"}
+    line: dict[str, Any] = {"color": shade(axes.figure, 0.5), "linewidth": _LINE, "clip_on": False}
     over, beside = _outside(axes, "top", data=True), _outside(axes, "right", data=True)
-    right, ends, above_names, beside_names = start + _GAP, np.cumsum(sizes), [], []
-    for name, end, size in zip(names, ends, sizes, strict=True):
+    right, sizes = plan.brackets_at, np.array(list(brackets.values()))
+    ends = np.cumsum(sizes)
+    for number, (end, size) in enumerate(zip(ends, sizes, strict=True)):
         span, middle = [end - size + 0.1, end - 0.1], end - size / 2
-        axes.plot(span, [_GAP] * 2, transform=over, **line)
-        axes.plot([right] * 2, span, transform=beside, **line)
-        above_names.append(axes.text(middle, _GAP + 4, name, transform=over, va="bottom", **placed))
-        written = axes.text(right + 4, middle, name * named, transform=beside, va="center", fontsize=fontsize)
-        beside_names.append(written)
+        axes.plot(span, [GAP] * 2, transform=over, solid_capstyle="butt", **line)
+        if plan.above is not None and plan.above.fit:
+            axes.text(middle, GAP + PAD, plan.above.texts[number], transform=over, ha="center", va="bottom",
+                      rotation=plan.above_angle, fontsize=plan.above.points)  # fmt: skip
+        if plan.beside is not None and plan.beside.fit:
+            axes.plot([right] * 2, span, transform=beside, solid_capstyle="butt", **line)
+            axes.text(right + PAD, middle, plan.beside.texts[number], transform=beside, va="center",
+                      rotation=rotation, fontsize=plan.beside.points)  # fmt: skip
     for end in ends[:-1]:
-        axes.axvline(end, color="white", linewidth=2.5)
-        axes.axhline(end, color="white", linewidth=2.5)
-    per_pixel = 72 / axes.figure.dpi
-    high = max(name.get_window_extent().height for name in above_names) * per_pixel
-    wide = max(name.get_window_extent().width for name in beside_names) * per_pixel
-    return _GAP + 4 + high, right + 4 + wide
+        axes.axvline(end, color=shade(axes.figure, 0.0), linewidth=_LINE)
+        axes.axhline(end, color=shade(axes.figure, 0.0), linewidth=_LINE)
 
 
-def draw_tree(axes: Axes, tree: npt.NDArray[np.float64]) -> float:
-    """Draw a dendrogram above the columns that it has ordered; returns where the free space above it begins."""
+def draw_tree(axes: Axes, tree: npt.NDArray[np.float64]) -> None:
+    """Draw a dendrogram above the columns that it has ordered."""
     from scipy.cluster.hierarchy import dendrogram
 
     drawn = dendrogram(tree, no_plot=True)
-    over = axes.inset_axes((0.0, _GAP / 2, 1.0, _TREE_HEIGHT), transform=_outside(axes, "top"))
+    over = axes.inset_axes((0.0, PAD, 1.0, TREE), transform=_outside(axes, "top"))
     # scipy puts leaves at 5, 15, 25, ...; the heatmap's columns lie at 0.5, 1.5, ...
     segments = [*np.dstack([np.array(drawn["icoord"]) / 10, np.array(drawn["dcoord"])])]
     over.add_collection(LineCollection(segments, colors=shade(axes.figure, 0.65), linewidths=0.9))
     over.set(xlim=(0, len(tree) + 1), ylim=(0, max(float(tree[:, 2].max()), 1e-9) * 1.05))
     over.set_axis_off()
-    return _GAP / 2 + _TREE_HEIGHT
 
 
-def draw_side_bar(axes: Axes, numbers: Sequence[float], title: str, *, fontsize: float | None) -> tuple[Any, float]:
-    """Draw a column of one number per run right of the cells; without a font size only its colors.
+@dataclass(frozen=True, eq=False)
+class SideBar:
+    """A column of one number per run beside the cells.
 
-    Returns:
-        Its image, and where the free space right of it begins, in points.
+    Attributes:
+        numbers: The numbers from the top; NaN where a run has none.
+        texts: How they are written.
+        cmap: The colormap.
+        low: The number of the first color.
+        high: The number of the last color.
     """
-    width = 3.2 * fontsize if fontsize else _BAR_WIDTH
-    bar = axes.inset_axes((_GAP, 0.0, width, 1.0), transform=_outside(axes, "right"))
-    column = np.array(numbers, dtype=float)
-    low = min(0.0, float(np.nanmin(column, initial=0.0)))
-    image = bar.imshow(column[:, None], aspect="auto", cmap="magma", extent=(0, 1, len(numbers), 0), vmin=low, vmax=1)
-    for row, number in enumerate(column if fontsize else ()):
-        text = "-" if np.isnan(number) else f"{number:.2f}"
-        dark = (number - low) / (1 - low) <= 0.6  # noqa: PLR2004
-        color = "white" if dark else "black"
-        bar.text(0.5, row + 0.5, text, color=color, ha="center", va="center", fontsize=fontsize)
+
+    numbers: npt.NDArray[np.float64]
+    texts: tuple[str, ...]
+    cmap: Any
+    low: float
+    high: float
+
+    @property
+    def range(self) -> str:
+        """What its first and last color mean."""
+        return f"{self.low:.2g} to {self.high:.2g}"
+
+
+def side_bar_of(numbers: npt.NDArray[np.float64], cmap: Any, low: float | None, high: float | None) -> SideBar:
+    """A side bar, whose colors are those of 0 to 1 if all numbers lie between, else of the smallest to the largest."""
+    known = numbers[np.isfinite(numbers)]
+    least, most = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
+    if least >= 0 and most <= 1:
+        least, most = 0.0, 1.0
+    whole = bool(len(known)) and not (known % 1).any()
+    texts = tuple("-" if np.isnan(x) else f"{x:,.0f}" if whole else f"{x:.2f}" if most < 10 else f"{x:.3g}"  # noqa: PLR2004
+                  for x in numbers)  # fmt: skip
+    low, high = least if low is None else low, most if high is None else high
+    return SideBar(numbers, texts, colormap(cmap), low, high if high > low else low + 1)
+
+
+def draw_side_bar(axes: Axes, side: SideBar, plan: Plan) -> None:
+    """Draw the side bar right of the cells, with its numbers, or with what its first and last color mean."""
+    bar = axes.inset_axes((GAP, 0.0, plan.side_width, 1.0), transform=_outside(axes, "right"))
+    n = len(side.numbers)
+    image = bar.imshow(
+        side.numbers[:, None], aspect="auto", cmap=side.cmap, extent=(0, 1, n, 0), vmin=side.low, vmax=side.high
+    )
+    for row, number in enumerate(side.numbers if plan.side else ()):
+        color = "black" if np.isnan(number) else ink_on(image.cmap(image.norm(number)))
+        bar.text(0.5, row + 0.5, side.texts[row], color=color, ha="center", va="center", fontsize=plan.side)
     # Upright, so that it does not overlap the columns' names and the text below them.
-    bar.set_xticks([0.5], [title], rotation=90, fontsize=8)
+    if plan.side_title is not None:
+        bar.set_xticks([0.5], plan.side_title.texts, rotation=90, fontsize=plan.side_title.points)
     bar.set_yticks([])
-    bar.tick_params(length=0)
-    return image, _GAP + width
+    bar.tick_params(length=0, pad=72 * PAD)
+    bar.grid(visible=False)
+    bar.spines[:].set_visible(False)
 
 
-def draw_color_bar(axes: Axes, title: str, start: float, *, height: float, empty: bool, side: Any = None) -> None:
+def draw_color_bar(axes: Axes, plan: Plan, mesh: Any, *, empty: bool, length: float, shift: float) -> None:
     """Draw the meaning of the colors, right of everything else.
 
     Args:
         axes: The heatmap.
-        title: What its cells show.
-        start: Where the space right of the cells begins, in points.
-        height: The cells' height in points.
+        plan: Where it stands.
+        mesh: The cells.
         empty: Whether to say that cells in `EMPTY_COLOR` are 0, which a logarithmic scale does not have.
-        side: The image of a side bar whose colors have to be explained too.
+        length: Of the cells' height.
+        shift: How far it is moved up, of the cells' height.
     """
     figure: Any = axes.figure
     outside = _outside(axes, "right")
-    explained = side is not None and _SECOND * height > _LETTER * 8
-    x, low = start + 2 * _GAP, _SECOND + 0.1 if explained else 0.0
-    bottom = low + 0.1 * empty
-
-    def draw(image: Any, bottom: float, top: float, title: str) -> Axes:
-        bar = axes.inset_axes((x, bottom, _BAR_WIDTH, top - bottom), transform=outside)
-        figure.colorbar(image, cax=bar)
-        _set_bar_title(bar, title, height * (top - bottom))
-        return bar
-
-    bar = draw(axes.collections[0], bottom, 1.0, title)
+    start = (1 - length) / 2 + shift
+    low = start + 2 * _EMPTY * length * empty
+    bar = axes.inset_axes((plan.bar_at, low, BAR, start + length - low), transform=outside)
+    figure.colorbar(mesh, cax=bar)
+    inches = len(mesh.get_array().ravel()) ** 0.5 * plan.cell * (start + length - low)
+    ticks = ticks_of(mesh.norm, inches / measured("0", plan.fonts.ticks)[1])
+    bar.set_yticks(ticks, [tick_text(tick) for tick in ticks], fontsize=plan.fonts.ticks)
+    bar.minorticks_off()
+    bar.tick_params(length=2, width=0.6, pad=1.5)
+    bar.grid(visible=False)
+    bar.spines[:].set_visible(False)
     if empty:
-        bar.add_patch(Rectangle((x, low), _BAR_WIDTH, 0.05, facecolor=EMPTY_COLOR, transform=outside, clip_on=False))
-        bar.text(x + _BAR_WIDTH + 7, low + 0.025, "0", va="center", transform=outside)
-    if explained:
-        draw(side, 0.0, _SECOND, "correlation").set_yticks(side.get_clim())
-    elif side is not None:  # no space for it
-        side.axes.set_xticklabels(["correlation\n{:.2g} to {:.2g}".format(*side.get_clim())])
-    for drawn in axes.child_axes:
-        drawn.spines[:].set_visible(False)
+        bar.add_patch(Rectangle((plan.bar_at, start), BAR, _EMPTY * length, facecolor=EMPTY_COLOR, transform=outside,
+                                clip_on=False))  # fmt: skip
+        bar.text(plan.bar_at + BAR + 0.05, start + _EMPTY * length / 2, "0", va="center", transform=outside,
+                 fontsize=plan.fonts.ticks)  # fmt: skip
+    bar.set_ylabel(plan.bar_title.texts[0], fontsize=plan.bar_title.points, labelpad=72 * PAD)
 
 
-def _set_bar_title(bar: Axes, title: str, height: float) -> None:
-    """Set the bar's title, in at most two lines that are no longer than the bar, as large as that goes."""
-    for size in (10, 8, 7):
-        lines = wrapped(title, max(int(height / (0.6 * size)), 16)).split("\n")
-        if len(lines) <= 2 and max(map(len, lines)) * 0.6 * size <= height:  # noqa: PLR2004
-            break
-    bar.set_ylabel("\n".join(lines), fontsize=size)
-    bar.tick_params(labelsize=size)
+def bar_texts(norm: Any) -> Any:
+    """What is written along a bar of these colors that is so many heights of its labels long."""
+
+    def texts(heights: float) -> Sequence[str]:
+        return [tick_text(tick) for tick in ticks_of(norm, heights)]
+
+    return texts

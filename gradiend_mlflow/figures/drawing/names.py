@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
@@ -20,8 +21,10 @@ from gradiend_mlflow.figures.drawing.text import literal, told_apart, with_arrow
 LEAST_POINTS = 5.0  # smaller text is read by nobody in print
 _STEP = 0.5  # points
 _FEWEST_LETTERS = 8  # of a shortened label; what is left of it then says less than a number with a key
+_FINEST = 0.004  # inches
 _DPI, _POINTS = 200.0, 10.0  # of the measurement
-_SPARE = 1.02  # letters are rounded to a figure's dots, and to other widths at other sizes
+_SPARE = 1.04  # letters have other widths at other sizes
+_ROUNDED = 0.005  # inches: lines are as high as whole dots
 # After a space, but never between a word and the arrow that follows it.
 _BREAK = re.compile(r"(?<=\s)(?![→↔⇒])(?!(?:->|<->|=>)\s)")
 
@@ -29,6 +32,7 @@ _BREAK = re.compile(r"(?<=\s)(?![→↔⇒])(?!(?:->|<->|=>)\s)")
 _FONT: Any = ("font.family", "font.sans-serif", "font.serif", "font.monospace", "font.weight", "font.style",
               "font.stretch", "font.variant", "text.usetex", "mathtext.fontset")  # fmt: skip
 
+_Font = tuple[str, ...]
 Way = Literal["whole", "wrapped", "shortened", "numbered"]
 
 
@@ -49,6 +53,14 @@ class Names:
     way: Way
     key: tuple[str, ...] = ()
     fit: bool = True
+
+    def quality(self, labels: Sequence[str], preferred: float) -> float:
+        """How much of the labels can be read, and how well; 1 for whole labels in the preferred size."""
+        lines = max((text.count("\n") for text in self.texts), default=0)
+        kept = {"whole": 1.0, "wrapped": 1.0 - 0.05 * lines, "numbered": 0.1}.get(self.way)
+        if kept is None:
+            kept = 0.9 * (sum(map(len, self.texts)) / max(sum(map(len, labels)), 1)) ** 1.5
+        return float(kept * (self.points / preferred) ** 0.4)
 
 
 def points_of(setting: Any, given: float | None = None) -> float:
@@ -75,24 +87,46 @@ def measured(text: str, points: float) -> tuple[float, float]:
         >>> measured("word word", 8)[0] > 2 * wide, measured("word\nword", 8)[1] > 2 * high
         (True, True)
     """
-    font = tuple(repr(mpl.rcParams[setting]) for setting in _FONT)
+    return _size(text, points, _font())
+
+
+def _size(text: str, points: float, font: _Font) -> tuple[float, float]:
     wide, high = _measured(text, font)
-    return wide * points, high * points
+    return wide * points, high * points + _ROUNDED * (text.count("\n") + 1)
+
+
+def _font() -> _Font:
+    return tuple(str(mpl.rcParams[setting]) for setting in _FONT)
 
 
 @lru_cache(maxsize=10_000)
-def _measured(text: str, font: tuple[str, ...]) -> tuple[float, float]:  # noqa: ARG001  # part of the cache's key
+def _measured(text: str, font: _Font) -> tuple[float, float]:  # noqa: ARG001  # part of the cache's key
     """Inches per point of the font's size."""
     drawn = Text(0, 0, text, fontsize=_POINTS)
     figure, renderer = _measure()
     drawn.set_figure(figure)
     box = drawn.get_window_extent(renderer)
-    return float(_SPARE * box.width / _DPI / _POINTS), float(box.height / _DPI / _POINTS)
+    scale = _SPARE / _DPI / _POINTS
+    return float(scale * box.width), float(scale * box.height)
 
 
 @lru_cache(maxsize=1)
 def _measure() -> tuple[Figure, RendererAgg]:
     return Figure(dpi=_DPI), RendererAgg(1, 1, _DPI)
+
+
+def largest(texts: Iterable[str], width: float, height: float, most: float) -> float:
+    """The font size up to `most` at which all texts are within a width and height in inches; may be too small to read.
+
+    Example:
+        >>> largest(["100"], 1.0, 0.1, most=8) < 8
+        True
+    """
+    font = _font()
+    for text in texts:
+        wide, high = _measured(text, font)
+        most = min(most, width / wide, (height - _ROUNDED * (text.count("\n") + 1)) / high)
+    return most
 
 
 def widest(texts: Sequence[str], points: float) -> float:
@@ -109,20 +143,23 @@ def in_lines(text: str, width: float, points: float, *, anywhere: bool = False) 
         points: The font size.
         anywhere: Break a word that is wider than a line; else it stays whole, and wider.
     """
-    lines = [line for given in text.split("\n") for line in _lines(_BREAK.split(given), width, points)]
+    font, most = _font(), width / points
+    lines = _lines(text, most, font)
     if anywhere:
-        lines = [
-            part
-            for line in lines
-            for part in (_lines(list(line), width, points) if measured(line, points)[0] > width else [line])
-        ]
+        broken = (_put_together(line, most, font) if _measured(line, font)[0] > most else [line] for line in lines)
+        lines = [part for parts in broken for part in parts]
     return "\n".join(lines)
 
 
-def _lines(pieces: Sequence[str], width: float, points: float) -> Iterator[str]:
+def _lines(text: str, width: float, font: _Font) -> list[str]:
+    """The lines of a text in a width in inches per point."""
+    return [line for given in text.split("\n") for line in _put_together(_BREAK.split(given), width, font)]
+
+
+def _put_together(pieces: Iterable[str], width: float, font: _Font) -> Iterator[str]:
     line = ""
     for piece in pieces:
-        if line.strip() and measured((line + piece).rstrip(), points)[0] > width:
+        if line.strip() and _measured((line + piece).rstrip(), font)[0] > width:
             yield line.rstrip()
             line = ""
         line += piece
@@ -138,6 +175,7 @@ def named(
     height: float = np.inf,
     least: float = LEAST_POINTS,
     ways: Sequence[Way] = ("whole", "wrapped", "shortened", "numbered"),
+    marks: Sequence[str] = (),
 ) -> Names:
     r"""Fit labels into a width, all in the same way and size.
 
@@ -152,28 +190,63 @@ def named(
         height: What each has, in inches; it limits lines and size.
         least: The smallest size. If `preferred` is smaller, nothing else is tried.
         ways: Those that may be taken.
+        marks: What is written behind each label, however short it becomes, such as gradiend's dagger.
 
     Example:
         >>> named(["der->die (Nom)", "die->das (Nom)"], width=0.7, preferred=8, lines=2).texts
         ('der → die\n(Nom)', 'die → das\n(Nom)')
     """
+    # Where space is searched for, it differs by less than anybody sees.
+    width, height = (side if side == np.inf else math.floor(side / _FINEST) * _FINEST for side in (width, height))
+    marks = tuple(marks) or ("",) * len(labels)
+    space = _Space(width, height, lines, _font())
+    return _named(tuple(labels), marks, space, (preferred, least), tuple(ways))
+
+
+@dataclass(frozen=True)
+class _Space:
+    """What each label has: inches, lines, and the font."""
+
+    width: float
+    height: float
+    lines: int
+    font: _Font
+
+    def fits(self, texts: Sequence[str], points: float) -> bool:
+        """Whether each text does."""
+        sizes = [_size(text, points, self.font) for text in texts]
+        return all(wide <= self.width and high <= self.height for wide, high in sizes)
+
+
+@lru_cache(maxsize=2000)
+def _named(
+    labels: tuple[str, ...],
+    marks: tuple[str, ...],
+    space: _Space,
+    sizes_between: tuple[float, float],
+    ways: tuple[Way, ...],
+) -> Names:
     drawn = [with_arrows(label) for label in labels]
-    whole = tuple(map(literal, drawn))
-    sizes = _sizes(preferred, least)
+    whole = _marked(drawn, marks)
+    sizes = _sizes(*sizes_between)
+    # Below this size the widest word fits; above it, neither whole nor wrapped labels do.
+    words = max((_measured(word.strip(), space.font)[0] for text in whole for word in _BREAK.split(text)), default=0.0)
     for points in sizes:
-        if "whole" in ways and _fits(whole, width, height, points):
+        if words * points > space.width:
+            continue
+        if "whole" in ways and space.fits(whole, points):
             return Names(whole, points, "whole")
-        if "wrapped" in ways and lines > 1:
-            texts = tuple(in_lines(text, width, points) for text in whole)
-            most = max((text.count("\n") + 1 for text in texts), default=1)
-            if most <= lines and _fits(texts, width, height, points):
-                return Names(texts, points, "wrapped" if most > 1 else "whole")
+        if "wrapped" in ways and space.lines > 1:
+            wrapped = [_lines(text, space.width / points, space.font) for text in whole]
+            texts = tuple(map("\n".join, wrapped))
+            if max(map(len, wrapped), default=1) <= space.lines and space.fits(texts, points):
+                return Names(texts, points, "wrapped" if texts != whole else "whole")
     for points in sizes if "shortened" in ways else ():
-        if short := _shortened(drawn, width, height, points):
+        if short := _shortened(drawn, marks, space, points):
             return Names(short, points, "shortened")
-    numbers = tuple(str(number + 1) for number in range(len(drawn)))
-    key = tuple(f"{number}  {text}" for number, text in zip(numbers, whole, strict=True))
-    points = next((size for size in sizes if _fits(numbers, width, height, size)), 0.0)
+    numbers = _marked([str(number + 1) for number in range(len(drawn))], marks)
+    key = tuple(f"{number + 1}  {text}" for number, text in enumerate(whole))
+    points = next((size for size in sizes if space.fits(numbers, size)), 0.0)
     return Names(numbers, points or sizes[-1], "numbered", key, fit=points > 0)
 
 
@@ -183,18 +256,20 @@ def _sizes(preferred: float, least: float) -> list[float]:
     return [*steps, min(preferred, least)]
 
 
-def _fits(texts: Sequence[str], width: float, height: float, points: float) -> bool:
-    sizes = [measured(text, points) for text in texts]
-    return all(wide <= width and high <= height for wide, high in sizes)
+def _marked(labels: Sequence[str], marks: Sequence[str]) -> tuple[str, ...]:
+    return tuple(literal(label) + mark for label, mark in zip(labels, marks, strict=True))
 
 
-def _shortened(labels: list[str], width: float, height: float, points: float) -> tuple[str, ...]:
+def _shortened(labels: list[str], marks: Sequence[str], space: _Space, points: float) -> tuple[str, ...]:
     """The labels in as many letters as fit, or nothing if these are too few to tell them apart or to say anything."""
-    longest = max(map(len, labels), default=0)
-    per_letter = widest([literal(label) for label in labels], points) / max(longest, 1)
-    most = min(int(1.3 * width / per_letter), longest) if per_letter else longest
-    for letters in range(most, _FEWEST_LETTERS - 1, -1):
+    found: tuple[str, ...] = ()
+    low, high = _FEWEST_LETTERS, max(map(len, labels), default=0)
+    while low <= high:
+        letters = (low + high) // 2
         short = told_apart(labels, letters)
-        if short is not None and _fits(texts := tuple(map(literal, short)), width, height, points):
-            return texts
-    return ()
+        texts = _marked(short or [], marks if short else ())
+        if space.fits(texts, points):
+            found, low = texts, letters + 1
+        else:
+            high = letters - 1
+    return found

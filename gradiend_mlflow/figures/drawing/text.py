@@ -7,6 +7,7 @@ import re
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from gradiend_mlflow.wording import some_of, visible
 
@@ -37,10 +38,12 @@ def with_arrows(label: str) -> str:
         >>> with_arrows("der->die (Nom,  Masc => Fem)")
         'der → die (Nom, Masc ⇒ Fem)'
     """
+    import matplotlib as mpl
+
+    arrows = _arrows_of(tuple(mpl.rcParams["font.family"]))
 
     def arrow(found: re.Match[str]) -> str:
-        drawn = _ARROWS.get(found[1], found[1])
-        return f" {found[1] if letters_missing([drawn]) else drawn} "
+        return f" {arrows.get(found[1], found[1])} "
 
     return visible(" ".join(_TYPED_ARROW.sub(arrow, label).split()))
 
@@ -55,11 +58,19 @@ def wrapped(label: str, width: int) -> str:
     return "\n".join(line.strip() for line in lines)
 
 
+@lru_cache(maxsize=100)
+def _arrows_of(families: tuple[str, ...]) -> dict[str, str]:  # noqa: ARG001  # part of the cache's key
+    """The arrows that the current fonts have, by how they are typed."""
+    missing = letters_missing(_ARROWS.values())
+    return {typed: drawn for typed, drawn in _ARROWS.items() if drawn not in missing}
+
+
 def letters_missing(strings: Iterable[str]) -> list[str]:
     """The letters that none of matplotlib's current font families has."""
+    import matplotlib as mpl
     from matplotlib.font_manager import FontProperties, findfont, get_font
 
-    fonts = [get_font(findfont(FontProperties(family=[family]))) for family in FontProperties().get_family()]
+    fonts = [get_font(findfont(FontProperties(family=[family]))) for family in mpl.rcParams["font.family"]]
     letters = {letter for letter in "".join(strings) if not letter.isspace()}
     return sorted(letter for letter in letters if not any(font.get_char_index(ord(letter)) for font in fonts))
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import re
+import warnings
 from typing import Any
 
 import numpy as np
 import pytest
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.transforms import Bbox
 
 from gradiend_mlflow import (
     Overlap,
@@ -21,6 +21,8 @@ from gradiend_mlflow import (
     plot_layers,
     plot_venn,
 )
+from tests.figures.examples import axes_of
+from tests.figures.legible import check
 
 TITLE = "How far they agree"
 
@@ -35,42 +37,12 @@ def everything_around(overlap: Overlap, *, groups: bool = True) -> dict[str, Any
     """All that can stand around a heatmap."""
     names = ("English", "German language", "French")
     return {
-        "correlation": dict.fromkeys(overlap.labels, 0.5),
+        "row_metric": dict.fromkeys(overlap.labels, 0.5),
         "converged": dict.fromkeys(overlap.labels, False),
         "title": TITLE,
         **({"groups": {x: names[3 * i // len(overlap.labels)] for i, x in enumerate(overlap.labels)}} if groups
            else {"cluster": True}),
     }  # fmt: skip
-
-
-def boxes(axes: Axes) -> dict[str, Bbox]:
-    """Where things are that must not lie over each other, by what they are."""
-    side = axes.child_axes[0]
-    bars = [child for child in axes.child_axes if child.get_ylabel()]
-    found = {"cells": axes.get_window_extent(), "side bar": side.get_window_extent()}
-    found |= {f"bar {i}": child.get_tightbbox() for i, child in enumerate(bars)}
-    found["title"] = axes.title.get_window_extent()
-    found["dagger"] = axes.xaxis.label.get_window_extent()
-    found["correlation"] = side.get_xticklabels()[0].get_window_extent()
-    assert 1 <= len(bars) <= 2
-    return found
-
-
-def assert_apart(axes: Axes, within: Bbox) -> None:
-    """Nothing is cut, nothing lies over another thing."""
-    axes.figure.draw_without_rendering()
-    found = boxes(axes)
-    for name, box in {**found, "all": axes.get_tightbbox()}.items():
-        assert within.x0 - 3 <= box.x0 <= box.x1 <= within.x1 + 3, name
-        assert within.y0 - 3 <= box.y0 <= box.y1 <= within.y1 + 3, name
-    for (first, a), (second, b) in itertools.combinations(found.items(), 2):
-        assert not a.padded(-1).overlaps(b.padded(-1)), (first, second)
-    for text in axes.texts:
-        if text.get_text() in ("English", "German language", "French"):
-            written = text.get_window_extent().padded(-1)
-            assert not written.overlaps(found["title"])
-            assert not written.overlaps(found["bar 0"])
-            assert not written.overlaps(found["side bar"])
 
 
 @pytest.mark.parametrize("layout", ["none", "constrained", "tight"])
@@ -80,7 +52,7 @@ def test_a_small_figure(layout: Any, size: tuple[float, float], n: int) -> None:
     """Side bar, brackets, title, what the colors mean and the dagger each have their place."""
     figure, overlap = Figure(figsize=size, layout=layout), overlap_of(n)
     axes = plot_heatmap(overlap, figure.subplots(), **everything_around(overlap))
-    assert_apart(axes, figure.bbox)
+    check(figure)
     assert " ".join(axes.get_title().split()) == TITLE
 
 
@@ -88,7 +60,7 @@ def test_a_small_figure_with_a_tree() -> None:
     """It stands between the cells and the title."""
     figure, overlap = Figure(figsize=(5, 4)), overlap_of(6)
     axes = plot_heatmap(overlap, figure.subplots(), **everything_around(overlap, groups=False))
-    assert_apart(axes, figure.bbox)
+    check(figure)
     tree = axes.child_axes[1].get_window_extent()
     assert axes.get_window_extent().y1 < tree.y0 < tree.y1 < axes.title.get_window_extent().y0
 
@@ -98,7 +70,7 @@ def test_axes_at_a_place_of_their_own() -> None:
     figure, overlap = Figure(figsize=(6, 4)), overlap_of(6)
     axes = figure.add_axes((0.3, 0.3, 0.4, 0.4))
     plot_heatmap(overlap, axes, **everything_around(overlap))
-    assert_apart(axes, figure.bbox)
+    check(figure)
     cells = axes.get_position()
     assert cells.x0 >= 0.3 - 1e-6
     assert cells.x1 <= 0.7 + 1e-6
@@ -120,22 +92,38 @@ def test_neighbors_are_left_alone(parts: str) -> None:
         assert not first.padded(-2).overlaps(second.padded(-2))
 
 
-def test_what_would_be_illegible_is_left_out() -> None:
-    """Numbers first, then names, whose number is shown instead."""
-    overlap = overlap_of(20)
-    sizes = {}
-    for inches in (3, 4.7, 14):
-        axes = plot_heatmap(overlap, Figure(figsize=(inches, inches)).subplots())
-        sizes[inches] = bool([text for text in axes.texts if text.get_text()]), len(axes.get_xticklabels())
-        assert axes.get_xlabel() == ("" if sizes[inches][1] else "20 runs")
-    assert sizes == {3: (False, 0), 4.7: (False, 20), 14: (True, 20)}
+def test_what_has_no_room_is_said_once() -> None:
+    """With the width that would do; there nothing is said."""
+    overlap = overlap_of(12)
+    with pytest.warns(UserWarning, match=r"1.4 inches have no room for .*: ([\d.]+) inches have") as said:
+        plot_heatmap(overlap, Figure(figsize=(1.5, 1.5)).subplots())
+    (warning,) = said
+    assert warning.filename == __file__
+    wide = float(re.findall(r": ([\d.]+) inches", str(warning.message))[0]) + 0.1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        plot_heatmap(overlap, Figure(figsize=(wide, wide)).subplots())
+
+
+def test_layout_engines_leave_it_in_its_place() -> None:
+    """However often the figure is drawn, and whatever its neighbors are."""
+    figure = Figure(figsize=(8, 3.5), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    right.set(xlabel="x", ylabel="y", title="A title\nin two lines")
+    plot_heatmap(overlap_of(5), left)
+    places = []
+    for _ in range(3):
+        figure.draw_without_rendering()
+        places.append(left.get_window_extent().bounds)
+    np.testing.assert_allclose(places, places[:1] * 3, atol=0.5)
+    check(figure)
 
 
 def test_a_long_title_is_wrapped() -> None:
     """In a figure of its own as in another's."""
     title = "Pronouns of three languages, the decoder's weights, top 1000, and what they share with each other"
     for ax in (None, Figure(figsize=(4, 3)).subplots()):
-        axes = plot_heatmap(overlap_of(2), ax, title=title)
+        axes = axes_of(plot_heatmap(overlap_of(2), ax, title=title))
         axes.figure.draw_without_rendering()
         box = axes.title.get_window_extent()
         assert " ".join(axes.get_title().split()) == title

@@ -1,0 +1,237 @@
+"""The cells of a heatmap: how values become colors, what explains these, and what is written into the cells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm, Normalize, PowerNorm, TwoSlopeNorm
+from matplotlib.patches import Circle
+from matplotlib.ticker import MaxNLocator
+
+from gradiend_mlflow.checks import check_choice
+from gradiend_mlflow.errors import InvalidInputError
+from gradiend_mlflow.figures.drawing.canvas import colormap, shade
+from gradiend_mlflow.overlap.measures import SIGNED, Value
+from gradiend_mlflow.overlap.overlap import Overlap
+from gradiend_mlflow.overlap.seeds import SeedOverlap
+
+Scale = Literal["linear", "log", "sqrt", "power"]
+Writer = Callable[[float], str]
+DispersionDisplay = Literal["none", "stacked", "corner_glyph"]
+
+# Both keep their order for people who do not see all colors: from dark to light, and around a light middle.
+SEQUENTIAL, DIVERGING = "viridis", "RdBu_r"
+EMPTY_COLOR = "0.8"
+_MOST_TICKS, _APART = 6, 1.25  # heights of a tick's label from one to the next
+_LINES_UP_TO = 25  # runs: between more cells lines would take up their colors
+_RASTERIZED_FROM = 80  # a PDF of 200 runs would draw 40,000 squares
+_GLYPH = (0.05, 0.12)  # of a cell: the radius of no dispersion, and what the largest adds
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """What is in the cells.
+
+    Attributes:
+        shown: Their values; shape (N, N).
+        texts: What is written into them; shape (N, N).
+        norm: How values become shares of the colormap.
+        cmap: The colormap.
+        glyphs: The radius of each cell's circle, or None.
+        empty: Whether some are 0 on a scale that has no place for it.
+    """
+
+    shown: npt.NDArray[np.float64]
+    texts: npt.NDArray[np.object_]
+    norm: Any
+    cmap: Any
+    glyphs: npt.NDArray[np.float64] | None
+    empty: bool
+
+
+def cells_of(
+    overlap: Overlap | SeedOverlap,
+    rows: Sequence[int],
+    value: Value,
+    *,
+    percent: bool,
+    fmt: str | None,
+    scale: Scale,
+    scale_gamma: float,
+    vmin: float | None,
+    vmax: float | None,
+    cmap: Any,
+    dispersion_display: DispersionDisplay,
+) -> Cells:
+    """The cells of an overlap in the order of `rows`; other arguments are those of `plot_heatmap`.
+
+    Raises:
+        InvalidInputError: If one of them is not acceptable.
+    """
+    factor, order = 100.0 if percent else 1.0, np.ix_(rows, rows)
+    shown = factor * np.asarray(overlap.values(value), dtype=float)[order]
+    signed, counts = value in SIGNED, value == "intersection"
+    high = vmax if vmax is None else factor * vmax
+    norm = norm_of(
+        shown,
+        scale,
+        scale_gamma,
+        signed=signed,
+        low=None if vmin is None else factor * vmin,
+        high=high if high is not None or counts else factor,
+    )
+    write = writer(shown, fmt, whole=percent or counts)
+    texts = np.vectorize(write, otypes=[object])(shown)
+    spread = _spread(overlap, value, dispersion_display)
+    glyphs = None
+    if spread is not None:
+        spread = factor * spread[order]
+        if dispersion_display == "stacked":
+            parts = np.vectorize(write, otypes=[object])(spread)
+            texts += "\n" + (parts[..., 0] + "\N{EN DASH}" + parts[..., 1] if spread.ndim == 3 else "±" + parts)  # noqa: PLR2004
+        else:
+            size = np.ptp(spread, axis=2) if spread.ndim == 3 else spread  # noqa: PLR2004
+            glyphs = np.where(size > 0, _GLYPH[0] + _GLYPH[1] * size / max(float(size.max()), 1e-12), 0.0)
+    colors = colormap(cmap or (DIVERGING if signed else SEQUENTIAL)).with_extremes(bad=EMPTY_COLOR)
+    return Cells(shown, texts, norm, colors, glyphs, empty=scale == "log" and bool((shown <= 0).any()))
+
+
+def _spread(overlap: Overlap | SeedOverlap, value: Value, display: str) -> npt.NDArray[np.float64] | None:
+    check_choice("dispersion_display", display, ("none", "stacked", "corner_glyph"))
+    if display == "none":
+        return None
+    spread = overlap.dispersion(value) if isinstance(overlap, SeedOverlap) else None
+    if spread is None:
+        raise InvalidInputError(
+            f"dispersion_display={display!r} shows how far seeds differ: compare with seeds='all_convergent', "
+            "seed_aggregate='mean' and dispersion='std', for example"
+        )
+    return np.asarray(spread, dtype=float)
+
+
+def draw_cells(axes: Axes, cells: Cells, fontsize: float | None) -> Any:
+    """Draw them; numbers are light on dark and dark on light. Returns matplotlib's mesh."""
+    n = len(cells.shown)
+    lines: dict[str, Any] = {"linewidth": 0.5, "edgecolors": shade(axes.figure, 0.0)} if n <= _LINES_UP_TO else {}
+    mesh = axes.pcolormesh(
+        np.ma.masked_invalid(cells.shown), cmap=cells.cmap, norm=cells.norm, rasterized=n > _RASTERIZED_FROM, **lines
+    )
+    axes.set(xlim=(0, n), ylim=(n, 0), aspect="equal")
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
+    inks = [ink_on(color) for color in cells.cmap(cells.norm(np.ma.masked_invalid(cells.shown).ravel()))]
+    for number, ((row, column), text) in enumerate(np.ndenumerate(cells.texts)) if fontsize else ():
+        axes.text(column + 0.5, row + 0.5, text, ha="center", va="center", color=inks[number], fontsize=fontsize)
+    if cells.glyphs is not None:
+        for (row, column), radius in np.ndenumerate(cells.glyphs):
+            if radius:
+                ink = inks[row * n + column]
+                axes.add_patch(Circle((column + 0.82, row + 0.18), radius, fill=False, linewidth=0.8, edgecolor=ink))
+    return mesh
+
+
+def norm_of(
+    shown: npt.NDArray[np.float64],
+    scale: Scale,
+    gamma: float,
+    *,
+    signed: bool,
+    low: float | None,
+    high: float | None,
+) -> Any:
+    """How values become colors, from `low` to `high`.
+
+    Args:
+        shown: The values.
+        scale: "linear", "sqrt", "power", or "log", from the smallest positive value on.
+        gamma: The exponent of "power".
+        signed: Whether values have signs: then 0 is in the middle of the colors.
+        low: The value of the first color; default 0, or `-high` of signed values.
+        high: The value of the last color; default the largest.
+
+    Raises:
+        InvalidInputError: If the scale is none, has no place for the values, or `low` is not below `high`.
+    """
+    check_choice("scale", scale, get_args(Scale))
+    top = float(np.nanmax(np.abs(shown) if signed else shown)) or 1.0 if high is None else high
+    bottom = (-top if signed else 0.0) if low is None else low
+    if not bottom < top:
+        raise InvalidInputError(f"vmin must be below vmax; got {bottom:g} and {top:g}")
+    if scale == "linear":
+        return TwoSlopeNorm(0.0, bottom, top) if signed and bottom < 0 < top else Normalize(bottom, top)
+    if bottom < 0:
+        raise InvalidInputError(f"scale={scale!r} has no place for negative values: use scale='linear'")
+    if scale == "log":
+        positive = shown[shown > 0]
+        least = min(float(positive.min(initial=top)), top / 10)  # it has no place for 0
+        return LogNorm(bottom or least, top)
+    if scale == "power" and not (is_number(gamma) and gamma > 0):
+        raise InvalidInputError(f"scale_gamma must be a number greater than 0; got {gamma!r}")
+    return PowerNorm(0.5 if scale == "sqrt" else gamma, bottom, top)
+
+
+def ticks_of(norm: Any, heights: float) -> list[float]:
+    """Round values along a bar of colors that is so many heights of their labels long; at least one of its ends."""
+    low, high = float(norm.vmin), float(norm.vmax)
+    if isinstance(norm, LogNorm):
+        powers = 10.0 ** np.arange(np.ceil(np.log10(low)), np.floor(np.log10(high)) + 1)
+        candidates: list[Any] = [powers[::step] for step in range(1, len(powers))]
+    else:
+        candidates = [
+            MaxNLocator(n, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high) for n in range(_MOST_TICKS, 0, -1)
+        ]
+    inside = (ticks[(ticks >= low - 1e-9) & (ticks <= high + 1e-9)] for ticks in candidates)
+    for ticks in (*inside, np.array([low, high])):
+        places = np.asarray(norm(ticks), dtype=float)
+        if len(ticks) > 1 and np.diff(places).min() * heights >= _APART:
+            return [float(tick) for tick in ticks]
+    return [high]
+
+
+def tick_text(value: float) -> str:
+    """A tick's label."""
+    return f"{value:,.0f}" if value == round(value) and abs(value) >= 1 else f"{value:.3g}"
+
+
+def ink_on(color: Any) -> str:
+    """Black or white, whichever stands out more from a color (the contrast ratio of WCAG)."""
+    channels = np.asarray(color, dtype=float)[:3]
+    linear = np.where(channels <= 0.03928, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)  # noqa: PLR2004  # WCAG's numbers
+    luminance = float(linear @ [0.2126, 0.7152, 0.0722])
+    return "black" if (luminance + 0.05) ** 2 > 1.05 * 0.05 else "white"
+
+
+def writer(shown: npt.NDArray[np.float64], fmt: str | None, *, whole: bool) -> Writer:
+    """What writes numbers: by a format such as ".2f", else as whole ones, or with two digits after the point.
+
+    Raises:
+        InvalidInputError: If the format is none of a number.
+    """
+    if fmt is not None:
+        try:
+            format(0.5, fmt)
+        except (TypeError, ValueError):
+            raise InvalidInputError(f"annot_fmt must be a format of numbers, such as '.2f'; got {fmt!r}") from None
+        return lambda number: format(number, fmt)
+    # Below ten a whole number says little; aggregated counts may lie between two.
+    apart = shown[~np.eye(len(shown), dtype=bool)]
+    small = len(apart) > 0 and 0 < np.abs(apart).max() < 10 and (apart % 1 != 0).any()  # noqa: PLR2004
+    digits = 2 if not whole else 1 if small else 0
+
+    def written(number: float) -> str:
+        if digits == 0 and 0 < abs(number) < 0.5:  # noqa: PLR2004  # little is not nothing
+            return "<1" if number > 0 else ">-1"
+        return f"{number:.{digits}f}"
+
+    return written
+
+
+def is_number(value: object) -> bool:
+    """Whether a value is a real number; a bool is none."""
+    return isinstance(value, Real) and not isinstance(value, bool)

@@ -1,0 +1,56 @@
+"""What figures are drawn of: an overlap, or what gradiend's figures take: models, checkpoints and sets by label."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from os import PathLike
+from typing import Any
+
+from gradiend_mlflow.errors import InvalidInputError
+from gradiend_mlflow.overlap.overlap import Overlap, compute_overlap
+from gradiend_mlflow.overlap.seeds import SeedOverlap
+from gradiend_mlflow.sets.parts import Part, check_part
+from gradiend_mlflow.sets.topk import TopKSet
+
+_DEFAULT_TOPK = 1000  # as in gradiend's figures and in `compare`
+
+
+def overlap_of(given: Any, topk: float | None = None, part: Part | None = None) -> Any:
+    """The overlap that is to be drawn.
+
+    Args:
+        given: An overlap, which is returned as it is; or a mapping from label to model, trainer's model, directory of
+            a checkpoint, or `TopKSet`. Models and checkpoints are ranked here, which loads torch.
+        topk: How many weights, or which fraction of a GRADIEND's inputs; default 1000. A set is cut to it, and is
+            left as it is by default.
+        part: Which importance ranks the weights; default "decoder-weight", or that of the sets.
+
+    Raises:
+        InvalidInputError: If `given` is neither, `topk` or `part` is given beside an overlap, which has its own, or a
+            set is of another part or has fewer weights than `topk`.
+        CheckpointError: If a directory is no readable checkpoint.
+    """
+    if isinstance(given, (Overlap, SeedOverlap)):
+        if topk is not None or part is not None:
+            raise InvalidInputError(
+                "topk and part choose weights of models and checkpoints; an overlap has been computed with its own"
+            )
+        return given
+    if not isinstance(given, Mapping):
+        return given  # is refused as what it is, with what each figure takes
+    return compute_overlap({str(label): _set_of(label, what, topk, part) for label, what in given.items()})
+
+
+def _set_of(label: object, what: Any, topk: float | None, part: Part | None) -> TopKSet:
+    if isinstance(what, TopKSet):
+        if part is not None and what.part != check_part(part):
+            raise InvalidInputError(f"the set of {label!r} is of {what.part}, not of {part}: log that part too")
+        if topk is None:
+            return what
+        return what.top(topk)
+    of: dict[str, Any] = {"part": part or "decoder-weight", "topk": _DEFAULT_TOPK if topk is None else topk}
+    if isinstance(what, (str, PathLike)):
+        return TopKSet.from_checkpoint(what, **of)
+    if callable(getattr(what, "get_model", None)):  # a trainer
+        what = what.get_model()
+    return TopKSet.from_model(what, **of)

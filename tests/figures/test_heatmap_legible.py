@@ -1,0 +1,114 @@
+"""Heatmaps in papers: whatever the width, the style and the names are, all of it can be read."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import warnings
+from dataclasses import replace
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from gradiend_mlflow import Overlap, TopKSet, compute_overlap, plot_heatmap
+from gradiend_mlflow.figures.drawing.text import with_arrows
+from tests.figures.legible import check, written
+
+CONTEXTS = (None, "paper", "notebook", "talk", "poster")
+AROUND = ("nothing", "groups", "side bar", "both", "tree", "title", "dagger")
+WORDS = ("der->die", "(Nom,", "Masc->Fem)", "seed", "gender", "bert-base", "3SG<->3PL", "religion", "=>", "x")
+
+
+def labels_of(n: int, longest: int, rng: random.Random) -> list[str]:
+    """Labels of up to so many letters, with arrows, that differ."""
+    found: dict[str, None] = {}
+    while len(found) < n:
+        label = str(len(found))
+        while len(label) < longest and rng.random() < 0.9:
+            label = f"{rng.choice(WORDS)} {label}"
+        found[label[-longest:].strip() or str(len(found))] = None
+    return list(found)
+
+
+def overlap_of(labels: list[str]) -> Overlap:
+    """Sets that share some weights."""
+    rng = np.random.default_rng(len(labels))
+    sets = {x: TopKSet.from_indices(rng.permutation(400)[:150], space=400) for x in labels}
+    return compute_overlap({x: replace(one, weights=rng.normal(size=(150, 1))) for x, one in sets.items()})
+
+
+def around(what: str, labels: list[str]) -> dict[str, Any]:
+    """The options that draw it."""
+    groups = {
+        label: ("Nominative", "Akkusativ und Dativ", "Gen")[3 * i // len(labels)] for i, label in enumerate(labels)
+    }
+    side = {label: 0.9 * i / len(labels) for i, label in enumerate(labels)}
+    return {
+        "nothing": {},
+        "groups": {"groups": groups},
+        "side bar": {"row_metric": side, "row_metric_label": "correlation"},
+        "both": {
+            "groups": groups,
+            "row_metric": side,
+            "converged": dict.fromkeys(labels[:2], False),
+            "title": "A title",
+        },
+        "tree": {"cluster": True, "title": "German articles, decoder-weight, the top 1000 of each"},
+        "title": {"title": "German articles, decoder-weight, the top 1000 of each", "value": "intersection"},
+        "dagger": {"converged": dict.fromkeys(labels[:1], False), "value": "cosine_signed"},
+    }[what]
+
+
+def sample() -> list[tuple[Any, ...]]:
+    """About a hundred of the grid: every value of every kind, in fixed but arbitrary combinations."""
+    rng = random.Random(15)
+    kinds = ([*range(1, 13)], [3.3, 5.0, 7.0], [6, 8, 9, 10, 12], CONTEXTS, ["none", "constrained", "tight", "own"],
+             [3, 12, 20, 30, 60], AROUND)  # fmt: skip
+    columns = []
+    for kind in kinds:
+        column = [*itertools.islice(itertools.cycle(kind), 96)]
+        rng.shuffle(column)
+        columns.append(column)
+    return [*zip(*columns, strict=True)]
+
+
+@pytest.mark.parametrize(("n", "width", "points", "context", "layout", "longest", "what"), sample())
+def test_up_to_twelve_runs(
+    n: int, width: float, points: int, context: str | None, layout: Any, longest: int, what: str
+) -> None:
+    """All names and numbers are there, apart from each other, within the figure, at 5 points and more."""
+    labels = labels_of(n, longest, random.Random(n))
+    with mpl.rc_context(), warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        if context is not None:
+            sns.set_theme(context=context)
+        mpl.rcParams["font.size"] = points
+        if layout == "own":
+            figure = plot_heatmap(overlap_of(labels), figsize=(width, 0.9 * width), **around(what, labels))
+            axes = figure.axes[0]
+        else:
+            figure = Figure(figsize=(width, 0.9 * width), layout=layout)
+            axes = plot_heatmap(overlap_of(labels), figure.subplots(), **around(what, labels))
+        check(figure, size=(width, 0.9 * width))
+        assert_named(axes, labels)
+        own = [str(warning.message) for warning in said if "inches" in str(warning.message)]
+        assert len(own) <= 1
+        largest = max(mpl.rcParams[name] if isinstance(mpl.rcParams[name], (int, float)) else points
+                      for name in ("font.size", "xtick.labelsize", "axes.labelsize", "axes.titlesize"))  # fmt: skip
+        if longest <= 30 and largest <= 9:
+            assert not own
+
+
+def assert_named(axes: Any, labels: list[str]) -> None:
+    """Each run has its name at its row, whole or shortened, or a number that is explained."""
+    rows = [tick.label1.get_text().replace("\n", " ").removesuffix("†") for tick in axes.yaxis.get_major_ticks()]
+    assert len(set(rows)) == len(labels)
+    everything = " ".join(text.get_text().replace("\n", " ") for text in written(axes.figure))
+    for label in labels:
+        name = with_arrows(label)
+        same = [row for row in rows if row == name or row.endswith(f"  {name}") or "…" in row]
+        assert same or name in everything, (name, rows)
