@@ -124,10 +124,9 @@ class Sheet:
         Args:
             drawn: What the function returns: the given place, or the new figure.
         """
-        figure: Any = drawn.get_figure(root=True) if isinstance(drawn, Axes) else drawn.figure.figure
-        write(figure, self.files, dpi=_PRINT_DPI)
+        write(drawn, self.files, dpi=_PRINT_DPI)
         if self.show:
-            _open_window(figure)
+            _open_window(_root(drawn))
         return drawn
 
 
@@ -161,11 +160,16 @@ def _checked_files(output_path: OutputPath) -> tuple[Path, ...]:
     return files
 
 
-def write(figure: Any, files: Sequence[Path], *, dpi: float = PNG_DPI) -> None:
-    """Save a figure, as PNG, PDF or SVG by each file's suffix; the same figure gives the same files."""
+def write(drawn: Axes | FigureBase, files: Sequence[Path], *, dpi: float = PNG_DPI) -> None:
+    """Save the figure of what is drawn, as PNG, PDF or SVG by suffix; the same figure gives the same files."""
     for file in files:
         with mpl.rc_context(_TEXT_AS_TEXT):
-            figure.savefig(file, dpi=dpi, metadata=_UNDATED.get(file.suffix.lower()))
+            _root(drawn).savefig(file, dpi=dpi, metadata=_UNDATED.get(file.suffix.lower()))
+
+
+def _root(drawn: Any) -> Figure:
+    figure: Figure = drawn.figure.figure  # a part of a figure has the whole; a figure's own `figure` is itself
+    return figure
 
 
 def _open_window(figure: Figure) -> None:

@@ -214,7 +214,7 @@ def quality_of(plan: Plan, content: Content, fonts: Fonts, width: float) -> floa
     cells = len(content.rows) * plan.cell / width
     fits = plan.rows.fit + plan.columns.fit + plan.bar_title.fit + (plan.above is None or plan.above.fit)
     return (
-        2 * rows
+        3 * rows
         + columns
         + (1.5 * numbers if content.numbers else 0.0)
         + cells
