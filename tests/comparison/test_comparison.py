@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -330,8 +331,9 @@ class TestFigures:
 
     def test_a_column_beside_the_rows(self, comparison: Comparison) -> None:
         """Any that has numbers, also params, which MLflow keeps as text."""
-        rates = comparison.runs["params.learning_rate"].astype(float)
-        axes = comparison.plot_heatmap(row_metric="params.learning_rate").axes[0]
+        rates = [0.1 * (row + 1) for row in range(len(comparison.runs))]
+        runs = comparison.runs.assign(**{"params.learning_rate": [*map(str, rates)]})
+        axes = replace(comparison, runs=runs).plot_heatmap(row_metric="params.learning_rate").axes[0]
         assert axes.child_axes[0].get_xticklabels()[0].get_text() == "learning_rate"
         np.testing.assert_allclose(axes.child_axes[0].images[0].get_array()[:, 0], rates)
         with pytest.raises(InvalidInputError, match=r"no column 'nope'; they have label, "):

@@ -180,7 +180,7 @@ def named(
     r"""Fit labels into a width, all in the same way and size.
 
     The first way that fits is taken: whole or wrapped at the preferred size, then at smaller sizes; shortened, so that
-    they still differ, at the largest size that leaves enough letters of them; numbers, with a key.
+    they still differ, at the size that leaves most to read; numbers, with a key.
 
     Args:
         labels: Any labels; arrows are drawn in them.
@@ -241,9 +241,11 @@ def _named(
             texts = tuple(map("\n".join, wrapped))
             if max(map(len, wrapped), default=1) <= space.lines and space.fits(texts, points):
                 return Names(texts, points, "wrapped" if texts != whole else "whole")
-    for points in sizes if "shortened" in ways else ():
-        if short := _shortened(drawn, marks, space, points):
-            return Names(short, points, "shortened")
+    if "shortened" in ways:
+        shorter = ((_shortened(drawn, marks, space, points), points) for points in sizes[::-2])
+        found = [Names(texts, points, "shortened") for texts, points in shorter if texts]
+        if found:
+            return max(found, key=lambda names: names.quality(drawn, sizes[0]))
     numbers = _marked([str(number + 1) for number in range(len(drawn))], marks)
     key = tuple(f"{number + 1}  {text}" for number, text in enumerate(whole))
     points = next((size for size in sizes if space.fits(numbers, size)), 0.0)
