@@ -15,6 +15,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from gradiend_mlflow import Overlap, TopKSet, compute_overlap, plot_heatmap
+from gradiend_mlflow.figures.drawing.names import measured
 from gradiend_mlflow.figures.drawing.text import with_arrows
 from tests.figures.legible import check, written
 
@@ -95,6 +96,9 @@ def test_up_to_twelve_runs(
             axes = plot_heatmap(overlap_of(labels), figure.subplots(), **around(what, labels))
         check(figure, size=(width, 0.9 * width))
         assert_named(axes, labels)
+        cell = axes.get_window_extent().width / figure.dpi / n
+        if 0.94 * cell >= measured("-100", 5)[0]:
+            assert len([text for text in axes.texts if text.get_position()[1] % 1 == 0.5]) >= n * n
         own = [str(warning.message) for warning in said if "inches" in str(warning.message)]
         assert len(own) <= 1
         largest = max(mpl.rcParams[name] if isinstance(mpl.rcParams[name], (int, float)) else points
