@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
 
+from gradiend_mlflow.checks import check_choice
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.overlap.statistics.frames import pairs_of
 from gradiend_mlflow.sets.space import IntArray, Matrix
+
+CurveValue = Literal["intersection", "intersection_frac", "jaccard"]
 
 _POINTS_PER_DECADE = 5
 
@@ -47,19 +51,39 @@ class OverlapCurve:
         """The share of shared weights, in [0, 1]; float64, shape (K, N, N)."""
         return self.intersection / self.ks[:, None, None]
 
+    @property
+    def jaccard(self) -> Matrix:
+        """Shared weights over the weights of either, in [0, 1]; float64, shape (K, N, N)."""
+        return self.intersection / (2 * self.ks[:, None, None] - self.intersection)
+
+    def values(self, value: CurveValue = "intersection_frac", *, by_chance: bool = False) -> Matrix:
+        """A measure at every k; float64, shape (K, N, N).
+
+        Args:
+            value: "intersection" (a count), "intersection_frac" or "jaccard".
+            by_chance: Give what the measure is if sets share as many weights as chance would give.
+
+        Raises:
+            InvalidInputError: If `value` is none of these.
+        """
+        check_choice("value", value, get_args(CurveValue))
+        curve = replace(self, intersection=self.expected) if by_chance else self  # type: ignore[arg-type]
+        return np.asarray(getattr(curve, value), dtype=np.float64)
+
     def to_frame(self) -> pd.DataFrame:
         """One row per pair and k: a, b, k, intersection, intersection_frac, jaccard, expected, lift; pair by pair."""
         rows, columns, names = pairs_of(self.labels)
         ks = np.tile(self.ks, len(rows))
-        shared = self.intersection[:, rows, columns].T.ravel()
-        expected = self.expected[:, rows, columns].T.ravel()
+        shared, expected, jaccard = (
+            matrix[:, rows, columns].T.ravel() for matrix in (self.intersection, self.expected, self.jaccard)
+        )
         return pd.DataFrame(
             {
                 **{name: np.repeat(own, len(self.ks)) for name, own in names.items()},
                 "k": ks,
                 "intersection": shared,
                 "intersection_frac": shared / ks,
-                "jaccard": shared / (2 * ks - shared),
+                "jaccard": jaccard,
                 "expected": expected,
                 "lift": np.divide(shared, expected, out=np.full(len(shared), np.nan), where=expected > 0),
             }

@@ -1,16 +1,21 @@
-"""The overlap within groups of parameters."""
+"""Groups of parameters, with the overlap within each, and groups of runs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from gradiend_mlflow.overlap.matrices import PairwiseOverlap
 from gradiend_mlflow.overlap.measures import Value
+from gradiend_mlflow.overlap.ranked import RankedSets
 from gradiend_mlflow.overlap.statistics.frames import pairs_of
+
+SHARED_BY_TWO, SHARED_BY_ALL = _SHARED = "in ≥ 2 runs", "in all runs"
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,9 +48,25 @@ class GroupedOverlap:
 
     def share(self) -> pd.DataFrame:
         """How much of each set lies in each group, in [0, 1]: one row per group, one column per set, summing to 1."""
-        sizes = np.stack([overlap.sizes for overlap in self.overlaps.values()])
-        labels = list(next(iter(self.overlaps.values())).labels)
-        return pd.DataFrame(sizes / sizes.sum(axis=0), index=pd.Index(self.groups, name="group"), columns=labels)
+        return _shares(self._by_group(lambda sets: sets.sizes.tolist(), self._labels))
+
+    def share_of_shared(self) -> pd.DataFrame:
+        """As `share`, for the weights that at least two sets hold and those that all hold; NaN if there are none."""
+        return _shares(self._by_group(lambda sets: [int(held.sum()) for held in _shared(sets)], _SHARED))
+
+    def same_sign(self) -> pd.DataFrame:
+        """How many of the shared weights have one sign in all the sets that hold them, in [0, 1].
+
+        Returns:
+            One row per group, and a column each for the weights that at least two sets hold and those that all hold.
+            NaN where there are none, and where the signed weights of a set are not known.
+        """
+
+        def agreeing(sets: RankedSets) -> list[float]:
+            found = [sets.sign_agreement[held] for held in _shared(sets)]
+            return [float(np.where(np.isnan(x), np.nan, x == 1).mean()) if len(x) else np.nan for x in found]
+
+        return self._by_group(agreeing, _SHARED)
 
     def to_frame(self, value: Value = "intersection_frac") -> pd.DataFrame:
         """One row per group and pair: group, a, b, weights_a, weights_b, shared, the value and its lift over chance.
@@ -67,3 +88,20 @@ class GroupedOverlap:
                 pd.DataFrame({"group": group, **names, **sizes, "shared": shared, value: values, "lift": lift})
             )
         return pd.concat(frames, ignore_index=True)
+
+    @property
+    def _labels(self) -> list[str]:
+        return list(next(iter(self.overlaps.values())).labels) if self.overlaps else []
+
+    def _by_group(self, counts: Callable[[RankedSets], list[Any]], columns: Sequence[str]) -> pd.DataFrame:
+        rows = np.array([counts(overlap.ranked) for overlap in self.overlaps.values()]).reshape(-1, len(columns))
+        return pd.DataFrame(rows, index=pd.Index(self.groups, name="group"), columns=list(columns))
+
+
+def _shared(sets: RankedSets) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Which columns at least two sets hold, and which all hold."""
+    return sets.presence > 1, sets.presence == len(sets.labels)
+
+
+def _shares(counts: pd.DataFrame) -> pd.DataFrame:
+    return counts / counts.sum().replace(0, np.nan)

@@ -11,7 +11,6 @@ import pandas as pd
 from gradiend_mlflow.checks import check_int
 from gradiend_mlflow.overlap.overlap import Overlap
 from gradiend_mlflow.sets.anatomy.places import places
-from gradiend_mlflow.sets.space import Matrix
 from gradiend_mlflow.wording import counted, some_of
 
 
@@ -42,7 +41,7 @@ def shared_weights(overlap: Overlap, *, min_runs: int) -> pd.DataFrame:
             "runs": grouped(np.array(held.labels, dtype=object)[owners]),
             "ranks": grouped(ranks),
             "weights": grouped(np.fromiter(signed, dtype=object, count=len(signed))),
-            "sign_agreement": _sign_agreement(held),
+            "sign_agreement": held.ranked.sign_agreement,
         }
     )
     mean_rank = np.bincount(columns, weights=ranks, minlength=len(held.keys)) / held.presence
@@ -53,23 +52,6 @@ def _listed(weights: npt.NDArray[Any] | None) -> list[Any]:
     if weights is None:
         return []
     return weights[:, 0].tolist() if weights.shape[1] == 1 else [tuple(row) for row in weights.tolist()]
-
-
-def _sign_agreement(held: Overlap) -> Matrix:
-    """Per weight, the share of its holders that have the more frequent sign, on average over latent neurons."""
-    weights = [own for own in held.ranked.weights if own is not None]
-    shape = len(held.keys), max((own.shape[1] for own in weights), default=1)
-    positive, negative, known = np.zeros(shape), np.zeros(shape), np.zeros(shape)
-    for columns, own in zip(held.ranked.columns, weights, strict=True):
-        neurons = slice(own.shape[1])
-        positive[columns, neurons] += own > 0
-        negative[columns, neurons] += own < 0
-        known[columns, neurons] += ~np.isnan(own)
-    holders = held.presence[:, None]
-    depth = (known > 0).sum(axis=1)
-    comparable = ((known == holders) | (known == 0)).all(axis=1) & (depth > 0)
-    agreement = (np.maximum(positive, negative) / holders).sum(axis=1)
-    return np.where(comparable, agreement / np.maximum(depth, 1), np.nan)
 
 
 def special_tokens_note(overlap: Overlap) -> str | None:

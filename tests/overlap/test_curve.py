@@ -65,3 +65,15 @@ def test_an_empty_set_has_no_curve() -> None:
         within.overlap_curve()
     with pytest.raises(InvalidInputError, match="k must be an int of at least 1"):
         compute_overlap(sets).top(-1)
+
+
+def test_values_by_name() -> None:
+    """What was found and what chance would give, as the same measure."""
+    curve = compute_overlap(
+        {"a": TopKSet.from_indices([0, 1], space=4), "b": TopKSet.from_indices([1, 0], space=4)}
+    ).overlap_curve([1, 2])
+    assert [curve.values(v)[:, 0, 1].tolist() for v in ("intersection", "jaccard")] == [[0, 2], [0, 1]]
+    assert curve.values("intersection", by_chance=True)[:, 0, 1].tolist() == [0.25, 1]
+    assert curve.values("jaccard", by_chance=True)[1, 0, 1] == pytest.approx(1 / 3)
+    with pytest.raises(InvalidInputError, match="value must be one of"):
+        curve.values("rbo")  # type: ignore[arg-type]

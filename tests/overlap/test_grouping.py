@@ -13,6 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradiend_mlflow import InvalidInputError, TopKSet, WeightSpace, compute_overlap
+from gradiend_mlflow.overlap.grouping import SHARED_BY_ALL, SHARED_BY_TWO
+from gradiend_mlflow.overlap.statistics.groups import UNGROUPED, complete_groups
 from gradiend_mlflow.sets.anatomy.naming import gradiend_component_of, gradiend_layer_of
 from tests.support.checkpoints import make_model
 
@@ -130,3 +132,38 @@ def test_unknown_groupings_are_refused(grouping: Any) -> None:
     """With the known ones."""
     with pytest.raises(InvalidInputError, match="grouping must be"):
         compute_overlap(example()).by_group(grouping)
+
+
+def signed(signs: list[int]) -> TopKSet:
+    """The weights 0, 1, ... over two layers of three, with these signs."""
+    space = WeightSpace(("layer.0.query", "layer.1.key"), ((3,), (3,)))
+    return replace(TopKSet.from_indices(range(len(signs)), space=space), weights=np.array(signs, dtype=float)[:, None])
+
+
+def test_what_sets_share_lies_in_groups_too() -> None:
+    """Each column sums to 1, or is NaN if nothing is shared."""
+    layers = compute_overlap(example() | {"c": TopKSet.from_indices([0, 5], space=example()["a"].space)}).by_layer()
+    assert layers.share_of_shared().to_dict() == {
+        SHARED_BY_TWO: {"layer_0": 1 / 3, "layer_1": 2 / 3},
+        SHARED_BY_ALL: {"layer_0": 0, "layer_1": 1},
+    }
+    apart = compute_overlap({name: TopKSet.from_indices([i], space=9) for i, name in enumerate("ab")})
+    assert apart.by_layer().share_of_shared().isna().all(axis=None)
+
+
+def test_signs_of_what_sets_share() -> None:
+    """A shared weight counts as agreeing if all its holders have one sign, none of them 0."""
+    sets = {"a": signed([1, 1, 1, 1, 0]), "b": signed([1, -1, 1, 1, 0]), "c": signed([1, 1])}
+    frame = compute_overlap(sets).by_layer().same_sign()
+    assert frame[SHARED_BY_TWO].to_dict() == {"layer_0": pytest.approx(2 / 3), "layer_1": 0.5}
+    assert frame[SHARED_BY_ALL].tolist() == pytest.approx([0.5, np.nan], nan_ok=True)
+    unknown = compute_overlap({name: TopKSet.from_indices([1], space=9) for name in "ab"}).by_layer()
+    assert unknown.same_sign().isna().all(axis=None)
+
+
+def test_groups_of_runs() -> None:
+    """By label or by group; what they do not name comes last."""
+    assert complete_groups({"x": ["b"], "y": ("a",)}, ["a", "b", "c"]) == {"b": "x", "a": "y", "c": UNGROUPED}
+    assert complete_groups({"a": "x"}, ["a"]) == {"a": "x"}
+    with pytest.raises(InvalidInputError, match="groups names d; the runs are: a"):
+        complete_groups({"d": "x"}, ["a"])
