@@ -30,6 +30,8 @@ _PRINT_DPI = 300
 # Fonts whose letters can be searched, copied and edited, as journals demand; and the same file for the same figure.
 _TEXT_AS_TEXT: Any = {"pdf.fonttype": 42, "ps.fonttype": 42, "svg.fonttype": "none", "svg.hashsalt": "gradiend-mlflow"}
 _UNDATED: dict[str, dict[str, Any]] = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
+# Okabe and Ito's, without their yellow, which is too light for lines; the last is one of Tol's.
+_COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#882255")
 _SUFFIXES = (".png", ".pdf", ".svg")
 
 
@@ -239,6 +241,6 @@ def shade(figure: Any, share: float) -> str:
     return to_hex(tuple(share * text + (1 - share) * background))
 
 
-def colors(n: int) -> list[Any]:
-    """`n` colors, which differ up to ten."""
-    return list(mpl.colormaps["tab10"](np.arange(n) % 10))
+def colors(n: int) -> list[str]:
+    """`n` colors that the color-blind can tell apart too; from the eighth on they begin anew."""
+    return [_COLORS[index % len(_COLORS)] for index in range(n)]
