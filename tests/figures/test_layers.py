@@ -1,40 +1,41 @@
-"""`plot_layers` and its numbers."""
+"""`plot_layers`."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
-from gradiend_mlflow import (
-    plot_layers,
-)
-from gradiend_mlflow.figures.layers import layer_shares
-from tests.figures.examples import EXTREMES, family, overlap_of, texts, ticks
+from gradiend_mlflow import InvalidInputError, Overlap, TopKSet, compute_overlap, plot_layers
+from gradiend_mlflow.overlap.grouping import SHARED_BY_ALL, SHARED_BY_TWO
+from tests.figures.examples import EXTREMES, SPACE, family, overlap_of, texts, ticks
+from tests.figures.legible import check
 
 
-def test_shares_of_sets_and_of_what_they_share() -> None:
-    """Each column sums to one; layers by number, then what is in none."""
-    overlap = family(([0, 11, 21, 41], [11, 22, 31, 42]))
-    layers = layer_shares(overlap, "layer")
-    assert list(layers.index) == ["layer_0", "layer_1", "layer_10", "other"]
-    assert layers["a"].tolist() == [0.25, 0.25, 0.25, 0.25]
-    assert layers["in all runs"].tolist() == [1, 0, 0, 0]
-    assert layer_shares(overlap, "component").loc["embedding", "b"] == 0
+def signed(*families: dict[int, float]) -> Overlap:
+    """Sets of the given weights, with their signed weights, called a, b, c."""
+    sets = {}
+    for name, own in zip("abc", families, strict=False):
+        found = TopKSet.from_indices(list(own), space=SPACE)
+        sets[name] = replace(found, weights=np.array(list(own.values()))[:, None])
+    return compute_overlap(sets)
 
 
 @pytest.mark.parametrize("name", EXTREMES)
 def test_extreme_sets(name: str) -> None:
     """The numbers in the cells are the shares; a dash where nothing is shared."""
     overlap = family(EXTREMES[name])
-    upper, lower = plot_layers(overlap).axes[:2]
-    for axes, kind in ((upper, "layer"), (lower, "component")):
-        frame = 100 * layer_shares(overlap, kind)
-        expected = ["-" if np.isnan(share) else f"{share:.0f}" for share in frame.to_numpy().ravel()]
-        assert texts(axes) == expected
-        assert ticks(axes)[1] == list(frame.index)
+    upper, lower = plot_layers(overlap).axes
+    for axes, grouped in ((upper, overlap.by_layer()), (lower, overlap.by_component())):
+        frame = 100 * grouped.share().join(grouped.share_of_shared())
+        found = np.array(texts(axes)).reshape(len(frame), -1)
+        for row, place in enumerate(ticks(axes)[1]):
+            expected = ["-" if np.isnan(share) else f"{share:.0f}" for share in frame.loc[place]]
+            assert found[row].tolist() == expected
     assert ticks(upper)[0] == []
     shared = [int((overlap.presence >= least).sum()) for least in (2, 3)]
     said = [f"{count} weight" if count == 1 else f"{count} weights" for count in shared]
@@ -42,22 +43,60 @@ def test_extreme_sets(name: str) -> None:
     assert ("-" in texts(upper)) is (name in ("disjoint", "nothing in all"))
 
 
-def test_many_sets() -> None:
-    """Without numbers and names, but for what is shared."""
-    upper, lower = plot_layers(overlap_of(90)).axes[:2]
-    assert texts(upper) == texts(lower) == []
-    assert ticks(lower)[0] == ["in ≥ 2 runs: 50 weights", "in all runs: 0 weights"]
+def test_layers_are_in_the_models_order() -> None:
+    """By number, then what is in none."""
+    upper, lower = plot_layers(family(([0, 11, 21, 41], [11, 22, 31, 42]))).axes
+    assert ticks(upper)[1] == ["layer_0", "layer_1", "layer_10", "other"]
+    assert ticks(lower)[1] == ["embeddings", "attention_query", "mlp_down"]
 
 
-@pytest.mark.parametrize("n", [2, 6, 12, 30, 80, 200])
-def test_its_width_fits_a_page(n: int) -> None:
-    """However many sets there are; cells of the two parts are of the same height."""
-    figure = plot_layers(overlap_of(n))
-    figure.draw_without_rendering()
-    assert figure.get_figwidth() <= 13
-    assert n == 80 or figure.get_figwidth() <= 10
-    heights = [axes.get_window_extent().height / axes.dataLim.height for axes in figure.axes[:2]]
-    assert heights[0] == pytest.approx(heights[1], rel=0.01)
+def test_signs_of_what_is_shared() -> None:
+    """A bar as long as the share of the shared weights that have one sign in all their runs, and its number."""
+    overlap = signed({11: 1.0, 12: 2.0, 13: 1.0, 21: 1.0}, {11: 1.0, 12: -2.0, 13: 1.0, 21: -1.0}, {11: 1.0, 40: 1.0})
+    upper, lower = plot_layers(overlap).axes
+    assert ticks(lower)[0] == [
+        "a", "b", "c", f"{SHARED_BY_TWO}: 4 weights", "of these, same sign", f"{SHARED_BY_ALL}: 1 weight",
+        "of these, same sign",
+    ]  # fmt: skip
+    numbers = dict(zip(ticks(upper)[1], np.array(texts(upper)).reshape(-1, 7).tolist(), strict=True))
+    assert numbers["layer_0"][3:] == ["75", "67", "100", "100"]
+    assert numbers["layer_1"][3:] == ["25", "0", "0", "-"]
+    bars = [bar for bar in upper.patches if isinstance(bar, Rectangle) and bar.get_facecolor()[3]]
+    assert [bar.get_width() for bar in bars] == pytest.approx([2 / 3, 0, 1], abs=1e-6)
+
+
+def test_two_runs_and_one() -> None:
+    """Two share in one way, one in none."""
+    two = plot_layers(family(([11, 12], [12, 13])))
+    assert ticks(two.axes[1])[0] == ["a", "b", "in all runs: 1 weight"]
+    assert ticks(plot_layers(family(([11, 12],))).axes[1])[0] == ["a"]
+    with pytest.raises(InvalidInputError, match="no weight in any of the sets"):
+        plot_layers(family(([11], [12])).restricted([np.array([False])] * 2))
+
+
+@pytest.mark.parametrize("n", [2, 13, 40, 60, 90])
+@pytest.mark.parametrize("width", [3.3, 7.0])
+def test_many_sets(n: int, width: float) -> None:
+    """Each has a name if there is room, or every second, third, ...; more than 60 have none, which is said."""
+    figure = Figure(figsize=(width, 4))
+    assert plot_layers(overlap_of(n), figure, title="title") is figure
+    check(figure, size=(width, 4))
+    shown = [name for name in ticks(figure.axes[1])[0] if name.startswith("run ")]
+    said = " ".join(text.get_text() for text in figure.texts)
+    if n > 60:
+        assert shown == []
+        assert "90 runs" in said
+    else:
+        every = -(-n // len(shown))
+        assert shown == [f"run {index}" for index in range(0, n, every)]
+        assert every == 1 or f"one run in {every} is named" in said
+
+
+def test_a_figure_that_is_in_use_is_refused() -> None:
+    """Both would lie over each other."""
+    figure = plot_layers(family(EXTREMES["contained"]))
+    with pytest.raises(InvalidInputError, match="plot_layers fills its whole figure, and fig has axes already"):
+        plot_layers(family(EXTREMES["contained"]), figure)
 
 
 @pytest.mark.parametrize("layout", ["none", "constrained"])
@@ -67,6 +106,4 @@ def test_a_part_of_a_figure_can_be_given(layout: Any) -> None:
     left, right = figure.subfigures(1, 2)
     assert plot_layers(overlap_of(6), left, title="left") is left
     plot_layers(overlap_of(4), right, title="right")
-    figure.draw_without_rendering()
-    assert all(axes.get_tightbbox().x1 < axes.figure.bbox.x1 + 3 for axes in figure.axes)
-    assert left.axes[0].get_window_extent().x1 < figure.bbox.width / 2 < right.axes[0].get_window_extent().x0
+    check(figure, size=(11, 5))
