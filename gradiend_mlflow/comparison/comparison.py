@@ -25,7 +25,7 @@ from gradiend_mlflow.wording import csv_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import FigureBase
 
 Table = Literal["pairs", "groups", "matrix"]
 
@@ -220,23 +220,41 @@ class Comparison(Compared):
 
         return plot_venn(self._one_set_per_label, ax, **options)
 
-    def plot_upset(self, fig: Figure | None = None, **options: Any) -> Any:
-        """Draw which weights any number of runs share; as `gradiend_mlflow.plot_upset`."""
+    def plot_upset(self, fig: FigureBase | None = None, **options: Any) -> FigureBase:
+        """Draw which weights any number of runs share; options as for `gradiend_mlflow.plot_upset`."""
         from gradiend_mlflow.figures.upset import plot_upset
 
         return plot_upset(self._one_set_per_label, fig, **options)
 
-    def plot_curve(self, ax: Axes | None = None, *, ks: Sequence[int] | None = None, **options: Any) -> Any:
-        """Draw the overlap as k grows, up to what was logged; as `gradiend_mlflow.plot_curve`."""
+    def plot_curve(
+        self, ax: Axes | None = None, *, ks: Sequence[int] | None = None, **options: Any
+    ) -> Axes | FigureBase:
+        """Draw the overlap as k grows, up to what was logged, with `groups` and a line at the k that was compared.
+
+        Args:
+            ax: Where to draw; default a new figure.
+            ks: As for `overlap_curve`.
+            options: As for `gradiend_mlflow.plot_curve`.
+        """
         from gradiend_mlflow.figures.curve import plot_curve
 
-        return plot_curve(self.overlap_curve(ks), ax, **options)
+        compared = set(self.overlap.sizes.tolist())
+        settings = {"groups": self._groups_of_sets, "k": compared.pop() if len(compared) == 1 else None}
+        return plot_curve(self.overlap_curve(ks), ax, **{**settings, **options})
 
-    def plot_layers(self, fig: Figure | None = None, **options: Any) -> Any:
-        """Draw in which layers and components the weights lie; as `gradiend_mlflow.plot_layers`."""
+    def plot_layers(self, fig: FigureBase | None = None, **options: Any) -> FigureBase:
+        """Draw in which layers and components the weights lie; options as for `gradiend_mlflow.plot_layers`."""
         from gradiend_mlflow.figures.layers import plot_layers
 
         return plot_layers(self._one_set_per_label, fig, **options)
+
+    @property
+    def _groups_of_sets(self) -> Mapping[str, str] | None:
+        """The group of each label of `overlap`, whose labels are those of seeds if these are aggregated."""
+        if self.groups is None or self.seed_overlap is None:
+            return self.groups
+        of_training = zip(self.seed_overlap.labels, self.seed_overlap.members, strict=True)
+        return {self.overlap.labels[row]: self.groups[label] for label, rows in of_training for row in rows}
 
     @property
     def _one_set_per_label(self) -> Overlap:
