@@ -47,7 +47,7 @@ def test_layers_are_in_the_models_order() -> None:
     """By number, then what is in none."""
     upper, lower = plot_layers(family(([0, 11, 21, 41], [11, 22, 31, 42]))).axes
     assert ticks(upper)[1] == ["layer_0", "layer_1", "layer_10", "other"]
-    assert ticks(lower)[1] == ["embeddings", "attention_query", "mlp_down"]
+    assert ticks(lower)[1] == ["embedding", "attention_query", "mlp_down"]
 
 
 def test_signs_of_what_is_shared() -> None:
