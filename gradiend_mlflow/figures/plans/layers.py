@@ -75,7 +75,7 @@ class Content:
     @property
     def wide(self) -> float:
         """The width of the columns beside those of the runs, in columns of a run."""
-        return max(1.0, 0.04 * len(self.labels))
+        return max(1.0, 0.06 * len(self.labels))
 
     @property
     def longest(self) -> str:
