@@ -15,8 +15,8 @@ from gradiend_mlflow.figures.drawing.text import literal, with_arrows
 from gradiend_mlflow.figures.plans.line_names import Naming, naming_of
 from gradiend_mlflow.figures.plans.lines import CHANCE, Pairs, Panel, pairs_named
 from gradiend_mlflow.overlap.curve import CurveValue, OverlapCurve
-from gradiend_mlflow.overlap.grouping import complete_groups
 from gradiend_mlflow.overlap.measures import VALUE_TITLES
+from gradiend_mlflow.overlap.statistics.groups import complete_groups
 
 _PANEL, _WIDEST = 1.3, 40.0  # inches: the least width of one of several panels; the most that is asked for
 _LEAST_WIDTH, _LEAST_HEIGHT = 0.25, 0.5  # of a panel's width; inches: what axes keep
