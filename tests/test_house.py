@@ -27,6 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "runs": {"disk", "store", "sets"},
     "figures.drawing": {"overlap", "sets"},
     "figures.plans": {"figures.drawing", "overlap", "sets"},
+    "figures.venns": {"figures.drawing"},
     "figures": {"overlap", "sets"},
     "comparison.chosen": {"runs", "overlap", "store", "sets"},
     "comparison": {"disk", "figures", "overlap", "runs", "store", "sets"},

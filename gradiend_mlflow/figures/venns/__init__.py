@@ -1,0 +1,1 @@
+"""What a Venn diagram is made of: shapes, their regions, and where names and numbers stand."""
