@@ -50,10 +50,10 @@ def made_up_sets(features: tuple[str, ...] = FEATURES) -> dict[str, TopKSet]:
     return sets
 
 
-def save(drawn: Any, name: str) -> None:
+def save(drawn: Any, name: str, *, dpi: float = 80) -> None:
     """Write one picture."""
     figure = drawn.figure if isinstance(drawn, Axes) else drawn
-    figure.savefig(IMAGES / f"{name}.png", dpi=80)
+    figure.savefig(IMAGES / f"{name}.png", dpi=dpi)
 
 
 def draw_figures() -> None:
@@ -69,8 +69,9 @@ def draw_figures() -> None:
         ),
         "heatmap_cluster",
     )
-    save(gradiend_mlflow.plot_venn(_of(overlap, 3)), "venn_three")
+    save(gradiend_mlflow.plot_venn(_of(overlap, 3), figsize="column"), "venn_three", dpi=150)
     save(gradiend_mlflow.plot_venn(_of(overlap, 5)), "venn_five")
+    save(gradiend_mlflow.plot_venn(_of(overlap, 6), figsize="text"), "venn_six")
     save(gradiend_mlflow.plot_upset(overlap, min_sets=2, max_regions=15), "upset")
     save(gradiend_mlflow.plot_curve(overlap), "curve")
     save(gradiend_mlflow.plot_layers(_of(overlap, 6)), "layers")

@@ -2,134 +2,159 @@
 
 from __future__ import annotations
 
-import warnings
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib as mpl
-import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import is_color_like
+from matplotlib.figure import Figure
 
+from gradiend_mlflow.checks import check_flags
 from gradiend_mlflow.errors import InvalidInputError
-from gradiend_mlflow.figures.drawing.canvas import check_arguments, colors, new_figure
-from gradiend_mlflow.figures.drawing.layout import cell_size, lay_out, own_size, set_title
-from gradiend_mlflow.figures.drawing.text import single_line, wrapped
+from gradiend_mlflow.figures.drawing.canvas import FigureSize, OutputPath, Sheet, check_arguments
+from gradiend_mlflow.figures.drawing.layout import lay_out, own_size, set_title, warn_of_space
+from gradiend_mlflow.figures.given import overlap_of
+from gradiend_mlflow.figures.venns.content import CIRCLES_UP_TO, Content
+from gradiend_mlflow.figures.venns.ink import COLORS, draw, reserve
 from gradiend_mlflow.overlap.overlap import Overlap
+from gradiend_mlflow.sets.parts import Part
 
-# By the number of sets: the width and height in inches at which their diagram is readable.
-VENN_SIZES = {2: (5.5, 4.2), 3: (5.5, 5.0), 4: (7.5, 6.0), 5: (8.0, 8.0), 6: (13.0, 11.0)}
-_CIRCLES_UP_TO = 3
-_LETTERS_PER_LINE = 20
-_LEGEND_COLUMNS = {4: 2, 5: 3, 6: 3}
-_FONT_SIZES = {4: 9.0, 5: 9.0, 6: 6.5}
-_LEAST_SIZE = 3.5  # points
-_SHARE_OF_SHAPES = 0.75  # of a figure, beside its legend
-_WIDTH_OF_LETTER = 0.6  # of the font's size
-_LETTERS_OF_HANDLE = 7  # and of the gap between columns
+# By the number of sets: the width in inches of a figure of its own.
+VENN_SIZES = {2: 5.0, 3: 5.0, 4: 6.0, 5: 6.5, 6: 7.0}
+_RANGES = {"alpha": (0.0, 1.0), "patch_linewidth": (0.0, 100.0)}
+_FONT_SIZES = (1.0, 1000.0)  # points
 
 
-def plot_venn(overlap: Overlap, ax: Axes | None = None, *, title: str | None = None) -> Axes:
-    r"""Draw how many weights 2 to 6 sets share: a number in each region, in shapes of fixed size.
+def plot_venn(
+    overlap: Overlap | Mapping[str, Any],
+    ax: Axes | None = None,
+    *,
+    topk: float | None = None,
+    part: Part | None = None,
+    title: str | None = None,
+    figsize: FigureSize = None,
+    output_path: OutputPath = None,
+    show: bool = False,
+    proportional: bool | None = None,
+    percentages: bool = False,
+    colors: Sequence[Any] | None = None,
+    alpha: float = 0.5,
+    patch_linewidth: float = 1.0,
+    circle_names_fontsize: float | None = None,
+    region_counts_fontsize: float | None = None,
+    label_mapping: Mapping[str, str] | None = None,
+) -> Axes | Figure:
+    r"""Draw how many weights 2 to 6 sets share: a number in each region of overlapping shapes.
 
-    The shapes are not proportional to the numbers, so that each region has space for its number. Empty regions of 4
-    to 6 sets have none. 6 sets are triangles, whose 63 regions need a large figure. In smaller axes numbers are
-    smaller, and names stand below the shapes.
+    Two and three sets are circles. Each circle has the area of its set, and each two share the area of what their
+    sets share. Where three circles cannot, they are as near to that as can be, and a line below says how far a region
+    is off. Four and five sets are ellipses, and six are bands that cross: these have fixed sizes, in which every
+    region has room.
+
+    A number whose region is too small stands outside, with a line to the region. An empty region has no number, except
+    for the region of all sets, and for one that circles cannot hide.
 
     Args:
-        overlap: The overlap of 2 to 6 sets.
-        ax: Where to draw; default the axes of a new figure, which is unknown to pyplot.
+        overlap: The overlap of 2 to 6 sets, or, as in gradiend, a mapping from label to model, checkpoint or set.
+        ax: Where to draw; its box is not left. Default a new figure, which pyplot does not know.
+        topk: Of a mapping: how many weights, or which fraction; default 1000, and sets as they are.
+        part: Of a mapping: which importance ranks the weights; default "decoder-weight".
         title: A title above the axes.
+        figsize: Of a new figure: "column" (3.3 inches wide), "text" (7 inches), or width and height in inches.
+        output_path: Where to save the figure, as .png, .pdf or .svg; several paths save it several times.
+        show: Whether to open a window.
+        proportional: Whether the areas of circles are in proportion; default True for 2 and 3 sets. False makes all
+            circles equal.
+        percentages: Whether to write each region's share of all weights below its number.
+        colors: One per set; default colors that the color-blind can tell apart.
+        alpha: How opaque the shapes are, from 0 to 1.
+        patch_linewidth: Of the outlines, in points.
+        circle_names_fontsize: Of the sets' names, in points; default `font.size`, or less if they need it.
+        region_counts_fontsize: Of the numbers; default the same.
+        label_mapping: Other names for some labels.
 
     Returns:
-        The axes. Long labels are wrapped, and shortened beyond 40 letters.
+        `ax`, or the new figure. Names are wrapped, shortened together, or numbers with a key where they have to be.
 
     Raises:
-        InvalidInputError: If there are fewer than 2 or more than 6 sets.
+        InvalidInputError: If there are fewer than 2 or more than 6 sets, or an option is not acceptable.
 
     Example:
         >>> from gradiend_mlflow import TopKSet, compute_overlap
         >>> sets = {name: TopKSet.from_indices([0, 1, i], space=9) for i, name in ((2, "a"), (3, "b"))}
-        >>> sorted(text.get_text() for text in plot_venn(compute_overlap(sets)).texts)
+        >>> figure = plot_venn(compute_overlap(sets), figsize="column")
+        >>> sorted(text.get_text() for text in figure.axes[0].texts)
         ['1', '1', '2', 'a\n(3)', 'b\n(3)']
     """
-    check_arguments(overlap, (Overlap,), title, ax=ax)
-    n = len(overlap.labels)
+    drawn: Overlap = overlap_of(overlap, topk, part)
+    check_arguments(drawn, (Overlap,), title, ax=ax)
+    n = len(drawn.labels)
     if n not in VENN_SIZES:
         raise InvalidInputError(
             f"a Venn diagram shows 2 to 6 sets; got {n}. Any number is shown by plot_upset() and plot_heatmap()"
         )
-    # By code: "101" is the region in the first and third set alone.
-    regions = {
-        "".join("01"[label in members] for label in overlap.labels): size for members, size in overlap.regions.items()
-    }
-    names, above = single_line(overlap.labels), 6
-    axes = new_figure(VENN_SIZES[n]).add_subplot() if ax is None else ax
-    if n <= _CIRCLES_UP_TO:
-        labels = [wrapped(name, _LETTERS_PER_LINE) for name in names]
-        _draw_circles(axes, regions, [f"{x}\n({size:,})" for x, size in zip(labels, overlap.sizes, strict=True)])
-        if n == _CIRCLES_UP_TO:  # two of them have their names above, on both sides of the title
-            above += 11 * max(text.get_text().count("\n") + 1 for text in axes.texts)
-    else:
-        width = VENN_SIZES[n][0] if ax is None else cell_size(axes)[0]
-        _draw_shapes(axes, regions, [f"{x} ({size:,})" for x, size in zip(names, overlap.sizes, strict=True)], width)
-    set_title(axes, title, above=above)
-    if ax is not None:
-        lay_out(axes)
-    if ax is not None and n > _CIRCLES_UP_TO:
-        # Numbers as small as the axes make their regions, or they would overlap.
-        scale = min((own_size(axes) / (_SHARE_OF_SHAPES * np.array(VENN_SIZES[n]))).min(), 1.0)
-        for text in axes.texts:
-            text.set_fontsize(max(scale * _FONT_SIZES[n], _LEAST_SIZE))
-    return axes
-
-
-def _draw_circles(axes: Axes, regions: dict[str, int], names: list[str]) -> None:
-    from matplotlib_venn import venn2, venn3
-    from matplotlib_venn.layout.venn2 import DefaultLayoutAlgorithm as Layout2
-    from matplotlib_venn.layout.venn3 import DefaultLayoutAlgorithm as Layout3
-
-    draw, layout = (venn2, Layout2) if len(names) == 2 else (venn3, Layout3)  # noqa: PLR2004
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about empty regions, whose zeros are shown
-        drawn = draw(
-            subsets=regions,
-            set_labels=names,
-            set_colors=colors(len(names)),
-            ax=axes,
-            subset_label_formatter=lambda size: f"{size:,}",
-            layout_algorithm=layout(fixed_subset_sizes=(1,) * (2 ** len(names) - 1)),
-        )
-    # The package centers labels on the circles, where long ones of two circles meet: let them grow outwards.
-    for text, side in zip(drawn.set_labels, ("right", "left"), strict=False):
-        text.set(ha=side, multialignment="center", clip_on=False)
-
-
-def _draw_shapes(axes: Axes, regions: dict[str, int], names: list[str], width: float) -> None:
-    """Draw ellipses or triangles, and a legend for a part of a figure that is `width` inches wide."""
-    from venn import draw_venn, generate_colors
-
-    n = len(names)
-    draw_venn(
-        petal_labels={code: f"{size:,}" for code, size in regions.items()},
-        dataset_labels=names,
-        hint_hidden=False,
-        colors=generate_colors(cmap=colors(n), n_colors=n, alpha=0.35),
-        figsize=None,
-        fontsize=_FONT_SIZES[n],
-        legend_loc=None,
-        ax=axes,
+    sheet = Sheet.checked(ax, figsize=figsize, output_path=output_path, show=show)
+    check_flags(percentages=percentages)
+    _check_numbers(
+        alpha=alpha,
+        patch_linewidth=patch_linewidth,
+        circle_names_fontsize=circle_names_fontsize,
+        region_counts_fontsize=region_counts_fontsize,
     )
-    for text in axes.texts:
-        text.set_color(mpl.rcParams["text.color"])  # the package's is black in any style
-    # The package draws any number of shapes into the same frame; four ellipses fill the upper part of it.
-    drawn = axes.dataLim.padded(0.02)
-    axes.set(xlim=drawn.intervalx, ylim=drawn.intervaly)
-    size = (9 if n < 6 else 11) * min(max(width / VENN_SIZES[n][0], 0.6), 1.0)  # noqa: PLR2004
-    longest = max(map(len, names))
-    place: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, 0.0)}
-    letters = int(72 * width / (_WIDTH_OF_LETTER * size)) - _LETTERS_OF_HANDLE  # in a line as wide as the figure
-    columns = min(max((letters + _LETTERS_OF_HANDLE) // (longest + _LETTERS_OF_HANDLE), 1), _LEGEND_COLUMNS[n])
-    if longest > _LETTERS_PER_LINE and width >= VENN_SIZES[n][0]:
-        # Below the shapes such a legend would be wider than the figure.
-        place, letters, columns = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}, 24, 1
-    lines = [wrapped(name, max(letters, 12)) for name in names]
-    axes.legend(axes.patches, lines, ncols=columns, frameon=False, fontsize=size, **place)
+    if colors is not None and (isinstance(colors, str) or len(colors) < n or not all(map(is_color_like, colors))):
+        raise InvalidInputError(f"colors must be a list of {n} colors of matplotlib, one per set; got {colors!r}")
+    if label_mapping is not None and not isinstance(label_mapping, Mapping):
+        raise InvalidInputError(f"label_mapping must map labels to names; got {type(label_mapping).__name__}")
+    in_proportion = _checked_proportional(n, proportional)
+    counts = {"".join("01"[x in members] for x in drawn.labels): size for members, size in drawn.regions.items()}
+    content = Content.of(
+        counts,
+        [(label_mapping or {}).get(label, label) for label in drawn.labels],
+        proportional=in_proportion,
+        percentages=percentages,
+        fontsizes=(circle_names_fontsize, region_counts_fontsize),
+    )
+    figure = None
+    if ax is None:
+        figure = sheet.figure(lambda width: content.height(width, titled=bool(title)), usual=VENN_SIZES[n])
+    axes = figure.add_subplot() if figure is not None else ax
+    assert axes is not None  # noqa: S101
+    _draw(content, axes, title, list(colors or COLORS)[:n], alpha=alpha, linewidth=patch_linewidth)
+    if figure is None:
+        return sheet.finished(axes)
+    sheet.finished(figure)
+    return figure
+
+
+def _draw(
+    content: Content, axes: Axes, title: str | None, colors: list[Any], *, alpha: float, linewidth: float
+) -> None:
+    reserve(axes)
+    set_title(axes, title)
+    lay_out(axes)
+    width, height = (72 * own_size(axes)).tolist()
+    diagram = content.diagram((width, height))
+    axes.set(xlim=(0, width), ylim=(0, height), aspect="equal")
+    draw(axes, diagram, colors, alpha=alpha, linewidth=linewidth)
+    if missing := content.missing(diagram, (width, height)):
+        figure: Any = axes.get_figure(root=True)
+        warn_of_space(missing, content.enough((width, height)) * figure.get_figwidth(), figure)
+
+
+def _check_numbers(**given: Any) -> None:
+    for name, value in given.items():
+        least, most = _RANGES.get(name, _FONT_SIZES)
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not (number and least <= value <= most) and not (value is None and name not in _RANGES):
+            raise InvalidInputError(f"{name} must be a number from {least:g} to {most:g}; got {value!r}")
+
+
+def _checked_proportional(n: int, proportional: bool | None) -> bool:
+    if proportional is None:
+        return n <= CIRCLES_UP_TO
+    check_flags(proportional=proportional)
+    if proportional and n > CIRCLES_UP_TO:
+        raise InvalidInputError(
+            f"proportional=True is for 2 and 3 sets: the shapes of {n} have fixed sizes, so that every region has room"
+        )
+    return proportional

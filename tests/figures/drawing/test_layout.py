@@ -150,22 +150,3 @@ def test_layers_fill_a_figure_or_a_part_of_it(layout: Any, parts: int) -> None:
             assert not box.padded(-1).overlaps(title)
         upper, lower = (axes.get_tightbbox() for axes in part.axes[:2])
         assert lower.y1 <= upper.y0
-
-
-@pytest.mark.parametrize("n", [4, 5, 6])
-@pytest.mark.parametrize("prefix", ["run", "bert-base-cased, gender, decoder weights, seed"])
-def test_a_small_venn_diagram(n: int, prefix: str) -> None:
-    """Shapes keep more than half of the axes' part; the legend lies below, within the figure; numbers shrink."""
-    figure = Figure(figsize=(4, 4))
-    overlap = compute_overlap(
-        {f"{prefix} {i}": TopKSet.from_indices(range(i, i + 1000), space=2000) for i in range(n)}
-    )
-    axes = plot_venn(overlap, figure.subplots())
-    figure.draw_without_rendering()
-    legend, within = axes.get_legend(), figure.bbox.padded(3)
-    for box in (axes.get_tightbbox(), legend.get_window_extent()):
-        assert within.x0 <= box.x0 <= box.x1 <= within.x1
-        assert within.y0 <= box.y0 <= box.y1 <= within.y1
-    assert min(axes.get_window_extent().size) > 200
-    assert all("(1,000)" in text.get_text() for text in legend.get_texts())
-    assert max(text.get_fontsize() for text in axes.texts) < 7
