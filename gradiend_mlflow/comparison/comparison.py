@@ -210,7 +210,7 @@ class Comparison(Compared):
             row_metric = numbers_by_label(self, row_metric)
         return plot_heatmap(self.shown, ax, **{**settings, "row_metric": row_metric, **options})
 
-    def plot_venn(self, ax: Axes | None = None, **options: Any) -> Axes | Figure:
+    def plot_venn(self, ax: Axes | None = None, **options: Any) -> Axes | FigureBase:
         """Draw which weights 2 to 6 runs share; options as for `gradiend_mlflow.plot_venn`.
 
         Raises:
