@@ -29,8 +29,10 @@ from .errors import (
     StoreError as StoreError,
 )
 from .figures.curve import plot_curve as plot_curve
+from .figures.groups import plot_groups as plot_groups
 from .figures.heatmap import plot_heatmap as plot_heatmap
 from .figures.layers import plot_layers as plot_layers
+from .figures.neighbours import plot_map as plot_map
 from .figures.upset import plot_upset as plot_upset
 from .figures.venn import plot_venn as plot_venn
 from .overlap.curve import OverlapCurve as OverlapCurve

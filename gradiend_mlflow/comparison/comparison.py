@@ -20,6 +20,7 @@ from gradiend_mlflow.overlap.grouping import GroupedOverlap
 from gradiend_mlflow.overlap.overlap import Overlap, compute_overlap
 from gradiend_mlflow.overlap.shared_weights import shared_weights
 from gradiend_mlflow.overlap.statistics.chance import Chance
+from gradiend_mlflow.overlap.statistics.group_test import GroupTest
 from gradiend_mlflow.sets.anatomy.naming import Grouping, Naming
 from gradiend_mlflow.wording import csv_of
 
@@ -178,6 +179,32 @@ class Comparison(Compared):
         frame = self.to_frame(table, control=control)
         style = LatexStyle(float_format, columns, caption, label, headings)
         return _written(latex_of(frame.rename_axis("run").reset_index() if table == "matrix" else frame, style), path)
+
+    def plot_groups(self, ax: Axes | None = None, *, test: GroupTest | None = None, **options: Any) -> Axes:
+        """Draw the overlap of every pair of trainings, by what it is within or between.
+
+        Args:
+            ax: Where to draw; default the axes of a new figure.
+            test: What `test_groups` returned; default the test of `groups`.
+            options: As for `gradiend_mlflow.plot_groups`.
+
+        Raises:
+            InvalidInputError: As for `test_groups`.
+        """
+        from gradiend_mlflow.figures.groups import plot_groups
+
+        return plot_groups(self.test_groups() if test is None else test, ax, **options)
+
+    def plot_map(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """Draw runs as points, the nearer the more they overlap, in the colors of `groups`.
+
+        Args:
+            ax: Where to draw; default the axes of a new figure.
+            options: As for `gradiend_mlflow.plot_map`.
+        """
+        from gradiend_mlflow.figures.neighbours import plot_map
+
+        return plot_map(self.map(), ax, **{"groups": self.groups, **options})
 
     def plot_heatmap(
         self, ax: Axes | None = None, *, row_metric: str | Mapping[str, float] | None = None, **options: Any

@@ -87,17 +87,23 @@ class GroupTest:
     def __str__(self) -> str:
         """The answer in a sentence or two."""
         low, high = self.confidence_interval
-        interval = "" if np.isnan(low) else f", 95 % interval {self._number(low)} to {self._number(high)}"
+        interval = "" if np.isnan(low) else f", 95 % interval {self.written(low)} to {self.written(high)}"
         text = (
-            f"Trainings of one group overlap by {self._number(self.within)}, trainings of different groups by "
-            f"{self._number(self.between)} (difference {self._number(self.difference)}{interval}"
+            f"Trainings of one group overlap by {self.written(self.within)}, trainings of different groups by "
+            f"{self.written(self.between)} (difference {self.written(self.difference)}{interval}"
         )
-        if self.min_p > SIGNIFICANT:
+        if self.too_few:
             return f"{text}). These are too few runs to tell: no p-value below {self.min_p:.2g} is possible."
         how = f"all {self.tried:,}" if self.exact else f"{self.tried:,} random"
         return f"{text}; p = {self.p_value:.2g}, of {how} ways to group them)."
 
-    def _number(self, number: float) -> str:
+    @property
+    def too_few(self) -> bool:
+        """Whether there are too few runs for any p-value up to 0.05."""
+        return self.min_p > SIGNIFICANT
+
+    def written(self, number: float) -> str:
+        """An overlap or a difference, as text."""
         return f"{number:,.1f}" if self.value == "intersection" else f"{number:.1%}"
 
 

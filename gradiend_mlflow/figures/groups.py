@@ -1,0 +1,120 @@
+"""A test of groups as strips of points: a point per pair of trainings, a strip per group."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+
+from gradiend_mlflow.errors import InvalidInputError
+from gradiend_mlflow.figures.drawing.canvas import FigureSize, OutputPath, Sheet, colors, shade
+from gradiend_mlflow.figures.drawing.layout import cell_size, lay_out, set_title
+from gradiend_mlflow.figures.drawing.names import Way, in_lines, named, widest
+from gradiend_mlflow.figures.drawing.text import warn_of_missing_letters
+from gradiend_mlflow.overlap.measures import VALUE_TITLES, check_value
+from gradiend_mlflow.overlap.statistics.group_test import GroupTest
+
+_STRIP, _AROUND, _BESIDE = 0.3, 1.1, 0.3  # inches
+_POINTS = 8.0
+_SHARE_OF_NAMES = 0.4  # of the width, at most
+_SPREAD = 0.3  # of a strip, to both sides
+_GOLDEN = (5**0.5 - 1) / 2
+_AREA = 400.0  # square points of a strip's points together, of 4 to 20 each
+
+
+def plot_groups(
+    test: GroupTest,
+    ax: Axes | None = None,
+    *,
+    title: str | None = None,
+    figsize: FigureSize = None,
+    output_path: OutputPath = None,
+    show: bool = False,
+) -> Axes:
+    """Draw the overlap of every pair of trainings, by what the pair is within or between.
+
+    Args:
+        test: The result of `test_groups`.
+        ax: Where to draw; default the axes of a new figure, which is unknown to pyplot.
+        title: A title above the axes.
+        figsize: The size of a new figure: "column", "text", width and height in inches, or None.
+        output_path: A file or files to save it to: .png, .pdf or .svg.
+        show: Whether to open a window.
+
+    Returns:
+        The axes: from above a strip for the pairs within each group, one for the pairs of different groups, and two
+        for the control, within it and with it. A bar is the mean of a strip. Below are the means and the p-value.
+
+    Raises:
+        InvalidInputError: If `test` is not a test of groups, or another argument is not acceptable.
+
+    Example:
+        >>> from gradiend_mlflow import TopKSet, compute_overlap
+        >>> lists = {"a1": [0, 1, 2], "a2": [0, 1, 3], "b1": [5, 6, 7], "b2": [5, 6, 0]}
+        >>> overlap = compute_overlap({name: TopKSet.from_indices(own, space=9) for name, own in lists.items()})
+        >>> axes = plot_groups(overlap.test_groups({"a": ["a1", "a2"], "b": ["b1", "b2"]}))
+        >>> [text.get_text() for text in axes.get_yticklabels()]
+        ['a', 'b', 'different groups']
+    """
+    if not isinstance(test, GroupTest):
+        raise InvalidInputError(f"expected GroupTest (from test_groups()); got {type(test).__name__}")
+    sheet = Sheet.checked(ax, figsize=figsize, output_path=output_path, show=show)
+    strips = dict(_strips(test))
+    warn_of_missing_letters([*strips, title or ""])
+    scale = 1 if test.value == "intersection" else 100
+
+    axes = sheet.figure(lambda _: _AROUND + _STRIP * len(strips), usual=5.0).add_subplot() if ax is None else ax
+    ink = [*colors(len(test.per_group)), *[shade(axes.figure, 0.5)] * (len(strips) - len(test.per_group))]
+    for place, (values, color) in enumerate(zip(strips.values(), ink, strict=True)):
+        _draw_strip(axes, place, scale * values, color)
+    width = cell_size(axes)[0]
+    ways: tuple[Way, ...] = ("whole", "wrapped", "shortened")
+    names = named(list(strips), width * _SHARE_OF_NAMES, _POINTS, lines=2, ways=ways)
+    axes.set_yticks(range(len(strips)), names.texts, fontsize=names.points)
+    axes.set(ylim=(len(strips) - 0.4, -0.6), axisbelow=True)
+    axes.tick_params(axis="y", length=0)
+    axes.tick_params(axis="x", labelsize=_POINTS)
+    left = width - widest(names.texts, names.points) - _BESIDE
+    below = [VALUE_TITLES[check_value(test.value)] + " (%)" * (scale > 1), *_answer(test)]
+    axes.set_xlabel("\n".join(in_lines(line, left, _POINTS) for line in below), fontsize=_POINTS)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.grid(axis="x", color=shade(axes.figure, 0.08))
+    set_title(axes, title)
+    lay_out(axes)
+    return sheet.finished(axes)
+
+
+def _strips(test: GroupTest) -> Iterator[tuple[str, npt.NDArray[np.float64]]]:
+    """The name and the values of each strip."""
+    pairs = test.pairs
+    same, relation = pairs["group_a"] == pairs["group_b"], pairs["relation"]
+    for group in test.per_group.index:
+        yield group, pairs.loc[same & (pairs["group_a"] == group), "overlap"].to_numpy()
+    yield "different groups", pairs.loc[relation == "between", "overlap"].to_numpy()
+    control = relation == "control"
+    if control.any():
+        yield "within the control", pairs.loc[control & same, "overlap"].to_numpy()
+        yield "with the control", pairs.loc[control & ~same, "overlap"].to_numpy()
+
+
+def _draw_strip(axes: Axes, place: int, values: npt.NDArray[np.float64], color: Any) -> None:
+    """Points beside each other in the order of their values, so that equal ones do not hide each other."""
+    if not len(values):
+        return
+    order = np.argsort(values, kind="stable")
+    # Multiples of the golden ratio spread evenly, however many there are, without chance.
+    offsets = (np.arange(len(values)) * _GOLDEN % 1 - 0.5) * 2 * _SPREAD if len(values) > 1 else np.zeros(1)
+    area = float(np.clip(_AREA / len(values), 4, 20))
+    axes.scatter(values[order], place + offsets, s=area, color=color, alpha=0.6, linewidths=0, clip_on=False)
+    bar = 2 * [values.mean()], [place - 0.38, place + 0.38]
+    axes.plot(*bar, color=shade(axes.figure, 0.9), linewidth=2, solid_capstyle="butt", zorder=3)
+
+
+def _answer(test: GroupTest) -> Iterator[str]:
+    """The means and the p-value, a line each."""
+    within, between = (test.written(number) for number in (test.within, test.between))
+    yield f"{within} within groups, {between} between"
+    yield f"p = {test.p_value:.2g}{', too few runs to tell' if test.too_few else ''}"
