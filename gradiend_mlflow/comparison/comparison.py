@@ -180,11 +180,13 @@ class Comparison(Compared):
         style = LatexStyle(float_format, columns, caption, label, headings)
         return _written(latex_of(frame.rename_axis("run").reset_index() if table == "matrix" else frame, style), path)
 
-    def plot_groups(self, ax: Axes | None = None, *, test: GroupTest | None = None, **options: Any) -> Axes:
+    def plot_groups(
+        self, ax: Axes | None = None, *, test: GroupTest | None = None, **options: Any
+    ) -> Axes | FigureBase:
         """Draw the overlap of every pair of trainings, by what it is within or between.
 
         Args:
-            ax: Where to draw; default the axes of a new figure.
+            ax: Where to draw; default a new figure.
             test: What `test_groups` returned; default the test of `groups`.
             options: As for `gradiend_mlflow.plot_groups`.
 
@@ -195,11 +197,11 @@ class Comparison(Compared):
 
         return plot_groups(self.test_groups() if test is None else test, ax, **options)
 
-    def plot_map(self, ax: Axes | None = None, **options: Any) -> Axes:
+    def plot_map(self, ax: Axes | None = None, **options: Any) -> Axes | FigureBase:
         """Draw runs as points, the nearer the more they overlap, in the colors of `groups`.
 
         Args:
-            ax: Where to draw; default the axes of a new figure.
+            ax: Where to draw; default a new figure.
             options: As for `gradiend_mlflow.plot_map`.
         """
         from gradiend_mlflow.figures.neighbours import plot_map

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
+from matplotlib.figure import FigureBase
 
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.figures.drawing.canvas import FigureSize, OutputPath, Sheet, colors, shade
@@ -33,20 +34,21 @@ def plot_groups(
     figsize: FigureSize = None,
     output_path: OutputPath = None,
     show: bool = False,
-) -> Axes:
+) -> Axes | FigureBase:
     """Draw the overlap of every pair of trainings, by what the pair is within or between.
 
     Args:
         test: The result of `test_groups`.
-        ax: Where to draw; default the axes of a new figure, which is unknown to pyplot.
+        ax: Where to draw; default a new figure, which is unknown to pyplot.
         title: A title above the axes.
         figsize: The size of a new figure: "column", "text", width and height in inches, or None.
         output_path: A file or files to save it to: .png, .pdf or .svg.
         show: Whether to open a window.
 
     Returns:
-        The axes: from above a strip for the pairs within each group, one for the pairs of different groups, and two
-        for the control, within it and with it. A bar is the mean of a strip. Below are the means and the p-value.
+        The axes, or the new figure: from above a strip for the pairs within each group, one for the pairs of
+        different groups, and two for the control, within it and with it. A bar is the mean of a strip. Below are the
+        means and the p-value.
 
     Raises:
         InvalidInputError: If `test` is not a test of groups, or another argument is not acceptable.
@@ -55,8 +57,8 @@ def plot_groups(
         >>> from gradiend_mlflow import TopKSet, compute_overlap
         >>> lists = {"a1": [0, 1, 2], "a2": [0, 1, 3], "b1": [5, 6, 7], "b2": [5, 6, 0]}
         >>> overlap = compute_overlap({name: TopKSet.from_indices(own, space=9) for name, own in lists.items()})
-        >>> axes = plot_groups(overlap.test_groups({"a": ["a1", "a2"], "b": ["b1", "b2"]}))
-        >>> [text.get_text() for text in axes.get_yticklabels()]
+        >>> figure = plot_groups(overlap.test_groups({"a": ["a1", "a2"], "b": ["b1", "b2"]}))
+        >>> [text.get_text() for text in figure.axes[0].get_yticklabels()]
         ['a', 'b', 'different groups']
     """
     if not isinstance(test, GroupTest):
@@ -66,7 +68,7 @@ def plot_groups(
     warn_of_missing_letters([*strips, title or ""])
     scale = 1 if test.value == "intersection" else 100
 
-    axes = sheet.figure(lambda _: _AROUND + _STRIP * len(strips), usual=5.0).add_subplot() if ax is None else ax
+    axes = ax or sheet.figure(lambda _: _AROUND + _STRIP * len(strips), usual=5.0).add_subplot()
     ink = [*colors(len(test.per_group)), *[shade(axes.figure, 0.5)] * (len(strips) - len(test.per_group))]
     for place, (values, color) in enumerate(zip(strips.values(), ink, strict=True)):
         _draw_strip(axes, place, scale * values, color)
@@ -84,7 +86,7 @@ def plot_groups(
     axes.grid(axis="x", color=shade(axes.figure, 0.08))
     set_title(axes, title)
     lay_out(axes)
-    return sheet.finished(axes)
+    return sheet.finished(ax) if ax is not None else sheet.finished(axes.figure)
 
 
 def _strips(test: GroupTest) -> Iterator[tuple[str, npt.NDArray[np.float64]]]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
+from matplotlib.figure import FigureBase
 from matplotlib.text import Text
 
 from gradiend_mlflow.figures.drawing.canvas import FigureSize, OutputPath, Sheet, check_arguments, colors, shade
@@ -34,12 +35,12 @@ def plot_map(
     figsize: FigureSize = None,
     output_path: OutputPath = None,
     show: bool = False,
-) -> Axes:
+) -> Axes | FigureBase:
     """Draw runs as points on a plane, the nearer the more they overlap.
 
     Args:
         overlap_map: The result of `map()`.
-        ax: Where to draw; default the axes of a new figure, which is unknown to pyplot.
+        ax: Where to draw; default a new figure, which is unknown to pyplot.
         groups: A mapping from label to group or from group to labels; each group has a color.
         title: A title above the axes.
         figsize: The size of a new figure: "column", "text", width and height in inches, or None.
@@ -47,9 +48,9 @@ def plot_map(
         show: Whether to open a window.
 
     Returns:
-        The axes, with one scale on both, because only distances mean something. The labels below and beside say how
-        much of the variation each axis shows. Runs are named as far as there is room; the label below says if some
-        are not.
+        The axes, or the new figure. Both axes have one scale, because only distances mean something; the labels below
+        and beside say how much of the variation each shows. Runs are named as far as there is room, and the label
+        below says if some are not.
 
     Raises:
         InvalidInputError: If `overlap_map` is not a map, `groups` names an unknown label, or another argument is not
@@ -58,14 +59,14 @@ def plot_map(
     Example:
         >>> from gradiend_mlflow import TopKSet, compute_overlap
         >>> sets = {name: TopKSet.from_indices([0, i], space=9) for i, name in ((1, "a"), (2, "b"), (3, "c"))}
-        >>> axes = plot_map(compute_overlap(sets).map())
+        >>> (axes,) = plot_map(compute_overlap(sets).map()).axes
         >>> axes.get_xlabel(), [text.get_text() for text in axes.texts]
         ('50 % of the variation', ['a', 'b', 'c'])
     """
     check_arguments(overlap_map, (OverlapMap,), title, ax=ax)
     sheet = Sheet.checked(ax, figsize=figsize, output_path=output_path, show=show)
     group_of = complete_groups(groups, overlap_map.labels) if groups is not None else {}
-    axes = sheet.figure(lambda width: 0.85 * width, usual=5.0).add_subplot() if ax is None else ax
+    axes = ax or sheet.figure(lambda width: 0.85 * width, usual=5.0).add_subplot()
     _draw_points(axes, overlap_map, group_of)
     shares = [f"{share:.0%}".replace("%", " %") + " of the variation" for share in overlap_map.explained]
     axes.set_xlabel(shares[0], fontsize=_POINTS + 1)
@@ -85,7 +86,7 @@ def plot_map(
         axes.set_xlabel(f"{shares[0]}\n{_UNNAMED}")  # which takes room, so that points move
         lay_out(axes)
         _name(axes, overlap_map)
-    return sheet.finished(axes)
+    return sheet.finished(ax) if ax is not None else sheet.finished(axes.figure)
 
 
 def _draw_points(axes: Axes, overlap_map: OverlapMap, group_of: Mapping[str, str]) -> None:

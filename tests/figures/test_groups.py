@@ -77,8 +77,8 @@ def test_counts_and_too_few_runs_are_said(ax: Axes) -> None:
 @pytest.mark.parametrize("figsize", ["column", "text", None, (4, 3)])
 def test_it_can_be_read(figsize: Any, tmp_path: Path) -> None:
     """In a paper's column too; and it is saved."""
-    axes = plot_groups(TEST, title="Do cases share their weights?", figsize=figsize, output_path=tmp_path / "a.pdf")
-    check(axes.figure)
+    figure = plot_groups(TEST, title="Do cases share their weights?", figsize=figsize, output_path=tmp_path / "a.pdf")
+    check(figure)
     assert (tmp_path / "a.pdf").read_bytes().startswith(b"%PDF")
 
 

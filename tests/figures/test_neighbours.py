@@ -55,8 +55,9 @@ def test_every_name_is_beside_its_point(ax: Axes) -> None:
 def test_it_can_be_read(figsize: Any, name: str) -> None:
     """Names that have no room are left out, which the label below says."""
     drawn, groups = map_of_runs(4, 6, name)
-    axes = plot_map(drawn, groups=groups, title="Who is near whom", figsize=figsize)
-    check(axes.figure)
+    figure = plot_map(drawn, groups=groups, title="Who is near whom", figsize=figsize)
+    check(figure)
+    (axes,) = figure.axes
     some = len(axes.texts) < len(drawn.labels)
     assert some == ("(some runs have no room for their names)" in axes.get_xlabel())
 
