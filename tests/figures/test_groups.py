@@ -70,7 +70,7 @@ def test_counts_and_too_few_runs_are_said(ax: Axes) -> None:
     few = answer(NAMES[:2], each=2, value="intersection")
     plot_groups(few, ax)
     assert ax.get_xlabel().splitlines()[0] == "shared weights"
-    assert "p = 0.33, too few runs to tell" in ax.get_xlabel()
+    assert "p = 0.33, too few to tell" in ax.get_xlabel()
     assert strips(ax)[0] == [few.per_group["within"].iloc[0]]
 
 

@@ -93,13 +93,14 @@ class GroupTest:
             f"{self.written(self.between)} (difference {self.written(self.difference)}{interval}"
         )
         if self.too_few:
-            return f"{text}). These are too few runs to tell: no p-value below {self.min_p:.2g} is possible."
+            what = "runs" if self.exact else "permutations"
+            return f"{text}). These are too few {what} to tell: no p-value below {self.min_p:.2g} is possible."
         how = f"all {self.tried:,}" if self.exact else f"{self.tried:,} random"
         return f"{text}; p = {self.p_value:.2g}, of {how} ways to group them)."
 
     @property
     def too_few(self) -> bool:
-        """Whether there are too few runs for any p-value up to 0.05."""
+        """Whether there are too few runs, or permutations, for any p-value up to 0.05."""
         return self.min_p > SIGNIFICANT
 
     def written(self, number: float) -> str:

@@ -76,6 +76,8 @@ class TestKnownAnswers:
         assert (test.exact, test.tried, test.p_value, test.min_p) == (False, 999, 0.001, 0.001)
         assert 0 < test.mc_error < 0.002
         assert "p = 0.001, of 999 random ways" in str(test)
+        few = overlap.test_groups(by_letter(overlap), permutations=9)
+        assert str(few).endswith("These are too few permutations to tell: no p-value below 0.1 is possible.")
 
     @pytest.mark.parametrize("seed", range(4))
     @pytest.mark.parametrize(("groups", "strata"), [("aabbb", None), ("aabbcd", None), ("ababab", "xxyyyy")])
