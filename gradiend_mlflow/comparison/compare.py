@@ -27,6 +27,7 @@ from gradiend_mlflow.overlap.seeds import (
     SeedPolicy,
     Seeds,
 )
+from gradiend_mlflow.overlap.shared_weights import special_tokens_note
 from gradiend_mlflow.sets.parts import Part, check_part, check_topk
 from gradiend_mlflow.sets.topk import TopKSet
 from gradiend_mlflow.store.store import Store
@@ -243,6 +244,8 @@ def _notes_of(runs: pd.DataFrame, sets: Mapping[str, TopKSet], overlap: Overlap,
     unconverged = runs.loc[[converged is False for converged in runs["converged"]], "label"].tolist()
     if unconverged:
         notes.append(f"Did not converge: {', '.join(some_of(unconverged))}.")
+    if special := special_tokens_note(overlap):
+        notes.append(special)
     return tuple(notes)
 
 

@@ -68,5 +68,5 @@ def special_tokens_note(overlap: Overlap) -> str | None:
         return None
     return (
         f"{counted(int(counts.sum()), 'weight')} of the {len(overlap.core):,} in all runs belong to the embedding of "
-        f"special tokens ({', '.join(some_of(list(counts.index)))}), which every training sees"
+        f"special tokens ({', '.join(some_of(list(counts.index)))}), which every training sees."
     )

@@ -327,7 +327,7 @@ class TestFigures:
         assert comparison.plot_upset().axes[0].get_xlim()[1] == len(comparison.regions)
         names = [label.get_text() for label in comparison.plot_layers().axes[1].get_xticklabels()]
         several, everywhere = (int((comparison.overlap.presence >= least).sum()) for least in (2, 3))
-        shared = [name for name in names[len(NAMES) :] if name != "of these, same sign"]
+        shared = [name.replace("\n", " ") for name in names[len(NAMES) :] if name != "of these, same sign"]
         assert names[: len(NAMES)] == NAMES
         assert shared == [f"in ≥ 2 runs: {several} weights", f"in all runs: {everywhere} weights"]
         marked = [line for line in axes.lines if list(line.get_xdata()) == [500, 500]]

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from gradiend_mlflow import InvalidInputError, Overlap, TopKSet, WeightSpace, compute_overlap
+from gradiend_mlflow.overlap.shared_weights import special_tokens_note
 from gradiend_mlflow.sets.anatomy.anatomy import Anatomy
 from gradiend_mlflow.sets.anatomy.heads import Heads
 from gradiend_mlflow.sets.anatomy.places import places
@@ -117,3 +118,16 @@ def test_odd_numbers_are_refused(overlap: Overlap, most: object) -> None:
     for method in (overlap.by_neuron, overlap.by_token):
         with pytest.raises(InvalidInputError, match="most must be"):
             method(most=most)
+
+
+def test_special_tokens_among_what_all_share_are_told() -> None:
+    """How many of the weights in all sets are the mask token's, which says nothing of a rule."""
+    lists = {"a": [0, 1, 4, 50], "b": [1, 0, 4, 60]}  # two weights of [MASK], one of "the"
+    sets = {name: replace(TopKSet.from_indices(own, space=SPACE), anatomy=KNOWN) for name, own in lists.items()}
+    note = special_tokens_note(compute_overlap(sets))
+    assert note is not None
+    assert note.startswith("2 weights of the 3 in all runs belong to the embedding of special tokens ([MASK])")
+    bare = {name: TopKSet.from_indices(own, space=SPACE) for name, own in lists.items()}
+    assert special_tokens_note(compute_overlap(bare)) is None
+    apart = {"a": sets["a"], "b": replace(TopKSet.from_indices([99], space=SPACE), anatomy=KNOWN)}
+    assert special_tokens_note(compute_overlap(apart)) is None
