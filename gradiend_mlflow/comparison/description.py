@@ -15,7 +15,7 @@ import numpy as np
 from gradiend_mlflow.comparison.chosen.labels import TRAINING_RUN
 from gradiend_mlflow.comparison.compared import column_by_label
 from gradiend_mlflow.comparison.comparison import Comparison
-from gradiend_mlflow.overlap.measures import Value
+from gradiend_mlflow.overlap.measures import SIGNED, Value
 from gradiend_mlflow.overlap.statistics.group_test import GroupTest
 from gradiend_mlflow.sets.parts import shown_topk
 from gradiend_mlflow.wording import counted, some_of
@@ -60,22 +60,26 @@ def summary_of(comparison: Comparison) -> dict[str, float]:
 
 
 def name_of_comparison(comparison: Comparison) -> str:
-    """Who is compared, the answer, and of what: first what distinguishes comparisons, because lists cut names."""
+    """First what tells comparisons apart - k, how many runs, the answer -, because MLflow's list cuts long names.
+
+    Then the measure and the part, and what else was asked: which runs, groups, how seeds are aggregated.
+    """
     labels, value = comparison.shown.labels, comparison.value
-    who, details = ", ".join(labels), [f"top {shown_topk(comparison.topk)}", comparison.part]
-    if len(labels) > _NAMED_RUNS or len(who) > _NAME_LENGTH:
-        who = f"{len(labels)} runs"
-        experiments = comparison.runs["experiment"].unique()
-        details.append(experiments[0] if len(experiments) == 1 else f"{len(experiments)} experiments")
+    mean = summary_of(comparison)["overlap/mean"]
+    answer = f"{mean:.0%}".replace("%", " %") if value not in {"intersection", *SIGNED} else _shown(value, mean)
+    details: list[str] = [value, comparison.part]
     if comparison.groups is not None:
         groups = list(dict.fromkeys(comparison.groups.values()))
-        who += f" in {counted(len(groups), 'group')}"
-        details.append("groups " + textwrap.shorten(", ".join(groups), _NAME_LENGTH, placeholder=", …"))
+        names = textwrap.shorten(", ".join(groups), _NAME_LENGTH, placeholder=", …")
+        details.append(f"{counted(len(groups), 'group')}: {names}")
     if comparison.seed_overlap is not None:
         details.append(f"{comparison.seed_overlap.policy.seed_aggregate} over seeds")
-    mean = _shown(value, summary_of(comparison)["overlap/mean"])
-    answer = f" share {mean}" if value in _SHARES else f": {value} {mean}"
-    return f"{who}{answer} ({', '.join(details)})"
+    who, experiments = ", ".join(labels), comparison.runs["experiment"].unique()
+    if len(labels) <= _NAMED_RUNS and len(who) <= _NAME_LENGTH:
+        details.append(who)
+    else:
+        details.append(experiments[0] if len(experiments) == 1 else f"{len(experiments)} experiments")
+    return f"k{shown_topk(comparison.topk)} {len(labels)} runs {answer} · {' · '.join(details)}"
 
 
 def description_of(comparison: Comparison) -> str:

@@ -269,27 +269,29 @@ class TestNames:
         """The name of its run."""
         return str(tracking.get_run(comparison.run_id).info.run_name)
 
-    def test_who_and_the_answer(self, runs: list[str], tracking: MlflowClient) -> None:
-        """As long as that is short; then of what."""
+    def test_the_answer_and_who(self, runs: list[str], tracking: MlflowClient) -> None:
+        """First k, the number of runs and the answer; names as long as they are short."""
         two = compare(runs[:2], topk=10, value="intersection")
         shared = two.overlap.intersection[0, 1]
-        assert self.name(tracking, two) == f"run 0, run 1 share {shared} (top 10, decoder-weight)"
+        assert self.name(tracking, two) == f"k10 2 runs {shared} · intersection · decoder-weight · run 0, run 1"
         four = compare(runs, topk=10)
         mean = four.to_frame()["intersection_frac"].mean()
-        assert self.name(tracking, four) == f"4 runs share {mean:.1%} (top 10, decoder-weight, Default)"
+        assert (
+            self.name(tracking, four)
+            == f"k10 4 runs {100 * mean:.0f} % · intersection_frac · decoder-weight · Default"
+        )
 
     def test_what_is_asked_differently_is_called_differently(self, runs: list[str], tracking: MlflowClient) -> None:
-        """Already in the first letters, which is all that the list has room for."""
+        """The list has room for k and the answer; groups and measures after them."""
         groups = [{"a": runs[:2], "b": runs[2:]}, {"x": runs[:2], "y": runs[2:3], "z": runs[3:]}]
         asked: list[dict[str, Any]] = [{}, {"value": "jaccard"}, {"value": "rbo"}, {"topk": 9}]
         asked += [{"groups": grouped} for grouped in groups]
         names = [self.name(tracking, compare(runs, **{"topk": 10, **options})) for options in asked]
-        assert names[1].startswith("4 runs: jaccard ")
-        assert names[2].startswith("4 runs: rbo ")
-        assert names[4].startswith("4 runs in 2 groups share ")
-        assert names[5].endswith("(top 10, decoder-weight, Default, groups x, y, z)")
+        assert " · jaccard · " in names[1]
+        assert names[3].startswith("k9 4 runs ")
+        assert " · 2 groups: a, b · " in names[4]
+        assert names[5].endswith(" · 3 groups: x, y, z · Default")
         assert len(set(names)) == len(names)
-        assert len({name[:24] for name in (*names[:3], *names[4:])}) == 5
 
     def test_what_is_called_the_same_is_numbered(self, runs: list[str], tracking: MlflowClient) -> None:
         """Whatever signs a name has; a name that is given is kept."""
