@@ -12,21 +12,25 @@ import io
 import json
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 
+from gradiend_mlflow.delivery.journals.lines import read_line, write_line
+from gradiend_mlflow.delivery.journals.records import Destination, KnownRun, StartRun
 from gradiend_mlflow.errors import ArtifactError, GradiendMLflowError
 from gradiend_mlflow.sets import artifact
 from gradiend_mlflow.sets.artifact import parse_topk, save_topk
 from gradiend_mlflow.sets.space import WeightSpace, parse_space
 from gradiend_mlflow.sets.topk import TopKSet
-from gradiend_mlflow.store import tags
+from gradiend_mlflow.sets.weights import parse_config
+from tests.fuzz.tags_and_comparisons import comparison_seeds, read_comparison, read_tags, tag_seeds
 
 GOLDEN = Path(__file__).parents[1] / "golden"
+_JOURNAL = Path("/journal")  # a place that nobody opens
 
 
 @dataclass(frozen=True)
@@ -102,45 +106,41 @@ def _read_metadata(data: bytes) -> None:
             read(data)
 
 
-def _read_tags(data: bytes) -> None:
-    tags.sets_of({tags.TOPK: data.decode("utf-8", "replace")})
-
-
-def _tag_seeds() -> list[bytes]:
-    runs = [json.loads(data) for data in _golden_files("run.json")]
-    return [run["tags"][tags.TOPK].encode() for run in runs if tags.TOPK in run["tags"]]
-
-
-@functools.cache
-def _folder() -> Path:
-    return Path(tempfile.mkdtemp(prefix="gradiend-mlflow-fuzz-"))
-
-
 def _read_config(data: bytes) -> None:
-    from gradiend_mlflow.sets.weights import parse_config
-
     parse_config(data, "fuzz")
 
 
-def _lines(pattern: str) -> Iterator[bytes]:
-    for data in _golden_files(pattern):
-        yield from data.splitlines(keepends=True)[1:]  # the first is the header
-
-
-def _read_journal_line(data: bytes) -> None:
-    from gradiend_mlflow.delivery.journals.lines import read_line
-
+def _read_line(data: bytes) -> None:
+    """A line is refused, or says the same when it is written again: nothing in it was understood as something else."""
     try:
-        read_line(data, _folder())
+        line = read_line(data, _JOURNAL)
     except ValueError as error:  # who reads a journal names the line
         raise GradiendMLflowError(str(error)) from error
+    written = write_line(line.record, line.made, _JOURNAL)
+    again = read_line(written, _JOURNAL)
+    assert again.made == line.made
+    assert write_line(again.record, again.made, _JOURNAL) == written
+
+
+def _lines() -> list[bytes]:
+    """Lines of real journals, one of each kind, and of the kinds that these do not have."""
+    lines = [line for data in _golden_files("journal.jsonl") for line in data.splitlines(keepends=True)[1:]]
+    first = {json.loads(line)["is"]: line for line in reversed(lines)}
+    start = StartRun("a" * 32, "child", {}, 0, Destination(experiment_id="7", experiment_name="x"), parent="b" * 32)
+    others = [
+        start,
+        replace(start, parent=None, deferred=True),
+        KnownRun("a" * 32, run_id="c" * 32, experiment_id="7"),
+    ]
+    return [*first.values(), *(write_line(record, made=0, folder=_JOURNAL) for record in others)]
 
 
 TARGETS: dict[str, Target] = {
     "sets": Target(_read_set, _set_files),
     "old-sets": Target(_read_old_set, lambda: _golden_files("*.parquet")[:4]),
     "metadata": Target(_read_metadata, _metadata_seeds),
-    "tags": Target(_read_tags, _tag_seeds),
+    "tags": Target(read_tags, tag_seeds),
     "config": Target(_read_config, lambda: _golden_files("config.json")[:2]),
-    "journal": Target(_read_journal_line, lambda: list(_lines("journal.jsonl"))),
+    "journal": Target(_read_line, _lines),
+    "comparison": Target(read_comparison, comparison_seeds, runs=200_000),
 }

@@ -11,7 +11,6 @@ import pytest
 from tests.fuzz.__main__ import FOUND
 from tests.fuzz.targets import TARGETS
 
-READERS = ("sets", "old-sets", "metadata", "config")
 _INPUTS = 3000
 _TOKEN = re.compile(rb'"[^"]*"|-?\d+(?:\.\d+)?|true|false|null')
 _ABSURD = [
@@ -40,21 +39,21 @@ def mutated(chance: random.Random, data: bytes) -> bytes:
     return bytes(spoilt)
 
 
-@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("name", TARGETS)
 def test_seeds_are_read(name: str) -> None:
     """Otherwise every mutation would be refused for the same reason."""
     for seed in TARGETS[name].seeds():
         TARGETS[name].read(seed)
 
 
-@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("name", TARGETS)
 def test_what_was_found_stays_mended(name: str) -> None:
     """Inputs that once brought another error, a hang, too much memory, or other content."""
     for file in sorted(FOUND.glob(f"{name}/*")):
         TARGETS[name](file.read_bytes())
 
 
-@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("name", TARGETS)
 def test_mutated_inputs_are_read_or_refused(name: str) -> None:
     """The same ones each time."""
     chance = random.Random(zlib.crc32(name.encode()))
