@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import re
 import resource
 import subprocess
 import sys
@@ -39,11 +40,19 @@ def main() -> int:
         child = [sys.executable, "-m", "tests.fuzz", "--child", name, "--runs", str(runs)]
         done = subprocess.run(child, capture_output=True, text=True, check=False)
         took = time.perf_counter() - begun
-        print(f"{name:<12} {runs:>9,} inputs  {took:7.0f} s  {'ok' if done.returncode == 0 else 'FOUND'}", flush=True)
+        tried, megabytes = (int(_stat(done.stderr, stat)) for stat in ("number_of_executed_units", "peak_rss_mb"))
+        end = "ok" if done.returncode == 0 else "FOUND"
+        print(f"{name:<12} {tried:>9,} inputs  {took:7.0f} s  {megabytes:>5,} MB at most  {end}", flush=True)
         if done.returncode:
             failed.append(name)
             print(done.stderr[-4000:], flush=True)
     return 1 if failed else 0
+
+
+def _stat(log: str, name: str) -> str:
+    """What libFuzzer says of its run in the end; 0 where it ended before."""
+    found = re.search(rf"stat::{name}: +(\d+)", log)
+    return found[1] if found else "0"
 
 
 def _fuzz(name: str, runs: int) -> None:
@@ -67,6 +76,7 @@ def _fuzz(name: str, runs: int) -> None:
             f"-rss_limit_mb={at_start + _MEGABYTES}",
             f"-artifact_prefix={FOUND / name}/",
             "-max_len=65536",
+            "-print_final_stats=1",
         ]
         atheris.Setup([sys.argv[0], *flags, corpus], target)
         atheris.Fuzz()
