@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import random
 import re
 import resource
 import subprocess
@@ -17,9 +18,13 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.fuzz.mutations import mutated_json
+
 FOUND = Path(__file__).with_name("found")
 _SECONDS_PER_INPUT = 20  # on the clock, which a busy machine stops; a target counts the processor's
 _MEGABYTES = 200
+_LEAST_LONGEST = 4096  # bytes; no input is longer, or than twice the longest seed: short ones are tried sooner
+_AS_JSON = 0.5  # of the inputs that are a JSON document
 
 
 def main() -> int:
@@ -75,10 +80,19 @@ def _fuzz(name: str, runs: int) -> None:
             f"-timeout={_SECONDS_PER_INPUT}",
             f"-rss_limit_mb={at_start + _MEGABYTES}",
             f"-artifact_prefix={FOUND / name}/",
-            "-max_len=65536",
+            f"-max_len={max(_LEAST_LONGEST, 2 * max(map(len, target.seeds())))}",
             "-print_final_stats=1",
         ]
-        atheris.Setup([sys.argv[0], *flags, corpus], target)
+
+        def mutate(data: bytes, most: int, seed: int) -> bytes:
+            """Change bytes as libFuzzer does, or the values of a JSON document, which then is still one."""
+            chance = random.Random(seed)
+            with contextlib.suppress(ValueError, RecursionError):
+                if chance.random() < _AS_JSON and len(changed := mutated_json(chance, data)) <= most:
+                    return changed
+            return atheris.Mutate(data, most)
+
+        atheris.Setup([sys.argv[0], *flags, corpus], target, custom_mutator=mutate)
         atheris.Fuzz()
 
 
