@@ -119,6 +119,18 @@ class TestInTheSandbox:
         frame.locator("body[data-ready]").wait_for(timeout=60_000)
         return frame
 
+    def test_labels_are_text(self, page: Any, tmp_path: Path) -> None:
+        """Nothing in a label, a note or a parameter's name is run, loaded or followed, in tables and in the map."""
+        harm = "<img src=http://127.0.0.1:9/x onerror=hacked=1></script><script>hacked=1</script>"
+        link = "<a href='javascript:hacked=1'>x</a>"
+        frame = self.show(page, comparison_of(4, label=f"{{}} {harm} {link}", notes=(harm + link,)), tmp_path)
+        frame.locator("#pairs tbody tr").first.click()
+        frame.locator("#weights table").wait_for()
+        assert frame.locator("#pairs td.name").first.inner_text().startswith(("0 <img", "1 <img", "2 <img", "3 <img"))
+        assert frame.locator("img").count() == 0
+        assert frame.locator("a[href^=javascript], a[*|href^=javascript]").count() == 0
+        assert frame.locator("body").evaluate("() => typeof hacked") == "undefined"
+
     def test_pairs_are_sorted(self, page: Any, tmp_path: Path) -> None:
         """The most overlapping first; by what is clicked then, either way; only those of a run that is looked for."""
         comparison = comparison_of(5)

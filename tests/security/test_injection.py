@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,14 @@ from mlflow import MlflowClient
 import gradiend_mlflow
 from gradiend_mlflow import StoreError, TopKSet, compare, compute_overlap, log_topk, plot_heatmap
 from gradiend_mlflow.cli import main
+from gradiend_mlflow.comparison.description import description_of
 from gradiend_mlflow.comparison.tables import latex_of
 from gradiend_mlflow.errors import GradiendMLflowError, logger
 from gradiend_mlflow.wording import csv_of, visible
 from tests.support.checkpoints import make_model
 
 FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "'=1+1", "''=1", '=HYPERLINK("http://x","y")', "\uff1d1", "-\t1"]
+PLAIN = r"(?<!\\)(?:\\\\)*"  # before what Markdown does not take literally
 ACTING = ["\x1b[2J", "\x1b]0;title\x07", "\x9b31m", "a\rb", "\u202egnp.exe", "\u2066x", "\u200fx", "\x00", "\x7f"]
 
 
@@ -129,10 +132,10 @@ class TestLaTeX:
             ("#1", r"\#1"),
             ("a_b", r"a\_b"),
             ("{x}", r"\{x\}"),
-            ("~", r"\textasciitilde "),
-            ("^", r"\textasciicircum "),
-            (r"\input{/etc/passwd}", r"\textbackslash input\{/etc/passwd\}"),
-            ("\\\\[1ex]", r"\textbackslash \textbackslash [1ex]"),
+            ("~", r"\textasciitilde{}"),
+            ("^", r"\textasciicircum{}"),
+            (r"\input{/etc/passwd}", r"\textbackslash{}input\{/etc/passwd\}"),
+            ("\\\\[1ex]", r"\textbackslash{}\textbackslash{}[1ex]"),
         ],
     )
     def test_labels_are_text(self, label: str, written: str) -> None:
@@ -151,7 +154,7 @@ class TestLaTeX:
         sets = {name: TopKSet.from_indices([1, 2], space=5) for name in ("[x]", "&%$#_{}~^\\")}
         frame = compute_overlap(sets).to_frame()
         text = latex_of(frame.rename_axis("run").reset_index())
-        assert text.count(r"\&\%\$\#\_\{\}\textasciitilde \textasciicircum \textbackslash ") == 2
+        assert text.count(r"\&\%\$\#\_\{\}\textasciitilde{}\textasciicircum{}\textbackslash{}") == 2
         assert "\n{}[x] & " in text
         assert r"\\" + "\n[" not in text
 
@@ -164,3 +167,20 @@ def test_figures_show_escapes() -> None:
     plt.close("all")
     assert len(set(labels)) == len(sets)
     assert all(map(clear, labels))
+
+
+def test_labels_in_markdown_are_text(tracking: MlflowClient) -> None:
+    """On the page of a comparison's run a label is no element, no link, and no cell or line of its own."""
+    ids = []
+    for index in range(2):
+        name = f"{index} <img src=x onerror=y> [x](http://evil.example) | \\[x](http://y) \\| b\n# title"
+        run_id = tracking.create_run("0", run_name=name).info.run_id
+        log_topk(make_model([("layer.0.query", (20, 5), "all")], seed=index), run_id=run_id)
+        tracking.set_terminated(run_id)
+        ids.append(run_id)
+    lines = description_of(compare(ids, topk=10, labels="run_name", log=False)).splitlines()
+    table = [line for line in lines if line.startswith("|")]
+    assert len(table) == 3
+    assert len({len(re.findall(rf"{PLAIN}\|", line)) for line in table}) == 1
+    assert not any(re.search(rf"{PLAIN}\]\(http", line) for line in lines)
+    assert not any("<img" in line or line.startswith("#") for line in lines)

@@ -191,6 +191,22 @@ class TestTheToken:
             Store(hostile.uri).upload("b" * 32, tmp_path / "file.txt", None)
         assert not (tmp_path / "ssh").exists()
 
+    @pytest.mark.parametrize("wanted", [False, True])
+    def test_uploads_in_parts(
+        self, wanted: bool, hostile: HostileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A server is not asked for addresses of parts, whatever it offers, unless the user wants it."""
+        hostile.answers["server-info"] = lambda request: reply(request, {"multipart_uploads_enabled": True})
+        monkeypatch.setenv("MLFLOW_MULTIPART_UPLOAD_MINIMUM_FILE_SIZE", "1")
+        if wanted:
+            monkeypatch.setenv("MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD", "true")
+        (tmp_path / "file.txt").write_text("mine")
+        run_id = ("c" if wanted else "d") * 32  # MLflow remembers where a run's artifacts are
+        with pytest.raises(StoreError):  # this server takes nothing in the end
+            Store(hostile.uri).upload(run_id, tmp_path / "file.txt", None)
+        assert any("/mpu/create" in path for _, path, _ in hostile.requests) == wanted
+        assert any(method == "PUT" for method, _, _ in hostile.requests) != wanted
+
     @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
     def test_a_redirected_search_is_an_error(self, status: int, hostile: HostileServer, other: HostileServer) -> None:
         """And not a search that finds nothing; it is not repeated either."""
