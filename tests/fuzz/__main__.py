@@ -83,17 +83,19 @@ def _fuzz(name: str, runs: int) -> None:
             f"-max_len={max(_LEAST_LONGEST, 2 * max(map(len, target.seeds())))}",
             "-print_final_stats=1",
         ]
-
-        def mutate(data: bytes, most: int, seed: int) -> bytes:
-            """Change bytes as libFuzzer does, or the values of a JSON document, which then is still one."""
-            chance = random.Random(seed)
-            with contextlib.suppress(ValueError, RecursionError):
-                if chance.random() < _AS_JSON and len(changed := mutated_json(chance, data)) <= most:
-                    return changed
-            return atheris.Mutate(data, most)
-
-        atheris.Setup([sys.argv[0], *flags, corpus], target, custom_mutator=mutate)
+        atheris.Setup([sys.argv[0], *flags, corpus], target, custom_mutator=_mutated)
         atheris.Fuzz()
+
+
+def _mutated(data: bytes, most: int, seed: int) -> bytes:
+    """Bytes changed as libFuzzer does, or a JSON document with other values, which then is still one."""
+    import atheris
+
+    chance = random.Random(seed)
+    with contextlib.suppress(ValueError, RecursionError):
+        if chance.random() < _AS_JSON and len(changed := mutated_json(chance, data)) <= most:
+            return changed
+    return atheris.Mutate(data, most)
 
 
 if __name__ == "__main__":
