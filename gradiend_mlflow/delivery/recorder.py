@@ -166,11 +166,10 @@ class Recorder:
             time.sleep(min(left, POLL_SECONDS))
 
     def close(self, deadline: float | None = None) -> None:
-        """Let the worker deliver what is queued, remove the journal and end; nothing more comes for now.
+        """Let the worker deliver what is queued, remove the journal and end; close again if more is put afterwards.
 
-        With a `deadline`, wait for that at most so many seconds, and warn if they were not enough; a process that may
-        be terminated at any time always waits. A server that does not answer is not waited for if a journal keeps the
-        records. More records may be put afterwards; then close again.
+        With a `deadline`, wait at most so many seconds, and warn if they were not enough. A process that another one
+        started always waits. A server that does not answer is not waited for if a journal keeps the records.
         """
         if self.is_foreign:
             return
@@ -180,7 +179,8 @@ class Recorder:
             if not self.wait(self.deadline if deadline is None else deadline, patience=_LAST_PATIENCE):
                 pending.warn_of([self.unsent()])
         elif deadline is None:
-            self._end_when_empty()
+            if self._end_when_empty() and pending.is_worker():
+                self.wait(self.deadline)
         elif not self.wait(deadline):
             self._journal.check()
             self._warn_of_waiting(deadline)

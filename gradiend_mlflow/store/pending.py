@@ -126,6 +126,14 @@ def is_expendable() -> bool:
     return multiprocessing.current_process().daemon
 
 
+def is_worker() -> bool:
+    """Whether another process started this one, through `multiprocessing` or joblib.
+
+    It may read what is logged here as soon as it has this one's result, and cannot know what to wait for.
+    """
+    return multiprocessing.parent_process() is not None
+
+
 def report(unsent: Iterable[Unsent]) -> None:
     """Warn once per server of what will not be delivered, with the command that sends what is kept; see `flush`."""
     missing = [one for one in unsent if one.count]
@@ -219,7 +227,7 @@ def _finish() -> None:
 
 def _wait_at_exit() -> None:
     """Wait once more when the process ends, and warn of what remains for `sync`."""
-    if multiprocessing.parent_process() is not None:
+    if is_worker():
         _finish()  # such a process ends without calling what `atexit` has
     waiting = tuple(_active)
     try:

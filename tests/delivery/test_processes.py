@@ -343,16 +343,31 @@ def test_a_spawned_pool_that_trains(base_model: str, server: str, tmp_path: Path
     assert find_journals(tmp_path) == []
 
 
+_JOBLIB = """
+import joblib
+from pathlib import Path
+from gradiend_mlflow import search_runs
+from tests.support.processes import log_run
+run = (joblib.delayed(log_run)(str(number), {uri!r}, {experiment!r}, Path({folder!r})) for number in range(3))
+joblib.Parallel(2)(run)
+print("found", len(search_runs({experiment!r}, tracking_uri={uri!r}, kinds="training", complete=False)))
+"""
+
+
 def test_joblib(server: str, tmp_path: Path, run_python: Callable[[str], str], request: Any) -> None:
-    """The workers of loky outlive the call, and end with the process."""
-    script = (
-        "import joblib\nfrom pathlib import Path\nfrom tests.support.processes import log_run\n"
-        f"run = (joblib.delayed(log_run)(str(number), {server!r}, {request.node.name!r}, Path({str(tmp_path)!r}))"
-        " for number in range(3))\njoblib.Parallel(2)(run)\n"
-    )
-    run_python(script)
+    """The workers of loky outlive the call; whoever called them finds their runs at once."""
+    said = run_python(_JOBLIB.format(uri=server, experiment=request.node.name, folder=str(tmp_path)))
+    assert "found 3" in said
     assert names(found(server, request.node.name)) == ["0", "1", "2"]
     assert find_journals(tmp_path) == []
+
+
+def test_an_executor_that_goes_on(server: str, tmp_path: Path, request: Any) -> None:
+    """A worker's run is there when its result is, though the worker waits for more work."""
+    context = multiprocessing.get_context("fork")
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as executor:
+        executor.submit(log_run, "first", server, request.node.name, tmp_path).result()
+        assert names(found(server, request.node.name)) == ["first"]
 
 
 def test_a_pool_without_a_server(tmp_path: Path, server: str, request: Any) -> None:

@@ -50,7 +50,7 @@ def finish(*children: int, seconds: float = 60) -> list[int]:
 def log_run(name: str, uri: str, experiment: str, folder: Path, deadline: float = 60) -> None:
     """Log a small run in the background, as a training does; its journal is in a folder of its own."""
     recorder = Recorder(Store(uri, once=True), folder / name, deadline=deadline)
-    run = recorder.start(name, {}, Destination(experiment_name=experiment))
+    run = recorder.start(name, {"gradiend.kind": "training"}, Destination(experiment_name=experiment))
     for step in range(5):
         run.metrics(step, {"m": float(step)})
     run.end("FINISHED")
