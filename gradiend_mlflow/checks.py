@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from numbers import Integral
 from os import PathLike
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from gradiend_mlflow.errors import InvalidInputError
+from gradiend_mlflow.untrusted import quoted
 
 Choice = TypeVar("Choice", bound=str)
 
@@ -62,6 +64,17 @@ def check_flags(**given: object) -> None:
             raise InvalidInputError(f"{name} must be True or False; got {value!r}")
 
 
+def check_path(name: str, value: Any) -> None:
+    """Accept a string or a PathLike of one that can be the path of something; the error calls it `name`.
+
+    Raises:
+        InvalidInputError: If it is something else, empty, or has a NUL in it.
+    """
+    path = value.__fspath__() if isinstance(value, PathLike) else value
+    if not isinstance(path, str) or not path or "\0" in path:
+        raise InvalidInputError(f"{name} must be a path; got {quoted(value)}")
+
+
 def existing_directory(path: str | PathLike[str], command: str) -> Path:
     """Return `path` as an absolute path; the error says that `command` needs a directory.
 
@@ -71,6 +84,7 @@ def existing_directory(path: str | PathLike[str], command: str) -> Path:
     if not isinstance(path, (str, PathLike)) or not str(path):
         raise InvalidInputError(f"{command} needs a directory; got {path!r}")
     root = Path(path).absolute()
-    if not root.is_dir():
-        raise InvalidInputError(f"{command} needs a directory; {root} is {'a file' if root.exists() else 'not there'}")
+    if not os.path.isdir(root):  # noqa: PTH112  # which answers also for a path that is too long
+        is_file = os.path.exists(root)  # noqa: PTH110
+        raise InvalidInputError(f"{command} needs a directory; {root} is {'a file' if is_file else 'not there'}")
     return root

@@ -120,7 +120,7 @@ def read_regular(file: Path, *, most: int) -> bytes:
         ValueError: If it is longer than `most` bytes.
     """
     with open_regular(file) as stream:
-        content = stream.read(most + 1)
-    if len(content) > most:
-        raise ValueError(f"it has more than {most:,} bytes")
-    return content
+        size = os.fstat(stream.fileno()).st_size
+        if size > most:
+            raise ValueError(f"it has {size:,} bytes; at most {most:,} are read")
+        return stream.read(size)

@@ -16,6 +16,7 @@ from gradiend_mlflow.errors import ArtifactError, GradiendMLflowError, StoreErro
 from gradiend_mlflow.runs.cache import open_cache
 from gradiend_mlflow.runs.search import PARALLEL_REQUESTS, all_results, complete_frame, result_or_error
 from gradiend_mlflow.sets.artifact import parse_topk
+from gradiend_mlflow.sets.parquet import MOST_BYTES
 from gradiend_mlflow.sets.parts import check_part, check_topk
 from gradiend_mlflow.sets.topk import TopKSet
 from gradiend_mlflow.store import tags
@@ -28,7 +29,6 @@ _DOWNLOADED_AHEAD = 4 * PARALLEL_REQUESTS  # files that wait in memory to be par
 # Bytes that the file of a set may have: those of its space, and those of each weight, with hundreds of latent neurons.
 _OF_A_SPACE = 2**24
 _OF_A_WEIGHT = 2**10
-_LARGEST_SET = 2**30
 
 
 def load_topk(
@@ -134,7 +134,7 @@ def _file_of(
 
 def largest_set(k: int) -> int:
     """How many bytes the file of a set of k weights may have: ten times what such files have, and at most 1 GB."""
-    return min(_OF_A_SPACE + _OF_A_WEIGHT * k, _LARGEST_SET)
+    return min(_OF_A_SPACE + _OF_A_WEIGHT * k, MOST_BYTES)
 
 
 def _in_order(

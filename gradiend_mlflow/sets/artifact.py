@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from gradiend_mlflow.environment import installed_version
 from gradiend_mlflow.errors import ArtifactError, InvalidInputError
 from gradiend_mlflow.sets.anatomy.anatomy import Anatomy, parse_anatomy
-from gradiend_mlflow.sets.parquet import most_decoded, open_parquet, read_columns
+from gradiend_mlflow.sets.parquet import most_decoded, open_parquet, read_columns, read_file
 from gradiend_mlflow.sets.parts import Part, check_part, check_topk, resolve_topk
 from gradiend_mlflow.sets.space import IntArray, WeightSpace, parse_space
 from gradiend_mlflow.sets.topk import TopKSet
@@ -93,9 +93,10 @@ def load_topk_file(path: str | PathLike[str]) -> TopKSet:
         path: The file.
 
     Raises:
-        ArtifactError: If the file is missing or truncated, was changed since it was written, has an unknown format
-            version, lacks a column or has one of another type, would take far more memory than its size suggests, or
-            does not hold a ranked set (unsorted, duplicated, outside the space).
+        InvalidInputError: If `path` is no path.
+        ArtifactError: If the file is missing, no regular file, beyond 1 GB or truncated, was changed since it was
+            written, has an unknown format version, lacks a column or has one of another type, would take far more
+            memory than its size suggests, or does not hold a ranked set (unsorted, duplicated, outside the space).
 
     Example:
         >>> import tempfile
@@ -104,11 +105,7 @@ def load_topk_file(path: str | PathLike[str]) -> TopKSet:
         ...     load_topk_file(f"{folder}/set.parquet")
         TopKSet(decoder-weight, topk=2, k=2 of input_dim=5)
     """
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise ArtifactError(f"{path}: cannot be read ({error.strerror or error})") from error
-    return parse_topk(data, origin=str(path))
+    return parse_topk(read_file(path), origin=str(path))
 
 
 def parse_topk(data: bytes, *, origin: str, topk: float | None = None) -> TopKSet:

@@ -7,15 +7,20 @@ trusts them, so the footer and every page header of the wanted columns are check
 from __future__ import annotations
 
 from collections.abc import Iterator
+from os import PathLike
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from gradiend_mlflow.checks import check_path
+from gradiend_mlflow.disk.trees import read_regular
 from gradiend_mlflow.errors import ArtifactError
 from gradiend_mlflow.sets.thrift import INT32, INT64, CompactReader, Wanted
 from gradiend_mlflow.untrusted import quoted
 
+MOST_BYTES = 2**30  # of a file
 # Of columns, row groups and keys in a footer; as many levels of a nested column fit into the smallest usual stack.
 _MOST_IN_A_LIST = 1_000
 _MOST_IN_A_FOOTER = 500_000  # values; half a second
@@ -44,6 +49,20 @@ _DETAILS = {_DATA_PAGE: (5, 2), _DICTIONARY_PAGE: (7, 2), _DATA_PAGE_V2: (8, 4)}
 def most_decoded(size: int) -> int:
     """How many bytes the columns of a file of `size` bytes may take."""
     return max(_ALWAYS_ALLOWED, _EXPANSION * size)
+
+
+def read_file(path: str | PathLike[str]) -> bytes:
+    """The content of a file that is no pipe or device and has at most `MOST_BYTES`.
+
+    Raises:
+        ArtifactError: If there is no such file, or it cannot be read.
+        InvalidInputError: If `path` is no path.
+    """
+    check_path("path", path)
+    try:
+        return read_regular(Path(path), most=MOST_BYTES)
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
 
 
 def open_parquet(data: bytes) -> pq.ParquetFile:

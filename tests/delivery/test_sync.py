@@ -281,8 +281,9 @@ def test_the_command(tracking: MlflowClient, tmp_path: Path) -> None:
 
 def test_no_directory(tmp_path: Path) -> None:
     """The error says what was given instead."""
-    with pytest.raises(InvalidInputError, match="not there"):
-        sync(tmp_path / "none")
+    for nowhere in (tmp_path / "none", "x" * 5000, "a\0b"):
+        with pytest.raises(InvalidInputError, match="not there"):
+            sync(nowhere)
     for path in ("", None, 5):
         with pytest.raises(InvalidInputError, match=f"sync needs a directory; got {path!r}"):
             sync(path)

@@ -357,3 +357,26 @@ def test_a_space_that_cannot_be_read_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(gradiend_mlflow.InvalidInputError, match="at most 16,777,216 are kept"):
         save_topk(TopKSet.from_indices([1], space=many), tmp_path / "set.parquet")
     assert not list(tmp_path.glob("*.p*"))
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (os.mkfifo, "is not a regular file"),
+        (lambda path: path.symlink_to("/dev/zero"), "is not a regular file"),
+        (lambda path: os.truncate(os.open(path, os.O_CREAT | os.O_WRONLY), 2**36), "at most 1,073,741,824 are read"),
+    ],
+    ids=["pipe", "device", "size"],
+)
+def test_what_has_no_end_is_not_read(make: Any, reason: str, tmp_path: Path) -> None:
+    """A pipe that nobody writes to, a device, a file that claims more than any memory has."""
+    make(tmp_path / "set.parquet")
+    with pytest.raises(ArtifactError, match=reason):
+        load_topk_file(tmp_path / "set.parquet")
+
+
+@pytest.mark.parametrize("path", [None, 5, b"set.parquet", "a\0b", ""])
+def test_what_is_no_path_is_named(path: Any) -> None:
+    """As an argument that is wrong, not as a file that is."""
+    with pytest.raises(gradiend_mlflow.InvalidInputError, match="path must be a path"):
+        load_topk_file(path)
