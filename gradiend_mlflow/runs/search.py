@@ -15,6 +15,7 @@ from gradiend_mlflow.errors import GradiendMLflowError, InvalidInputError
 from gradiend_mlflow.store import tags
 from gradiend_mlflow.store.pending import flush
 from gradiend_mlflow.store.reader import LoggedRun, Reader
+from gradiend_mlflow.untrusted import quoted
 from gradiend_mlflow.wording import lines_of, some_of
 
 T = TypeVar("T")
@@ -117,7 +118,7 @@ def complete_frame(runs: Iterable[str] | pd.DataFrame, *, tracking_uri: str | No
     if (
         isinstance(runs, pd.DataFrame)
         and set(COLUMNS) <= set(runs.columns)
-        and all(isinstance(sets, Mapping) for sets in runs["sets"])  # strings, if the frame was read from a CSV file
+        and all(map(_is_complete, runs["sets"], runs["tags"], runs["artifact_uri"]))
     ):
         return runs
     flush()
@@ -127,6 +128,15 @@ def complete_frame(runs: Iterable[str] | pd.DataFrame, *, tracking_uri: str | No
     found = all_results(run_ids, answers, "could not be found").values()
     experiments = store.find_experiments([], sorted({run.experiment_id for run in found}))
     return _frame(found, experiments)
+
+
+def _is_complete(sets: Any, run_tags: Any, artifact_uri: Any) -> bool:
+    """Whether this is what `search_runs` returns; a frame that was read from a CSV file has strings."""
+    try:
+        tags.checked_sets(sets)
+    except ValueError:
+        return False
+    return isinstance(run_tags, Mapping) and isinstance(artifact_uri, str)
 
 
 def result_or_error(function: Callable[..., T], *args: Any, **options: Any) -> T | GradiendMLflowError:
@@ -174,7 +184,7 @@ def _listed(name: str, values: Sequence[str] | str | None) -> list[str]:
     if values is None or isinstance(values, (str, int)):
         return [] if values is None else [str(values)]
     if not isinstance(values, Iterable):
-        raise InvalidInputError(f"{name} must be a string or a sequence of strings; got {values!r}")
+        raise InvalidInputError(f"{name} must be a string or a sequence of strings; got {quoted(values)}")
     return list(map(str, values))
 
 
@@ -221,11 +231,14 @@ def _time(milliseconds: int | None) -> datetime | None:
 def _ids_of(runs: Iterable[str] | pd.DataFrame) -> list[str]:
     if isinstance(runs, str) or not isinstance(runs, Iterable):
         raise InvalidInputError(
-            f"runs must be a sequence of run ids or a frame; got the {type(runs).__name__} {runs!r}"
+            f"runs must be a sequence of run ids or a frame; got the {type(runs).__name__} {quoted(runs)}"
         )
     if isinstance(runs, pd.DataFrame) and "run_id" not in runs:
         raise InvalidInputError(f"a frame of runs needs the column run_id; it has {', '.join(map(str, runs))}")
     run_ids = list(runs["run_id"] if isinstance(runs, pd.DataFrame) else runs)
+    others = [run_id for run_id in run_ids if not isinstance(run_id, str)]
+    if others:
+        raise InvalidInputError(f"run ids must be strings; got {quoted(others[0])}")
     repeated = [run_id for run_id, count in Counter(run_ids).items() if count > 1]
     if repeated:
         raise InvalidInputError(f"each run may be given only once; repeated: {', '.join(some_of(repeated))}")

@@ -22,6 +22,7 @@ from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 from mlflow.tracking import fluent
 from mlflow.utils.rest_utils import augmented_raise_for_status, http_request
 
+from gradiend_mlflow.checks import check_names
 from gradiend_mlflow.disk.temporary import temporary_folder
 from gradiend_mlflow.errors import ArtifactError, StoreError, UnavailableError
 from gradiend_mlflow.forks import at_work
@@ -66,11 +67,13 @@ class Reader:
         timeout: How many seconds a request may take; default and maximum are 30.
 
     Raises:
+        InvalidInputError: If `tracking_uri` is neither a string nor None.
         StoreError: From every method, if MLflow refuses the request or cannot be reached; it names the server. It is
             an `UnavailableError` if the same call may work later.
     """
 
     def __init__(self, tracking_uri: str | None = None, *, once: bool = False, timeout: float | None = None) -> None:
+        check_names(tracking_uri=tracking_uri)
         self.uri: str = tracking_uri or mlflow.get_tracking_uri()
         self.retries = Retries(None if once else reading_deadline(), timeout)
 

@@ -232,3 +232,34 @@ def test_passwords_are_not_shown() -> None:
 def test_the_current_server_is_the_default(tracking: MlflowClient) -> None:
     """`mlflow.set_tracking_uri` decides, at the time of the call."""
     assert Store().uri == mlflow.get_tracking_uri()
+
+
+@pytest.mark.parametrize("run_id", [None, 5, b"run", ["run"], float("nan")])
+def test_run_ids_that_are_no_strings_are_named(run_id: Any, tracking: MlflowClient) -> None:
+    """In a list or in a frame, by whatever reads runs."""
+    for runs in ([run_id], pd.DataFrame({"run_id": [run_id]})):
+        for read in (load_topk, compare):
+            with pytest.raises(InvalidInputError, match="run ids must be strings; got"):
+                read(runs)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("sets", {"decoder-weight": 5}), ("sets", {"decoder-weight": {}}), ("tags", None), ("artifact_uri", None)],
+)
+def test_frames_that_were_changed_are_looked_up(
+    column: str, value: Any, tracking: MlflowClient, tmp_path: Path
+) -> None:
+    """By their run ids, as those are that lack a column."""
+    run_id = log_set(tracking, tmp_path)
+    frame = search_runs(complete=False)
+    changed = frame.assign(**{column: [value]})
+    assert complete_frame(changed)[column].tolist() == frame[column].tolist()
+    assert complete_frame(changed)["run_id"].tolist() == [run_id]
+
+
+@pytest.mark.parametrize("uri", [5, b"http://host", Path("mlflow.db"), ""])
+def test_tracking_uris_that_are_no_strings_are_named(uri: Any) -> None:
+    """Before MLflow trips over them."""
+    with pytest.raises(InvalidInputError, match="tracking_uri must be a non-empty string"):
+        search_runs(["e"], tracking_uri=uri)
