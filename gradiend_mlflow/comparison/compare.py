@@ -83,8 +83,8 @@ def compare(
             "decoder-sum".
         topk: How many weights (an int), or which fraction of each run's own input_dim (a float in (0, 1]).
         value: Which measure is shown: "intersection" (a count), "intersection_frac" (over the smaller set),
-            "jaccard", "mass_overlap", "cosine", "cosine_signed", "spearman", "spearman_signed" or "rbo". All are in
-            `comparison.overlap`.
+            "jaccard", "mass_overlap", "cosine", "cosine_signed", "spearman", "spearman_signed",
+            "sign_agreement" or "rbo". All are in `comparison.overlap`.
         rbo_p: The parameter p of rank-biased overlap (Webber, Moffat and Zobel 2010), above 0 and below 1: rank d has
             the weight p^(d-1), so the smaller p, the more the first ranks count. Default 0.98.
         labels: How to call the runs: a column of `search_runs`, "params.<name>", "tags.<name>", a mapping from run id

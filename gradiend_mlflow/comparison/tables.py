@@ -32,6 +32,7 @@ _HEADINGS = {
     "cosine_signed": "cosine",
     "spearman": r"Spearman's $\rho$, unsigned",
     "spearman_signed": r"Spearman's $\rho$",
+    "sign_agreement": "agreement in sign",
     "rbo": "RBO",
     "expected": "by chance",
     "p_value": "$p$",

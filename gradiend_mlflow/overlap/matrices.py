@@ -204,6 +204,19 @@ class PairwiseOverlap(AnyOverlap):
         return np.abs(self.spearman_signed)
 
     @cached_property
+    def sign_agreement(self) -> Matrix:
+        """Whether two sets change the weights that they share in the same directions, in [-1, 1]; shape (N, N).
+
+        The mean of sign(a) * sign(b) over the shared weights and the latent neurons: 1 if all signs agree, -1 if all
+        are opposite, near 0 if they agree by chance. A weight of 0 agrees with nothing, itself included. 0 if nothing
+        is shared. How much is shared does not matter, and neither does how large the weights are.
+
+        Raises:
+            InvalidInputError: As for `cosine_signed`.
+        """
+        return measures.sign_agreement(self.ranked)
+
+    @cached_property
     def rbo(self) -> Matrix:
         """Rank-biased overlap with p = `rbo_p`, extrapolated, in [0, 1]; float64, shape (N, N).
 

@@ -27,10 +27,11 @@ Value = Literal[
     "cosine_signed",
     "spearman",
     "spearman_signed",
+    "sign_agreement",
     "rbo",
 ]
 VALUES: tuple[Value, ...] = get_args(Value)
-SIGNED: tuple[Value, ...] = ("cosine_signed", "spearman_signed")  # from -1 to 1
+SIGNED: tuple[Value, ...] = ("cosine_signed", "spearman_signed", "sign_agreement")  # from -1 to 1
 # What each measure is called in figures and on pages.
 VALUE_TITLES: dict[Value, str] = {
     "intersection": "shared weights",
@@ -41,6 +42,7 @@ VALUE_TITLES: dict[Value, str] = {
     "cosine_signed": "cosine of the weights",
     "spearman": "rank correlation of the weights, unsigned",
     "spearman_signed": "rank correlation of the weights",
+    "sign_agreement": "agreement in sign on shared weights",
     "rbo": "rank-biased overlap",
 }
 RBO_P = 0.98
@@ -84,6 +86,17 @@ def cosine_signed(sets: RankedSets) -> Matrix:
         products += sets.products(vectors, vectors)
     norms = np.sqrt(np.diag(products))
     return np.clip(divided(products, np.multiply.outer(norms, norms)), -1.0, 1.0)
+
+
+def sign_agreement(sets: RankedSets) -> Matrix:
+    """See `PairwiseOverlap.sign_agreement`."""
+    signed = _signed_weights(sets, "agreement in sign")
+    neurons = signed[0].shape[1]
+    agreement = np.zeros((len(signed), len(signed)))
+    for neuron in range(neurons):
+        signs = [np.sign(x[:, neuron].astype(np.float64)) for x in signed]
+        agreement += sets.products(signs, signs)
+    return divided(agreement, neurons * sets.products(None, None))
 
 
 def spearman_signed(sets: RankedSets, length: IntArray) -> Matrix:
@@ -186,7 +199,7 @@ def _signed_weights(sets: RankedSets, what: str) -> tuple[npt.NDArray[Any], ...]
         found = ", ".join(f"{label!r} has {depth}" for label, depth in depths.items())
         raise InvalidInputError(
             f"{what} needs the same number of latent neurons in every set; {found}. "
-            "Measures other than cosine and rank correlation do not need that"
+            "Measures that need no signed weights do not need that"
         )
     return signed
 

@@ -15,6 +15,7 @@ from gradiend_mlflow import (
     compute_overlap,
     plot_heatmap,
 )
+from gradiend_mlflow.overlap.measures import SIGNED
 from tests.figures.examples import EXTREMES, axes_of, family, overlap_of, texts, ticks
 
 
@@ -63,15 +64,17 @@ def test_title_and_unknown_value(ax: Axes) -> None:
         plot_heatmap(overlap_of(2), ax=ax, value="dice")
 
 
-def test_signed_cosines_go_both_ways(ax: Axes) -> None:
-    """From -100 to 100 %."""
+@pytest.mark.parametrize("value", SIGNED)
+def test_signed_measures_go_both_ways(value: Any) -> None:
+    """From -100 to 100 %, in colors that differ to both sides of 0."""
     sets = {
         name: replace(TopKSet.from_indices([1, 2], space=5), weights=np.full((2, 1), sign))
         for name, sign in (("up", 1.0), ("down", -1.0))
     }
-    plot_heatmap(compute_overlap(sets), value="cosine_signed", ax=ax)
+    ax = axes_of(plot_heatmap(compute_overlap(sets), value=value))
     assert texts(ax) == ["100", "-100", "-100", "100"]
-    assert ax.collections[0].get_clim() == (-100, 100)
+    mesh = ax.collections[0]
+    assert (mesh.get_clim(), mesh.get_cmap().name, float(mesh.norm(0.0))) == ((-100, 100), "RdBu_r", 0.5)
 
 
 @pytest.mark.parametrize(("scale", "half"), [("linear", 0.5), ("sqrt", 0.25), ("power", 0.125), ("log", 0.1)])

@@ -154,21 +154,53 @@ def test_equals_gradiends_measures(candidates: list[Kind], data: st.DataObject) 
         np.testing.assert_allclose(overlap.values(measure), matrix, rtol=1e-5, atol=1e-6)
 
 
+@given(weighted_families(), st.integers(0, 2**16))
+def test_sign_agreement_by_definition(family: dict[str, TopKSet], seed: int) -> None:
+    """The mean product of signs over each pair's shared weights and the latent neurons, one after the other."""
+    random = np.random.default_rng(seed)
+    family = {label: replace(own, weights=own.weights * random.integers(0, 2, own.weights.shape))
+              for label, own in family.items()}  # fmt: skip
+    known = [dict(zip(own.base_global_indices().tolist(), own.weights, strict=True)) for own in family.values()]
+    found = compute_overlap(family).sign_agreement
+    for (i, a), (j, b) in itertools.product(enumerate(known), repeat=2):
+        signs = [
+            np.sign(x) * np.sign(y)
+            for weight in a.keys() & b.keys()
+            for x, y in zip(a[weight], b[weight], strict=True)
+        ]
+        assert found[i, j] == pytest.approx(np.mean(signs) if signs else 0.0)
+
+
+def test_sign_agreement_ignores_how_much_is_shared() -> None:
+    """All that two runs share in opposite directions is -1, however little it is; nothing shared is 0."""
+    own = TopKSet.from_indices([1, 2, 3], space=9)
+    other = TopKSet.from_indices([3, 4, 5], space=9)
+    sets = {
+        "up": replace(own, weights=np.array([[1.0], [-2.0], [3.0]])),
+        "down": replace(own, weights=np.array([[-9.0], [1.0], [-1.0]])),
+        "one": replace(other, weights=np.array([[-1.0], [1.0], [1.0]])),
+        "far": replace(TopKSet.from_indices([8], space=9), weights=np.array([[1.0]])),
+    }
+    expected = [[1, -1, -1, 0], [-1, 1, 1, 0], [-1, 1, 1, 0], [0, 0, 0, 1]]
+    assert compute_overlap(sets).values("sign_agreement").tolist() == expected
+
+
 class TestWhatCannotBeSaid:
     """Measures that need what a set does not have."""
 
     def test_unknown_weights_have_no_cosine(self) -> None:
         """The set is named, and what can be asked instead."""
         overlap = compute_overlap({"bare": TopKSet.from_indices([1, 2], space=5)})
-        with pytest.raises(InvalidInputError, match="signed weights of 'bare' are not known; intersection"):
-            overlap.values("cosine")
+        for value in ("cosine", "sign_agreement"):
+            with pytest.raises(InvalidInputError, match="signed weights of 'bare' are not known; intersection"):
+                overlap.values(value)
         assert overlap.values("rbo").tolist() == [[1.0]]
 
     def test_cosines_need_equal_latent_dimensions(self) -> None:
         """Where gradiend fails in the middle of a product."""
         a = replace(TopKSet.from_indices([1, 2], space=5), weights=np.ones((2, 1)))
         b = replace(a, weights=np.ones((2, 3)), latent_dim=3)
-        with pytest.raises(InvalidInputError, match=r"'a' has 1, 'b' has 3\. Measures other than cosine"):
+        with pytest.raises(InvalidInputError, match=r"'a' has 1, 'b' has 3\. Measures that need no signed weights"):
             compute_overlap({"a": a, "b": b}).values("cosine_signed")
 
     def test_zero_importances_and_weights_give_zero(self) -> None:
@@ -176,5 +208,5 @@ class TestWhatCannotBeSaid:
         zero = replace(TopKSet.from_indices([1, 2], space=5, importance=[0, 0]), weights=np.zeros((2, 1)))
         one = replace(TopKSet.from_indices([1, 2], space=5), weights=np.ones((2, 1)))
         overlap = compute_overlap({"zero": zero, "one": one})
-        for value in ("mass_overlap", "cosine", "cosine_signed"):
+        for value in ("mass_overlap", "cosine", "cosine_signed", "sign_agreement"):
             np.testing.assert_allclose(overlap.values(value), [[0, 0], [0, 1]])

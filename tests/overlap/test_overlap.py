@@ -146,7 +146,7 @@ def test_unknown_value_names_the_known() -> None:
     overlap = compute_overlap({"a": TopKSet.from_indices([1], space=2)})
     with pytest.raises(
         InvalidInputError,
-        match="jaccard, mass_overlap, cosine, cosine_signed, spearman, spearman_signed, rbo; got 'dice'",
+        match="mass_overlap, cosine, cosine_signed, spearman, spearman_signed, sign_agreement, rbo; got 'dice'",
     ):
         overlap.to_frame("dice")
 
