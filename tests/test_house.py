@@ -45,7 +45,6 @@ MAY_LOAD: dict[str, set[str]] = {
     "safetensors": {"sets.tensors"},
     "gradiend": {"tracking"},
     "matplotlib": {"comparison", "figures", "sets.picture"},
-    "seaborn": {"figures"},
 }
 
 MOST_MODULES, MOST_LINES, FEWEST_LINES = 10, 300, 30

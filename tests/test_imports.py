@@ -36,8 +36,8 @@ comparison.plot_heatmap(), comparison.plot_venn()
 {LOADED}
 """
     ).split()
-    assert not {"torch", "transformers", "gradiend", "safetensors"} & set(loaded)
-    assert {"mlflow", "matplotlib", "seaborn"} <= set(loaded)
+    assert not {"torch", "transformers", "gradiend", "safetensors", "seaborn"} & set(loaded)
+    assert {"mlflow", "matplotlib"} <= set(loaded)
 
 
 @pytest.mark.parametrize("name", gradiend_mlflow.__all__)

@@ -30,7 +30,6 @@ READ = {
     "requests": "Apache",
     "safetensors": "Apache",
     "scipy": "BSD",
-    "seaborn": "BSD",
     "shapely": "BSD",
     "torch": "BSD-3-Clause",
     "tqdm": "MIT",  # with files under MPL-2.0, which binds changes of those files alone

@@ -95,12 +95,14 @@ class Drawn(Compared):
     def plot_venn(self, ax: Axes | None = None, **options: Any) -> Axes | FigureBase:
         """Draw which weights 2 to 6 runs share; options as for `gradiend_mlflow.plot_venn`.
 
+        Runs that did not converge have gradiend's dagger.
+
         Raises:
             InvalidInputError: If there are more than 6 runs.
         """
         from gradiend_mlflow.figures.venn import plot_venn
 
-        return plot_venn(self._one_set_per_label, ax, **options)
+        return plot_venn(self._one_set_per_label, ax, **{"converged": column_by_label(self, "converged"), **options})
 
     def plot_upset(self, fig: FigureBase | None = None, **options: Any) -> FigureBase:
         """Draw which weights any number of runs share; options as for `gradiend_mlflow.plot_upset`."""

@@ -1,8 +1,8 @@
-"""What figures are drawn of: an overlap, or what gradiend's figures take: models, checkpoints and sets by label."""
+"""What figures are given: an overlap, or models, checkpoints and sets by label as gradiend's figures, and mappings."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any
 
@@ -12,6 +12,7 @@ from gradiend_mlflow.overlap.seeds import SeedOverlap
 from gradiend_mlflow.sets.parts import Part, check_part
 from gradiend_mlflow.sets.topk import TopKSet
 
+NOT_CONVERGED = "†"  # gradiend's marker
 _DEFAULT_TOPK = 1000  # as in gradiend's figures and in `compare`
 
 
@@ -54,3 +55,16 @@ def _set_of(label: object, what: Any, topk: float | None, part: Part | None) -> 
     if callable(getattr(what, "get_model", None)):  # a trainer
         what = what.get_model()
     return TopKSet.from_model(what, **of)
+
+
+def check_labels(labels: Sequence[str], **mappings: Mapping[str, Any] | None) -> None:
+    """Check mappings from labels to something; None is none.
+
+    Raises:
+        InvalidInputError: If one is no mapping, or has a label that is not there.
+    """
+    for name, mapping in mappings.items():
+        if mapping is not None and not isinstance(mapping, Mapping):
+            raise InvalidInputError(f"{name} must be a mapping from label; got {type(mapping).__name__}")
+        if unknown := [repr(label) for label in mapping or () if label not in labels]:
+            raise InvalidInputError(f"{name} names {', '.join(unknown)}; the labels are {', '.join(labels)}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -26,14 +26,13 @@ from gradiend_mlflow.figures.drawing.margins import (
     side_bar_of,
 )
 from gradiend_mlflow.figures.drawing.plan import LABELLED_UP_TO, Content, Fonts, Plan
-from gradiend_mlflow.figures.given import overlap_of
+from gradiend_mlflow.figures.given import NOT_CONVERGED, check_labels, overlap_of
 from gradiend_mlflow.overlap.measures import VALUE_TITLES, Value, check_value
 from gradiend_mlflow.overlap.overlap import Overlap
 from gradiend_mlflow.overlap.seeds import SeedOverlap
 from gradiend_mlflow.sets.parts import Part
 
 ANNOTATED_UP_TO = 40  # runs, as in gradiend
-NOT_CONVERGED = "†"  # gradiend's marker
 
 
 @overload
@@ -169,7 +168,7 @@ def plot_heatmap(  # type: ignore[misc]  # options are told to people, and check
     if groups is not None and pretty_groups is not None:
         raise InvalidInputError("groups and pretty_groups are two names of one argument: give one of them")
     labels, n = overlap.labels, len(overlap.labels)
-    _check_labels(labels, row_metric=row_metric, converged=converged, label_mapping=label_mapping,
+    check_labels(labels, row_metric=row_metric, converged=converged, label_mapping=label_mapping,
                   row_label_mapping=row_label_mapping, column_label_mapping=column_label_mapping)  # fmt: skip
     arrangement = arranged(
         labels, np.asarray(overlap.values(value), dtype=float), order, pretty_groups if groups is None else groups,
@@ -200,7 +199,7 @@ def plot_heatmap(  # type: ignore[misc]  # options are told to people, and check
         title=title or "",
         bar_title=VALUE_TITLES[value] + " (%)" * percent if cbar_label is None else cbar_label,
         ticks=bar_texts(cells.norm),
-        notes=_notes(overlap, sum(map(bool, marks)), seeds=seed_annotation),
+        notes=_notes(overlap, sum(map(bool, marks)), spread=cells.spread, seeds=seed_annotation),
         group_angle=None if group_label_rotation_top is None else 90.0 + group_label_rotation_top,
         beside_angle=group_label_rotation_right,
         bar_gap=cbar_pad,
@@ -236,14 +235,6 @@ def plot_heatmap(  # type: ignore[misc]  # options are told to people, and check
     return sheet.finished(axes if ax is not None else figure)
 
 
-def _check_labels(labels: Sequence[str], **mappings: Mapping[str, Any] | None) -> None:
-    for name, mapping in mappings.items():
-        if mapping is not None and not isinstance(mapping, Mapping):
-            raise InvalidInputError(f"{name} must be a mapping from label; got {type(mapping).__name__}")
-        if unknown := [repr(label) for label in mapping or () if label not in labels]:
-            raise InvalidInputError(f"{name} names {', '.join(unknown)}; the labels are {', '.join(labels)}")
-
-
 def _number(value: Any, label: str) -> float:
     if value is None:
         return float("nan")
@@ -252,7 +243,7 @@ def _number(value: Any, label: str) -> float:
     return float(value)
 
 
-def _notes(overlap: Overlap | SeedOverlap, failed: int, *, seeds: bool) -> tuple[str, ...]:
+def _notes(overlap: Overlap | SeedOverlap, failed: int, *, spread: str, seeds: bool) -> tuple[str, ...]:
     """What is said below the cells."""
     check_flags(seed_annotation=seeds)
     n, notes = len(overlap.labels), []
@@ -260,6 +251,8 @@ def _notes(overlap: Overlap | SeedOverlap, failed: int, *, seeds: bool) -> tuple
         notes = [f"{n} runs" + (f", {failed} of which did not converge" if failed else "")]
     elif failed:
         notes = [f"{NOT_CONVERGED} did not converge"]
+    if spread:
+        notes.append(spread)
     if seeds and isinstance(overlap, SeedOverlap):
         low, high = int(overlap.n.min()), int(overlap.n.max())
         notes.append(f"n = {low} pairs of seeds" if low == high else f"n = {low} to {high} pairs of seeds")

@@ -13,7 +13,7 @@ from gradiend_mlflow.checks import check_flags
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.figures.drawing.canvas import FigureSize, OutputPath, Sheet, check_arguments
 from gradiend_mlflow.figures.drawing.layout import lay_out, own_size, set_title, warn_of_space
-from gradiend_mlflow.figures.given import overlap_of
+from gradiend_mlflow.figures.given import NOT_CONVERGED, check_labels, overlap_of
 from gradiend_mlflow.figures.venns.content import CIRCLES_UP_TO, Content
 from gradiend_mlflow.figures.venns.ink import COLORS, draw, reserve
 from gradiend_mlflow.overlap.overlap import Overlap
@@ -42,6 +42,7 @@ def plot_venn(
     patch_linewidth: float = 1.0,
     circle_names_fontsize: float | None = None,
     region_counts_fontsize: float | None = None,
+    converged: Mapping[str, bool | None] | None = None,
     label_mapping: Mapping[str, str] | None = None,
 ) -> Axes | Figure:
     r"""Draw how many weights 2 to 6 sets share: a number in each region of overlapping shapes.
@@ -71,6 +72,7 @@ def plot_venn(
         patch_linewidth: Of the outlines, in points.
         circle_names_fontsize: Of the sets' names, in points; default `font.size`, or less if they need it.
         region_counts_fontsize: Of the numbers; default the same.
+        converged: Whether a label's run converged; those with False are marked with gradiend's dagger.
         label_mapping: Other names for some labels.
 
     Returns:
@@ -103,16 +105,17 @@ def plot_venn(
     )
     if colors is not None and (isinstance(colors, str) or len(colors) < n or not all(map(is_color_like, colors))):
         raise InvalidInputError(f"colors must be a list of {n} colors of matplotlib, one per set; got {colors!r}")
-    if label_mapping is not None and not isinstance(label_mapping, Mapping):
-        raise InvalidInputError(f"label_mapping must map labels to names; got {type(label_mapping).__name__}")
+    check_labels(drawn.labels, converged=converged, label_mapping=label_mapping)
+    failed = {label for label, well in (converged or {}).items() if well is False}
     in_proportion = _checked_proportional(n, proportional)
     counts = {"".join("01"[x in members] for x in drawn.labels): size for members, size in drawn.regions.items()}
     content = Content.of(
         counts,
-        [(label_mapping or {}).get(label, label) for label in drawn.labels],
+        [(label_mapping or {}).get(label, label) + NOT_CONVERGED * (label in failed) for label in drawn.labels],
         proportional=in_proportion,
         percentages=percentages,
         fontsizes=(circle_names_fontsize, region_counts_fontsize),
+        said=f"{NOT_CONVERGED} did not converge" if failed else "",
     )
     figure = None
     if ax is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
+
+from gradiend_mlflow.figures.drawing.names import measured
+from gradiend_mlflow.figures.drawing.text import with_arrows
 
 LEAST_POINTS = 5.0
 _DOTS = 1.0  # by which texts may touch or leave their part: letters are rounded to dots
@@ -48,6 +51,32 @@ def problems(figure: Any, *, size: tuple[float, float] | None = None, part: Bbox
     for (first, a), (second, b) in itertools.combinations(zip(shown, boxes, strict=True), 2):
         if (depth := overlapping(a, b)) > _DOTS:
             found.append(f"{depth:.1f} dots of {first.get_text()!r} over {second.get_text()!r}")
+    return found
+
+
+def lacking(axes: Any, labels: Sequence[str], *, number: str = "-100") -> list[str]:
+    """What a heatmap of up to 12 runs does not say: names of runs, and numbers that cells have room for at 5 points.
+
+    Args:
+        axes: The heatmap's.
+        labels: The runs'. A name may be wrapped, shortened, or a number with a key.
+        number: The widest number of a cell.
+    """
+    axes.figure.draw_without_rendering()
+    rows = [tick.label1.get_text().replace("\n", " ").removesuffix("†") for tick in axes.yaxis.get_major_ticks()]
+    everything = " ".join(text.get_text().replace("\n", " ") for text in written(axes.figure))
+    found = []
+    if len(set(rows)) != len(labels):
+        found.append(f"{len(set(rows))} names for {len(labels)} runs")
+    for label in labels:
+        name = with_arrows(label)
+        same = [row for row in rows if row == name or row.endswith(f"  {name}") or "…" in row]
+        if not same and name not in everything:
+            found.append(f"no name: {name!r}")
+    cell = axes.get_window_extent().width / axes.figure.dpi / len(labels)
+    numbers = [text for text in axes.texts if text.get_position()[1] % 1 == 0.5]
+    if len(numbers) < len(labels) ** 2 and 0.94 * cell >= measured(number, LEAST_POINTS)[0]:
+        found.append(f"{len(numbers)} numbers in {len(labels) ** 2} cells of {cell:.2f} inches")
     return found
 
 

@@ -11,6 +11,8 @@ from matplotlib.axes import Axes
 
 from gradiend_mlflow import (
     InvalidInputError,
+    SeedOverlap,
+    SeedPolicy,
     TopKSet,
     compute_overlap,
     plot_heatmap,
@@ -134,3 +136,68 @@ def test_a_mark_for_a_run_that_is_not_there(option: str) -> None:
         plot_heatmap(family(EXTREMES["contained"]), **{option: {"x": False}})
     with pytest.raises(InvalidInputError, match=f"{option} must be a mapping from label; got list"):
         plot_heatmap(family(EXTREMES["contained"]), **{option: [1, 2]})
+
+
+def of_seeds(**policy: Any) -> SeedOverlap:
+    """Two trainings of two seeds each."""
+    lists = {"a0": [1, 2, 3, 4], "a1": [1, 2, 3, 5], "b0": [1, 2, 8, 9], "b1": [1, 7, 8, 9]}
+    overlap = compute_overlap({name: TopKSet.from_indices(own, space=10) for name, own in lists.items()})
+    chosen: Any = {"seed_aggregate": "mean", "seed_pairing_mode": "all_pairs", "dispersion": "range"} | policy
+    return SeedOverlap(("a", "b"), overlap, ((0, 1), (2, 3)), SeedPolicy("all_tried", **chosen))
+
+
+@pytest.mark.parametrize(
+    ("dispersion", "written", "said"),
+    [
+        # a with itself: 100, 75, 75, 100; a with b: 50, 25, 50, 25
+        ("range", "38\n±12", "± half the range of seeds"),
+        ("minmax", "38\n25\N{EN DASH}50", "range of seeds"),
+        ("std", "38\n±12", "± standard deviation of seeds"),
+    ],
+)
+def test_the_spread_of_seeds_below_the_values(dispersion: str, written: str, said: str) -> None:
+    """And a note says which spread it is, and over how many pairs."""
+    ax = axes_of(plot_heatmap(of_seeds(dispersion=dispersion), dispersion_display="stacked", seed_annotation=True))
+    assert texts(ax)[1] == written
+    assert ax.get_xlabel().split("\n") == [said, "n = 4 pairs of seeds"]
+
+
+def test_the_spread_of_seeds_as_circles() -> None:
+    """The larger, the further seeds differ; none for none, and a note says how far the largest does."""
+    ax = axes_of(plot_heatmap(of_seeds(), dispersion_display="corner_glyph"))
+    assert len(ax.patches) == 4
+    assert len({patch.radius for patch in ax.patches}) == 1  # each cell's range is 25
+    assert ax.get_xlabel().replace("\n", " ") == "circle: half the range of seeds, up to 12"
+    boxes = [text.get_window_extent() for text in ax.texts if text.get_text()]
+    assert not any(box.overlaps(patch.get_window_extent()) for box in boxes for patch in ax.patches)
+
+
+def test_no_spread_to_show() -> None:
+    """Of single sets, or where none was asked for."""
+    for overlap in (overlap_of(2), of_seeds(dispersion="none")):
+        with pytest.raises(InvalidInputError, match="dispersion_display='stacked' shows how far seeds differ"):
+            plot_heatmap(overlap, dispersion_display="stacked")
+    with pytest.raises(InvalidInputError, match="seed_annotation says how many seeds are aggregated, and none are"):
+        plot_heatmap(overlap_of(2), seed_annotation=True)
+
+
+def test_other_names() -> None:
+    """For both sides, and for one of them, which counts more; other labels stay."""
+    ax = axes_of(
+        plot_heatmap(
+            overlap_of(3),
+            label_mapping={"run 0": "zero", "run 1": "one"},
+            row_label_mapping={"run 1": "first"},
+            column_label_mapping={"run 0": "left"},
+        )
+    )
+    assert ticks(ax) == (["left", "one", "run 2"], ["zero", "first", "run 2"])
+
+
+def test_numbers_beside_the_cells_are_no_larger_than_those_inside() -> None:
+    """Else they take the width that names and numbers need."""
+    overlap = overlap_of(8)
+    figure = plot_heatmap(overlap, row_metric=dict.fromkeys(overlap.labels, 0.5), figsize="column")
+    inside, beside = (figure.axes[0].texts[0], figure.axes[0].child_axes[0].texts[0])
+    assert beside.get_text() == "0.50"
+    assert beside.get_fontsize() <= inside.get_fontsize()

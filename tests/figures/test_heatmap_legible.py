@@ -15,9 +15,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from gradiend_mlflow import Overlap, TopKSet, compute_overlap, plot_heatmap
-from gradiend_mlflow.figures.drawing.names import measured
-from gradiend_mlflow.figures.drawing.text import with_arrows
-from tests.figures.legible import check, written
+from tests.figures.legible import check, lacking
 
 CONTEXTS = (None, "paper", "notebook", "talk", "poster")
 AROUND = ("nothing", "groups", "side bar", "both", "tree", "title", "dagger")
@@ -95,10 +93,7 @@ def test_up_to_twelve_runs(
             figure = Figure(figsize=(width, 0.9 * width), layout=layout)
             axes = plot_heatmap(overlap_of(labels), figure.subplots(), **around(what, labels))
         check(figure, size=(width, 0.9 * width))
-        assert_named(axes, labels)
-        cell = axes.get_window_extent().width / figure.dpi / n
-        if 0.94 * cell >= measured("-100", 5)[0]:
-            assert len([text for text in axes.texts if text.get_position()[1] % 1 == 0.5]) >= n * n
+        assert not lacking(axes, labels)
         own = [str(warning.message) for warning in said if "inches" in str(warning.message)]
         assert len(own) <= 1
         largest = max(mpl.rcParams[name] if isinstance(mpl.rcParams[name], (int, float)) else points
@@ -107,12 +102,34 @@ def test_up_to_twelve_runs(
             assert not own
 
 
-def assert_named(axes: Any, labels: list[str]) -> None:
-    """Each run has its name at its row, whole or shortened, or a number that is explained."""
-    rows = [tick.label1.get_text().replace("\n", " ").removesuffix("†") for tick in axes.yaxis.get_major_ticks()]
-    assert len(set(rows)) == len(labels)
-    everything = " ".join(text.get_text().replace("\n", " ") for text in written(axes.figure))
-    for label in labels:
-        name = with_arrows(label)
-        same = [row for row in rows if row == name or row.endswith(f"  {name}") or "…" in row]
-        assert same or name in everything, (name, rows)
+def sample_of_many() -> list[tuple[Any, ...]]:
+    """Some of the grid from 13 to 60 runs."""
+    return [
+        (13, 3.3, 8, None, 12, "nothing"),
+        (17, 3.3, 8, "paper", 30, "groups"),
+        (20, 7.0, 8, None, 30, "both"),
+        (24, 5.0, 10, None, 20, "tree"),
+        (30, 3.3, 9, None, 30, "side bar"),
+        (33, 7.0, 12, None, 60, "title"),
+        (40, 5.0, 8, "talk", 20, "dagger"),
+        (47, 3.3, 6, None, 3, "both"),
+        (55, 7.0, 8, "notebook", 30, "groups"),
+        (60, 3.3, 10, None, 12, "tree"),
+    ]
+
+
+@pytest.mark.parametrize(("n", "width", "points", "context", "longest", "what"), sample_of_many())
+def test_up_to_sixty_runs(n: int, width: float, points: int, context: str | None, longest: int, what: str) -> None:
+    """Every row is named, or every n-th, which is said; names differ."""
+    labels = labels_of(n, longest, random.Random(n))
+    with mpl.rc_context():
+        if context is not None:
+            sns.set_theme(context=context)
+        mpl.rcParams["font.size"] = points
+        figure = plot_heatmap(overlap_of(labels), figsize=(width, 0.9 * width), **around(what, labels))
+        check(figure, size=(width, 0.9 * width))
+        axes = figure.axes[0]
+        rows = [tick.label1.get_text() for tick in axes.yaxis.get_major_ticks()]
+        every = round(n / len(rows))
+        assert len(set(rows)) == -(-n // every)
+        assert (every == 1) == (f"of {n} runs is named" not in axes.get_xlabel().replace("\n", " "))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
-from tests.figures.legible import check, problems
+from tests.figures.legible import check, lacking, problems
 
 
 def figure_with(*texts: tuple[float, float, str, dict[str, Any]]) -> Figure:
@@ -58,3 +59,19 @@ def test_another_size_and_another_part() -> None:
     assert "outside" in problems(left)[0]
     assert "outside" in problems(left.figure)[0]
     assert not problems(right)
+
+
+def test_a_heatmap_that_says_nothing() -> None:
+    """Neither names nor numbers, only how many runs there are: nothing overlaps, and nothing is said."""
+    figure = Figure(figsize=(3.3, 3), layout="constrained")
+    axes = figure.subplots()
+    axes.pcolormesh([[1.0, 0.5], [0.5, 1.0]])
+    axes.set(xticks=[], yticks=[], xlabel="2 runs", ylabel="2 runs")
+    check(figure, size=(3.3, 3))
+    found = lacking(axes, ["der->die", "die->das"])
+    assert found[:3] == ["0 names for 2 runs", "no name: 'der → die'", "no name: 'die → das'"]
+    assert found[3].startswith("0 numbers in 4 cells")
+    axes.set_yticks([0.5, 1.5], ["der →\ndie", "die →\ndas"])
+    for row, column in itertools.product(range(2), repeat=2):
+        axes.text(column + 0.5, row + 0.5, "50")
+    assert not lacking(axes, ["der->die", "die->das"])

@@ -267,7 +267,7 @@ def test_sets_by_label_are_taken_as_gradiends_models_are() -> None:
         ({"proportional": True}, "proportional=True is for 2 and 3 sets"),
         ({"proportional": "yes"}, "proportional must be True or False"),
         ({"percentages": 1}, "percentages must be True or False"),
-        ({"label_mapping": ["a"]}, "label_mapping must map labels to names; got list"),
+        ({"label_mapping": ["a"]}, "label_mapping must be a mapping from label; got list"),
         ({"region_counts_fontsize": "big"}, "region_counts_fontsize must be"),
         ({"circle_names_fontsize": 0}, "circle_names_fontsize must be"),
     ],
@@ -276,3 +276,14 @@ def test_options_are_checked(options: dict[str, Any], message: str) -> None:
     """Each says what came and what was wanted."""
     with pytest.raises(InvalidInputError, match=message):
         plot_venn(overlap_of(4), **options)
+
+
+def test_what_did_not_converge_has_a_dagger() -> None:
+    """As in gradiend, and a line below says what it means; an unknown label is a typing mistake."""
+    overlap = overlap_of(2)
+    axes = axes_of(plot_venn(overlap, converged={"run 0": False, "run 1": None}))
+    written = [text.get_text() for text in axes.texts]
+    assert [name for name in written if name.startswith("run")] == ["run 0†\n(20)", "run 1\n(20)"]
+    assert "† did not converge" in written
+    with pytest.raises(InvalidInputError, match="converged names 'x'; the labels are run 0, run 1"):
+        plot_venn(overlap, converged={"x": False})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -42,6 +43,13 @@ class OwnFigure(Figure):
         """As matplotlib's, but PDF and SVG keep text as text, whatever the settings are."""
         with mpl.rc_context(_TEXT_AS_TEXT):
             super().savefig(*args, **options)
+
+    shown_in: object = None  # the cell of a notebook whose output has it
+
+    def _ipython_display_(self) -> None:
+        """For notebooks: nothing more in a cell that `show=True` has shown it in."""
+        if self.shown_in is None or self.shown_in != _cell_of_notebook():
+            raise NotImplementedError  # it is shown as any figure
 
     def _repr_png_(self) -> bytes:
         """For notebooks, also those without matplotlib's inline backend, which would ask nobody else for a PNG."""
@@ -128,7 +136,10 @@ class Sheet:
         """
         write(drawn, self.files, dpi=_PRINT_DPI)
         if self.show:
-            _open_window(_root(drawn))
+            figure = _root(drawn)
+            _open_window(figure)
+            if isinstance(figure, OwnFigure):
+                figure.shown_in = _cell_of_notebook()
         return drawn
 
 
@@ -191,6 +202,14 @@ def _open_window(figure: Figure) -> None:
         figure.set_canvas(canvas)
     if current is not None and plt.fignum_exists(current):
         plt.figure(current)
+
+
+def _cell_of_notebook() -> object:
+    """The number of the cell that a notebook is running, if pyplot shows figures in its output; else None."""
+    if "IPython" not in sys.modules or "inline" not in mpl.get_backend():
+        return None
+    shell = sys.modules["IPython"].get_ipython()
+    return getattr(shell, "execution_count", None)
 
 
 def check_arguments(

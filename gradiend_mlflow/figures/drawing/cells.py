@@ -31,7 +31,8 @@ EMPTY_COLOR = "0.8"
 _MOST_TICKS, _APART = 6, 1.25  # heights of a tick's label from one to the next
 _LINES_UP_TO = 25  # runs: between more cells lines would take up their colors
 _RASTERIZED_FROM = 80  # a PDF of 200 runs would draw 40,000 squares
-_GLYPH = (0.05, 0.12)  # of a cell: the radius of no dispersion, and what the largest adds
+_SPREADS = {"std": "standard deviation of seeds", "range": "half the range of seeds", "minmax": "range of seeds"}
+_GLYPH, _BELOW_GLYPHS = (0.05, 0.09), 0.6  # of a cell: the least radius and what the largest spread adds; numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +46,7 @@ class Cells:
         cmap: The colormap.
         glyphs: The radius of each cell's circle, or None.
         empty: Whether some are 0 on a scale that has no place for it.
+        spread: What shows the spread of seeds, in words; may be empty.
     """
 
     shown: npt.NDArray[np.float64]
@@ -53,6 +55,7 @@ class Cells:
     cmap: Any
     glyphs: npt.NDArray[np.float64] | None
     empty: bool
+    spread: str
 
 
 def cells_of(
@@ -88,31 +91,34 @@ def cells_of(
     )
     write = writer(shown, fmt, whole=percent or counts)
     texts = np.vectorize(write, otypes=[object])(shown)
-    spread = _spread(overlap, value, dispersion_display)
+    spread, said = _spread(overlap, value, dispersion_display)
     glyphs = None
     if spread is not None:
         spread = factor * spread[order]
         if dispersion_display == "stacked":
             parts = np.vectorize(write, otypes=[object])(spread)
+            said = said if spread.ndim == 3 else f"± {said}"  # noqa: PLR2004
             texts += "\n" + (parts[..., 0] + "\N{EN DASH}" + parts[..., 1] if spread.ndim == 3 else "±" + parts)  # noqa: PLR2004
         else:
             size = np.ptp(spread, axis=2) if spread.ndim == 3 else spread  # noqa: PLR2004
             glyphs = np.where(size > 0, _GLYPH[0] + _GLYPH[1] * size / max(float(size.max()), 1e-12), 0.0)
+            said = f"circle: {said}, up to {write(float(size.max()))}"
     colors = colormap(cmap or (DIVERGING if signed else SEQUENTIAL)).with_extremes(bad=EMPTY_COLOR)
-    return Cells(shown, texts, norm, colors, glyphs, empty=scale == "log" and bool((shown <= 0).any()))
+    return Cells(shown, texts, norm, colors, glyphs, scale == "log" and bool((shown <= 0).any()), said)
 
 
-def _spread(overlap: Overlap | SeedOverlap, value: Value, display: str) -> npt.NDArray[np.float64] | None:
+def _spread(overlap: Overlap | SeedOverlap, value: Value, display: str) -> tuple[npt.NDArray[np.float64] | None, str]:
+    """The spread of seeds that is to be shown, and which one it is in words; None and nothing for none."""
     check_choice("dispersion_display", display, ("none", "stacked", "corner_glyph"))
     if display == "none":
-        return None
+        return None, ""
     spread = overlap.dispersion(value) if isinstance(overlap, SeedOverlap) else None
-    if spread is None:
+    if spread is None or not isinstance(overlap, SeedOverlap):
         raise InvalidInputError(
             f"dispersion_display={display!r} shows how far seeds differ: compare with seeds='all_convergent', "
             "seed_aggregate='mean' and dispersion='std', for example"
         )
-    return np.asarray(spread, dtype=float)
+    return np.asarray(spread, dtype=float), _SPREADS[overlap.policy.dispersion]
 
 
 def draw_cells(axes: Axes, cells: Cells, fontsize: float | None) -> Any:
@@ -126,13 +132,14 @@ def draw_cells(axes: Axes, cells: Cells, fontsize: float | None) -> Any:
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
     inks = [ink_on(color) for color in cells.cmap(cells.norm(np.ma.masked_invalid(cells.shown).ravel()))]
+    middle = 0.5 if cells.glyphs is None else _BELOW_GLYPHS
     for number, ((row, column), text) in enumerate(np.ndenumerate(cells.texts)) if fontsize else ():
-        axes.text(column + 0.5, row + 0.5, text, ha="center", va="center", color=inks[number], fontsize=fontsize)
+        axes.text(column + 0.5, row + middle, text, ha="center", va="center", color=inks[number], fontsize=fontsize)
     if cells.glyphs is not None:
         for (row, column), radius in np.ndenumerate(cells.glyphs):
             if radius:
                 ink = inks[row * n + column]
-                axes.add_patch(Circle((column + 0.82, row + 0.18), radius, fill=False, linewidth=0.8, edgecolor=ink))
+                axes.add_patch(Circle((column + 0.83, row + 0.17), radius, fill=False, linewidth=0.8, edgecolor=ink))
     return mesh
 
 

@@ -205,14 +205,19 @@ class _Trial:
         if self.angle == _SLANTED:
             longest = max(min(longest, self.left + cell / 2) / _SLANT - _line(fonts.columns), 0.0)
             pitch, lines = pitch * _SLANT, 1
-        return names, named(content.columns, longest, fonts.columns, lines=lines, height=pitch, **marked), every
+        most = fonts.columns if "columns" in fonts.fixed else min(fonts.columns, names.points)
+        return names, named(content.columns, longest, most, lines=lines, height=pitch, **marked), every
 
     def _side_bar(self, cell: float) -> tuple[float | None, float, Names | None]:
         """The size of the side bar's numbers, its width and its title."""
         content = self.content
         if content.side is None:
             return None, 0.0, None
+        # As large as the numbers in the cells, which matter more.
         points = self._numbers([text for text in content.side if text], cell, math.inf)
+        inside = self._numbers(content.numbers, cell, _ROOM_IN_CELL * cell)
+        if points is not None and content.numbers:
+            points = min(points, inside or LEAST_POINTS)
         width = 2 * PAD + widest(content.side, points) if points else BAR
         said = content.side_title if points else f"{content.side_title}, {content.side_range}"
         longest = _HIGHEST * min(self.width, self.height)

@@ -55,6 +55,7 @@ class Content:
         proportional: bool,
         percentages: bool,
         fontsizes: tuple[float | None, float | None],
+        said: str = "",
     ) -> Content:
         """What is said of sets.
 
@@ -64,6 +65,7 @@ class Content:
             proportional: Whether the areas of circles are in proportion.
             percentages: Whether to write shares below the numbers.
             fontsizes: Of names and numbers, as the caller asks for; None for what fits.
+            said: What is said below besides what circles do not show.
         """
         n, total = len(labels), sum(counts.values())
         shapes = _shapes(counts, n, proportional=proportional)
@@ -78,7 +80,7 @@ class Content:
             sizes=[sum(count for code, count in counts.items() if code[i] == "1") for i in range(n)],
             shapes=shapes,
             texts=texts,
-            note=_note(off, n),
+            note=" ".join(filter(None, [_note(off, n), said])),
             name_points=(name, LEAST_POINTS if fontsizes[0] is None else name),
             count_points=smaller if fontsizes[1] is None else [count],
         )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import matplotlib as mpl
@@ -12,6 +14,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from gradiend_mlflow import InvalidInputError
+from gradiend_mlflow.figures.drawing import canvas
 from gradiend_mlflow.figures.drawing.canvas import OwnFigure, Sheet, new_figure, write
 
 
@@ -133,3 +136,17 @@ def test_no_window_without_asking(written: OwnFigure) -> None:
         Sheet.checked(None).finished(written)
     with pytest.raises(InvalidInputError, match="show must be True or False"):
         Sheet.checked(None, show=1)  # type: ignore[arg-type]
+
+
+def test_a_notebook_shows_a_figure_once(written: OwnFigure, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where `show=True` has put it into the output of a cell, being that cell's value adds no second one."""
+    shell = SimpleNamespace(execution_count=1)
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    with pytest.raises(NotImplementedError):  # by which IPython shows it as it would
+        written._ipython_display_()
+    monkeypatch.setattr(canvas, "_open_window", lambda figure: None)
+    monkeypatch.setattr(mpl, "get_backend", lambda: "inline")
+    assert Sheet.checked(None, show=True).finished(written)._ipython_display_() is None
+    shell.execution_count = 2
+    with pytest.raises(NotImplementedError):
+        written._ipython_display_()
