@@ -22,8 +22,8 @@ from gradiend_mlflow.sets.anatomy.anatomy import Anatomy, parse_anatomy
 from gradiend_mlflow.sets.parquet import most_decoded, open_parquet, read_columns, read_file
 from gradiend_mlflow.sets.parts import Part, check_part, check_topk, resolve_topk
 from gradiend_mlflow.sets.space import IntArray, WeightSpace, parse_space
-from gradiend_mlflow.sets.topk import TopKSet
-from gradiend_mlflow.untrusted import as_dict, as_float, as_int, as_str, parse_json, quoted
+from gradiend_mlflow.sets.topk import TopKSet, ties_after
+from gradiend_mlflow.untrusted import as_dict, as_float, as_int, as_str, optional, parse_json, quoted
 
 FORMAT_VERSION = 2
 _VERSIONS = (1, 2)
@@ -33,10 +33,8 @@ SPACE_KEY = _PREFIX + b"space"
 ANATOMY_KEY = _PREFIX + b"anatomy"
 DIGEST_KEY = _PREFIX + b"sha256"
 # What a file of version 1, which has no digest, has; with others it is one of version 2 that was changed.
-_VERSION_1 = {
-    "format_version", "part", "topk", "k", "input_dim", "latent_dim", "weight_width",
-    "gradiend_version", "gradiend_mlflow_version",
-}  # fmt: skip
+_WRITERS = {"gradiend_version", "gradiend_mlflow_version"}
+_VERSION_1 = {"format_version", "part", "topk", "k", "input_dim", "latent_dim", "weight_width"} | _WRITERS
 _MOST_SET = 2**16  # bytes of JSON
 
 
@@ -179,6 +177,7 @@ def _metadata(topk_set: TopKSet) -> dict[bytes, bytes]:
         "k": len(topk_set),
         "input_dim": topk_set.input_dim,
         "latent_dim": topk_set.latent_dim,
+        "ties_at_cut": topk_set.ties_at_cut,
         "weight_width": topk_set.weights.shape[1],
         "digest": "sha256",
         "gradiend_version": installed_version("gradiend"),
@@ -213,6 +212,7 @@ class Description:
     topk: int | float
     input_dim: int
     latent_dim: int
+    ties_at_cut: int | None
 
 
 def parse_description(raw: bytes) -> Description:
@@ -235,12 +235,11 @@ def parse_description(raw: bytes) -> Description:
     topk = told.get("topk")
     return Description(
         version=version,
-        k=as_int(told.get("k"), "k", least=1),
+        **{name: as_int(told.get(name), name, least=1) for name in ("k", "input_dim", "latent_dim")},
         width=as_int(told.get("weight_width"), "weight_width", least=1, most=2**31 - 1),
         part=check_part(as_str(told.get("part"), "part", most=100)),
         topk=as_int(topk, "topk") if isinstance(topk, int) else check_topk(as_float(topk, "topk")),
-        input_dim=as_int(told.get("input_dim"), "input_dim", least=1),
-        latent_dim=as_int(told.get("latent_dim"), "latent_dim", least=1),
+        ties_at_cut=optional(told.get("ties_at_cut"), "ties_at_cut", as_int),
     )
 
 
@@ -280,6 +279,7 @@ def _parse(data: bytes, topk: float | None) -> TopKSet:
         latent_dim=described.latent_dim,
         space=space,
         anatomy=parse_anatomy(metadata[ANATOMY_KEY]) if ANATOMY_KEY in metadata else Anatomy(),
+        ties_at_cut=ties_after(arrays["importance"], kept, described.ties_at_cut),
         **{name: array[:kept] for name, array in arrays.items()},
     )
 

@@ -37,12 +37,13 @@ _NO_FLOOR = -1.0
 
 
 class Ranking(NamedTuple):
-    """The k most important weights, most important first; each array as in `TopKSet`."""
+    """The k most important weights, most important first; everything as in `TopKSet`."""
 
     param_ids: IntArray
     offsets: IntArray
     importance: FloatArray
     weights: FloatArray
+    ties_at_cut: int
 
 
 def rank(weights: GradiendWeights, part: Part, k: int) -> Ranking:
@@ -54,23 +55,48 @@ def rank(weights: GradiendWeights, part: Part, k: int) -> Ranking:
     """
     signed = _signed_values(weights, part)
     try:
-        inputs, importance = _topk(signed, k)
+        found = _topk(signed, k)
     except _NotFiniteError:
         raise CheckpointError(
             f"{weights.origin}: {part} holds values that are not finite (NaN or infinite), so it has no ranking; "
             "the training diverged"
         ) from None
+    inputs, importance = found.inputs, found.importance
     param_ids, offsets = weights.locate(inputs)
     # gradiend writes its map in the space's order, so the inputs are in that order; sorting does not rely on it.
     order = np.lexsort((weights.space.starts[param_ids] + offsets, -importance))
     values = signed.at(inputs)[order]  # read in the file's order, which is faster
     if not (np.isfinite(values).all() and importance.max() <= np.finfo(np.float32).max):
         raise CheckpointError(f"{weights.origin}: {part} holds values beyond those of float32, in which sets are kept")
-    return Ranking(param_ids[order], offsets[order], importance[order].astype(np.float32, copy=False), values)
+    return Ranking(param_ids[order], offsets[order], _as_kept(importance[order]), values, found.ties_at_cut)
 
 
 _Index = slice | torch.Tensor
-_Found = tuple[IntArray, npt.NDArray[Any]]  # some inputs, ascending, and their importances
+
+
+def _as_kept(importance: Any) -> Any:
+    """In the type that sets keep importances in, in which ties are counted."""
+    with np.errstate(over="ignore"):  # larger ones are refused in the end
+        return importance.astype(np.float32, copy=False)
+
+
+class _Found(NamedTuple):
+    """Some inputs, ascending, their importances, and what has been left out that may yet tie with the last of them.
+
+    Of the inputs that were left out, `left` have the importance `edge` as it is kept, and none has a larger one.
+    """
+
+    inputs: IntArray
+    importance: npt.NDArray[Any]
+    edge: np.float32
+    left: int
+
+    @property
+    def ties_at_cut(self) -> int:
+        """How many inputs have the smallest importance that was found, as it is kept."""
+        kept = _as_kept(self.importance)
+        cut = kept.min()
+        return int(np.count_nonzero(kept == cut)) + (self.left if self.edge == cut else 0)
 
 
 @dataclass(frozen=True)
@@ -144,7 +170,7 @@ class _NotFiniteError(Exception):
 def _topk(values: _SignedValues, k: int) -> _Found:
     """Inputs and importances of the k most important, inputs ascending; of equal ones the first."""
     found = _topk_above(_likely_floor(values, k), values, k)
-    return found if len(found[0]) == k else _topk_above(_NO_FLOOR, values, k)
+    return found if len(found.inputs) == k else _topk_above(_NO_FLOOR, values, k)
 
 
 def _likely_floor(values: _SignedValues, k: int) -> float:
@@ -178,33 +204,40 @@ def _topk_between(start: int, stop: int, floor: float, values: _SignedValues, k:
     Raises:
         _NotFiniteError: If an importance is NaN or infinite.
     """
-    found: list[_Found] = [(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32))]
-    threshold, count = floor, 0
+    threshold, edge, count = floor, _as_kept(np.float64(floor)), 0
+    found = [_Found(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32), edge, 0)]
     for at in range(start, stop, values.step):
         importance = values.importance(at, min(at + values.step, stop))
         peak = importance.max()  # NaN if any value is
         if not np.isfinite(peak):
             raise _NotFiniteError
-        if peak <= threshold:
+        if _as_kept(peak) < edge:
             continue
         # A later value that only equals the k-th largest loses the tie, so strictly greater is right.
         above = np.flatnonzero(importance > threshold)
-        found.append((above + at, importance[above]))
+        left = int(np.count_nonzero(_as_kept(importance) >= edge)) - len(above) if edge >= 0 else 0
+        found.append(_Found(above + at, importance[above], edge, left))
         count += len(above)
         if threshold < 0 <= count - k or count >= 2 * k + _STEP_AS_STORED // 8:
             found = [_largest(found, k)]
-            threshold, count = float(found[0][1].min()), k
+            lowest = found[0].importance.min()
+            threshold, edge, count = float(lowest), _as_kept(lowest), k
     return _largest(found, k)
 
 
 def _largest(found: list[_Found], k: int) -> _Found:
     """The k largest of all that was found, in the order given; of equal values the first."""
-    inputs = np.concatenate([inputs for inputs, _ in found])
-    values = np.concatenate([values for _, values in found])
+    inputs = np.concatenate([own.inputs for own in found])
+    values = np.concatenate([own.importance for own in found])
+    edge = max(own.edge for own in found)
+    left = sum(own.left for own in found if own.edge == edge)
     if len(values) <= k:
-        return inputs, values
+        return _Found(inputs, values, edge, left)
     smallest = np.partition(values, len(values) - k)[len(values) - k]
+    cut = _as_kept(smallest)
     keep = values > smallest
-    ties = np.flatnonzero(values == smallest)
+    at_cut = np.flatnonzero(_as_kept(values) == cut)
+    ties = at_cut[values[at_cut] == smallest]
     keep[ties[: k - int(np.count_nonzero(keep))]] = True
-    return inputs[keep], values[keep]
+    left_now = len(at_cut) - int(np.count_nonzero(keep[at_cut]))
+    return _Found(inputs[keep], values[keep], cut, left_now + (left if edge == cut else 0))

@@ -27,6 +27,7 @@ Matrix = npt.NDArray[np.float64]
 
 _MOST_AXES = 64  # NumPy's limit
 _MOST_WEIGHTS = 2**63 - 1
+_FITS_32_BITS = 2**32
 _MOST_JSON = 2**24  # bytes that describe a space: a hundred thousand parameters take half of it
 
 
@@ -144,6 +145,33 @@ class WeightSpace:
         # A parameter without weights starts where the next one does; the last of those owns the position.
         param_ids = np.searchsorted(self.starts, positions, side="right") - 1
         return param_ids.astype(np.int64), positions - self.starts[param_ids]
+
+    def check_weights(self, param_ids: IntArray, offsets: IntArray) -> None:
+        """Check that weights, in rank order, lie in the space, each once.
+
+        Raises:
+            InvalidInputError: If one does not, or comes twice.
+        """
+        if param_ids.min() < 0 or param_ids.max() >= len(self.names):
+            raise InvalidInputError(
+                f"param_ids must lie in [0, {len(self.names)}); got [{param_ids.min()}, {param_ids.max()}]"
+            )
+        outside = (offsets < 0) | (offsets >= self.sizes[param_ids])
+        if outside.any():
+            at = int(np.argmax(outside))
+            raise InvalidInputError(
+                f"offset {offsets[at]} at rank {at + 1} lies outside {self.names[param_ids[at]]!r}, "
+                f"which has {self.sizes[param_ids[at]]} weights"
+            )
+        # Sorting takes most of the time here, and is faster in 32 bits.
+        kind = np.uint32 if self.size <= _FITS_32_BITS else np.int64
+        keys = np.sort((self.starts[param_ids] + offsets).astype(kind))
+        repeated = keys[1:] == keys[:-1]
+        if repeated.any():
+            twice, at_offset = self.locate(keys[1:][repeated][:1].astype(np.int64))
+            raise InvalidInputError(
+                f"a set holds each weight once; {self.names[twice[0]]!r} offset {at_offset[0]} is duplicated"
+            )
 
     def coordinates(self, param_ids: IntArray, offsets: IntArray) -> npt.NDArray[np.object_]:
         """Each weight's index tuple into its parameter, of plain ints; one-dimensional, like `param_ids`."""

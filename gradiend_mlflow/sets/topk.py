@@ -22,9 +22,17 @@ from gradiend_mlflow.sets.space import FloatArray, IntArray, WeightSpace
 if TYPE_CHECKING:
     from gradiend_mlflow.sets.weights import GradiendWeights
 
-_FITS_32_BITS = 1 << 32
 _SCALARS = ("part", "topk", "input_dim", "space", "latent_dim")
 _ARRAYS = {"param_ids": np.int64, "offsets": np.int64, "importance": np.float32, "weights": np.float32}
+
+
+def ties_after(importance: FloatArray, k: int, ties_at_end: int | None) -> int | None:
+    """The `ties_at_cut` of the first `k` weights of a set, from its importances and its own `ties_at_cut`.
+
+    None if the k-th importance is also the last one, and how many inputs have that is not known.
+    """
+    cut = importance[k - 1]
+    return ties_at_end if cut == importance[-1] else int(np.count_nonzero(importance == cut))
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,12 +50,14 @@ class TopKSet:
         weights: The signed GRADIEND weights behind the importance; float32, shape (k, d). d is `latent_dim`
             for the two weight parts and 1 for the other two. NaN where they are unknown.
         latent_dim: Number of latent neurons of the GRADIEND.
-        anatomy: The base model's heads, and the tokens whose embedding the set has weights of, as far as they
-            are known. Sets that differ only in it are equal.
+        anatomy: What is known of the base model's heads, and of the tokens whose embedding the set has weights of.
+        ties_at_cut: How many inputs of the GRADIEND have the importance of the set's last weight, itself included:
+            of importances in float32, as they are kept here. None where it is not known, as in older files.
+            Sets that differ only in it or in their anatomy are equal.
 
     Raises:
         InvalidInputError: If the arrays do not fit together, a weight occurs twice or lies outside the space,
-            or the importances are not finite and descending.
+            the importances are not finite and descending, or `ties_at_cut` cannot be true of them.
 
     Example:
         >>> space = WeightSpace(("query", "bias"), ((2, 3), (3,)))
@@ -67,6 +77,7 @@ class TopKSet:
     weights: FloatArray = field(repr=False)
     latent_dim: int = 1
     anatomy: Anatomy = field(default_factory=Anatomy, repr=False)
+    ties_at_cut: int | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         check_part(self.part)
@@ -78,8 +89,9 @@ class TopKSet:
             array.flags.writeable = False
             object.__setattr__(self, name, array)
         self._check_shapes()
-        self._check_weights()
+        self.space.check_weights(self.param_ids, self.offsets)
         self._check_ranking()
+        self._check_ties()
 
     def _check_shapes(self) -> None:
         k = len(self.param_ids)
@@ -96,28 +108,6 @@ class TopKSet:
         if self.weights.ndim != 2 or len(self.weights) != k or self.weights.shape[1] < 1:  # noqa: PLR2004
             raise InvalidInputError(f"weights must have the shape ({k}, d), d >= 1; got {self.weights.shape}")
 
-    def _check_weights(self) -> None:
-        if self.param_ids.min() < 0 or self.param_ids.max() >= len(self.space.names):
-            raise InvalidInputError(
-                f"param_ids must lie in [0, {len(self.space.names)}); "
-                f"got [{self.param_ids.min()}, {self.param_ids.max()}]"
-            )
-        outside = (self.offsets < 0) | (self.offsets >= self.space.sizes[self.param_ids])
-        if outside.any():
-            at = int(np.argmax(outside))
-            name = self.space.names[self.param_ids[at]]
-            raise InvalidInputError(
-                f"offset {self.offsets[at]} at rank {at + 1} lies outside {name!r}, "
-                f"which has {self.space.sizes[self.param_ids[at]]} weights"
-            )
-        # Sorting takes most of the time here, and is faster in 32 bits.
-        keys = np.sort(self.base_global_indices().astype(np.uint32 if self.space.size <= _FITS_32_BITS else np.int64))
-        repeated = keys[1:] == keys[:-1]
-        if repeated.any():
-            param_ids, offsets = self.space.locate(keys[1:][repeated][:1].astype(np.int64))
-            name = self.space.names[param_ids[0]]
-            raise InvalidInputError(f"a set holds each weight once; {name!r} offset {offsets[0]} is duplicated")
-
     def _check_ranking(self) -> None:
         if not (np.isfinite(self.importance).all() and (self.importance >= 0).all()):
             raise InvalidInputError("importances must be finite and not negative")
@@ -127,6 +117,13 @@ class TopKSet:
         if len(rises):
             at = int(rises[0])
             raise InvalidInputError(f"importances must descend; they rise between rank {at + 1} and {at + 2}")
+
+    def _check_ties(self) -> None:
+        if self.ties_at_cut is not None:
+            inside = int(np.count_nonzero(self.importance == self.importance[-1]))
+            most = inside + self.input_dim - len(self)
+            ties = check_int("ties_at_cut", self.ties_at_cut, least=inside, most=most)
+            object.__setattr__(self, "ties_at_cut", ties)
 
     @classmethod
     def from_indices(
@@ -236,7 +233,8 @@ class TopKSet:
 
         ranking = rank(weights, check_part(part), resolve_topk(topk, weights.input_dim))
         anatomy = anatomy_of(weights.base_model(), *weights.space.params, ranking.param_ids, ranking.offsets)
-        return cls(part, topk, weights.input_dim, weights.space, *ranking, weights.latent_dim, anatomy)
+        rest = weights.latent_dim, anatomy, ranking.ties_at_cut
+        return cls(part, topk, weights.input_dim, weights.space, *ranking[:4], *rest)
 
     def __len__(self) -> int:
         return len(self.param_ids)
@@ -271,7 +269,9 @@ class TopKSet:
                 f"autolog(topk={k})."
             )
         shorter = copy(self)  # unlike `replace`, this does not check again what was checked
-        shorter.__dict__.update({name: getattr(self, name)[:k] for name in _ARRAYS}, topk=check_topk(topk))
+        ties = ties_after(self.importance, k, self.ties_at_cut)
+        arrays = {name: getattr(self, name)[:k] for name in _ARRAYS}
+        shorter.__dict__.update(arrays, topk=check_topk(topk), ties_at_cut=ties)
         return shorter
 
     def base_global_indices(self) -> IntArray:

@@ -121,11 +121,26 @@ def test_what_others_write_is_read(tmp_path: Path) -> None:
     assert expected.base_global_indices().tolist() == [7, 0, 3]
     assert expected.weights.ravel().tolist() == [-0.5, 0.25, 0.125]
     made.columns["token"] = pa.array(["[MASK]", None, "the"])
-    made.described["ties_at_the_cut"] = 4
+    made.described["median_importance"] = 0.5
     made.space["heads"] = 12
     made.metadata = {b"gradiend_mlflow.tokens": b"{}", b"pandas": b"{}"}
     others = made.write(tmp_path / "further.parquet", data_page_version="2.0", compression="gzip", use_dictionary=True)
     assert load_topk_file(others) == expected
+
+
+def test_ties_are_kept(tmp_path: Path) -> None:
+    """At any cut; unknown where the file does not say so, and an error where what it says cannot be."""
+    plain = TopKSet.from_indices([0, 1, 2, 3], space=9, importance=[2, 2, 1, 1])
+    save_topk(replace(plain, ties_at_cut=5), tmp_path / "set.parquet")
+    assert load_topk_file(tmp_path / "set.parquet").ties_at_cut == 5
+    data = (tmp_path / "set.parquet").read_bytes()
+    assert [parse_topk(data, origin="it", topk=k).ties_at_cut for k in (1, 2, 3, 4)] == [2, 2, 5, 5]
+    made = SetFile()
+    assert load_topk_file(made.write(tmp_path / "older.parquet")).ties_at_cut is None
+    for wrong in (0, 100, "3", 2.5):
+        made.described["ties_at_cut"] = wrong
+        with pytest.raises(ArtifactError, match="ties_at_cut must be an int"):
+            load_topk_file(made.write(tmp_path / "wrong.parquet"))
 
 
 def test_others_read_the_digest_that_is_written(file: Path) -> None:

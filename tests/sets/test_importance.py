@@ -125,6 +125,31 @@ def test_doubles_are_ranked_as_doubles() -> None:
     assert ours == gradiends_topk(model, "decoder-weight", 100) == list(range(999, 899, -1))
 
 
+@given(
+    numbers=st.lists(st.integers(0, 3), min_size=1, max_size=40),
+    nudges=st.lists(st.integers(-3, 3), min_size=40, max_size=40),
+    k=st.integers(1, 40),
+    step=st.sampled_from([1, 7, 1 << 14]),
+    sample=st.sampled_from([3, 1 << 16]),
+)
+@settings(max_examples=300, deadline=None)
+def test_ties_of_doubles_are_counted_as_they_are_kept(
+    numbers: list[int], nudges: list[int], k: int, step: int, sample: int
+) -> None:
+    """Doubles that differ and are one float32 tie, above the last one that is in the set or below."""
+    importance = np.array(numbers) + np.array(nudges[: len(numbers)]) * 4e-8  # float32 has steps of 6e-8 to 2e-7 here
+    model = make_model([("weight", (len(numbers),), "all")], dtype=torch.float64)
+    with torch.no_grad():
+        model.decoder[0].linear.weight.copy_(torch.from_numpy(importance)[:, None])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(importance_module, "_STEP_AS_STORED", step)
+        patch.setattr(importance_module, "_SAMPLE", sample)
+        topk_set = TopKSet.from_model(model, topk=k)
+    kept = np.abs(importance).astype(np.float32)
+    assert topk_set.ties_at_cut == np.count_nonzero(kept == topk_set.importance[-1])
+    assert topk_set.importance[-1] == np.sort(kept)[::-1][len(topk_set) - 1]
+
+
 class TestBadCheckpoints:
     """Every fault of a directory is named with the directory."""
 

@@ -170,3 +170,25 @@ def test_repr_is_short() -> None:
     """What it is, not its arrays."""
     text = repr(TopKSet.from_indices([1, 2], space=SPACE))
     assert text == "TopKSet(decoder-weight, topk=2, k=2 of input_dim=11, base_model='tiny')"
+
+
+class TestTies:
+    """How many inputs have the importance of the last weight."""
+
+    plain = TopKSet.from_indices([0, 1, 2, 3], space=SPACE, importance=[2, 2, 1, 1])
+
+    def test_a_cut_above_the_end_is_counted(self) -> None:
+        """What ties there is in the set; at the end only the set itself knows."""
+        told = dataclasses.replace(self.plain, ties_at_cut=5)
+        assert [told.top(k).ties_at_cut for k in (1, 2, 3, 4)] == [2, 2, 5, 5]
+        assert [self.plain.top(k).ties_at_cut for k in (1, 2, 3, 4)] == [2, 2, None, None]
+
+    def test_sets_that_differ_in_it_are_equal(self) -> None:
+        """It is not of the set, but of what is not in it."""
+        assert dataclasses.replace(self.plain, ties_at_cut=5) == self.plain
+
+    @pytest.mark.parametrize("ties", [1, 10, 2.0, True])
+    def test_impossible_numbers_are_refused(self, ties: Any) -> None:
+        """Fewer than tie in the set, more than there are inputs, or no int."""
+        with pytest.raises(InvalidInputError, match=rf"ties_at_cut must be an int between 2 and 9; got {ties}"):
+            dataclasses.replace(self.plain, ties_at_cut=ties)

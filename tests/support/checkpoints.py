@@ -121,7 +121,7 @@ def gradiends_topk(model: ParamMappedGradiendModel, part: str, topk: float) -> l
 
 
 def assert_equals_gradiend(topk_set: object, model: ParamMappedGradiendModel, part: str, topk: float) -> None:
-    """The set is gradiend's; where importances tie at the edge, it takes the lowest indices of those that tie."""
+    """The set is gradiend's; where importances tie at the edge, it takes the lowest indices and tells how many tie."""
     theirs = gradiends_topk(model, part, topk)
     importance = gradiends_importance(model, part)
     ours = topk_set.base_global_indices().tolist()
@@ -133,3 +133,4 @@ def assert_equals_gradiend(topk_set: object, model: ParamMappedGradiendModel, pa
     if len(at_edge) == 1:
         assert set(ours) == set(theirs)
     assert ours == sorted(importance, key=lambda index: (-importance[index], index))[: len(ours)]
+    assert topk_set.ties_at_cut == len(at_edge)
