@@ -53,6 +53,7 @@ from .overlap.statistics.chance import Chance as Chance
 from .overlap.statistics.difference import OverlapDifference as OverlapDifference
 from .overlap.statistics.group_test import GroupTest as GroupTest
 from .overlap.statistics.neighbours import OverlapMap as OverlapMap
+from .overlap.ties import Ties as Ties
 from .runs.pulling import load_topk as load_topk
 from .runs.search import search_runs as search_runs
 from .sets.artifact import (

@@ -254,15 +254,17 @@ def _ties(sets: Mapping[str, TopKSet], stored: Sequence[TopKSet]) -> Iterator[st
     zero: list[str] = []
     constant: list[str] = []
     cut: list[str] = []
+    unknown: list[str] = []
     for (label, topk_set), whole in zip(sets.items(), stored, strict=True):
         last = topk_set.importance[-1]
-        tied = int((whole.importance == last).sum())
-        inside = int((topk_set.importance == last).sum())
-        if inside == len(topk_set) > 1:
+        inside, tied = int((topk_set.importance == last).sum()), topk_set.ties_at_cut
+        least = int((whole.importance == last).sum()) if tied is None else tied
+        if inside == len(topk_set) > 1 and tied != inside:
             (constant if last else zero).append(label)
-        elif tied > inside:
-            least = "at least " if whole.importance[-1] == last else ""
-            cut.append(f"{label} ({inside:,} of {least}{tied:,} tied weights are in)")
+        elif least > inside:
+            cut.append(f"{label} ({inside:,} of {'at least ' * (tied is None)}{least:,} tied weights are in)")
+        elif tied is None:
+            unknown.append(label)
     accident = "so that the order of the base model's parameters decides which weights are in the set"
     if zero:
         yield f"All importances are 0, {accident}: {', '.join(some_of(zero))}."
@@ -270,3 +272,8 @@ def _ties(sets: Mapping[str, TopKSet], stored: Sequence[TopKSet]) -> Iterator[st
         yield f"All importances are equal, {accident}: {', '.join(some_of(constant))}."
     if cut:
         yield f"Importances tie at the cut, {accident}: {', '.join(some_of(cut))}."
+    if unknown:
+        yield (
+            "Whether more weights tie at the cut than are in the set is not known, because their files do not say so: "
+            f"{', '.join(some_of(unknown))}."
+        )

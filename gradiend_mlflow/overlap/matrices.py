@@ -22,6 +22,7 @@ from gradiend_mlflow.overlap.statistics.frames import square_frame
 from gradiend_mlflow.overlap.statistics.group_test import GroupTest, RandomState, group_test
 from gradiend_mlflow.overlap.statistics.groups import grouped_trainings
 from gradiend_mlflow.overlap.statistics.neighbours import OverlapMap, map_of, tree_of
+from gradiend_mlflow.overlap.ties import Ties, ties_of
 from gradiend_mlflow.sets.anatomy.anatomy import Anatomy
 from gradiend_mlflow.sets.space import IntArray, Matrix, WeightSpace
 
@@ -136,6 +137,11 @@ class PairwiseOverlap(AnyOverlap):
     def intersection(self) -> IntArray:
         """|A and B| per pair, so the sizes on the diagonal; int64, shape (N, N)."""
         return self.ranked.products(None, None).astype(np.int64)
+
+    @cached_property
+    def ties(self) -> Ties:
+        """How far `intersection` depends on which of several equally important weights are in their sets."""
+        return ties_of(self.ranked, self.intersection)
 
     @cached_property
     def intersection_frac(self) -> Matrix:

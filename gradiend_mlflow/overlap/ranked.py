@@ -13,7 +13,7 @@ from scipy import sparse
 
 from gradiend_mlflow.errors import SpaceConflictError
 from gradiend_mlflow.sets.space import IntArray, Matrix, WeightSpace
-from gradiend_mlflow.sets.topk import TopKSet
+from gradiend_mlflow.sets.topk import TopKSet, ties_after
 
 Values = Sequence[npt.NDArray[Any]]
 
@@ -34,6 +34,7 @@ class RankedSets:
         importance: Each set's importances in that order; shape (k,). None for a set without a ranking, such as a
             union or an intersection of several seeds' sets.
         weights: Each set's signed weights in that order; shape (k, d). None as for `importance`.
+        ties: Each set's `ties_at_cut`, None where it is not known.
     """
 
     labels: tuple[str, ...]
@@ -41,6 +42,7 @@ class RankedSets:
     columns: tuple[IntArray, ...]
     importance: tuple[npt.NDArray[Any] | None, ...]
     weights: tuple[npt.NDArray[Any] | None, ...]
+    ties: tuple[int | None, ...]
 
     @cached_property
     def sizes(self) -> IntArray:
@@ -122,15 +124,22 @@ class RankedSets:
 
     def top(self, k: int) -> RankedSets:
         """Every set's first `k` weights; sets that hold fewer stay as they are."""
-        return self.restricted([slice(k)] * len(self.labels))
+        shorter = self.restricted([slice(k)] * len(self.labels))
+        ends = zip(self.importance, shorter.sizes.tolist(), self.ties, strict=True)
+        ties = tuple(None if own is None or not size else ties_after(own, size, at_end) for own, size, at_end in ends)
+        return replace(shorter, ties=ties)
 
     def restricted(self, keep: Sequence[npt.NDArray[Any] | slice]) -> RankedSets:
-        """The sets with only some of their weights, in the same order; `keep` has one index or mask per set."""
+        """The sets with only some of their weights, in the same order; `keep` has one index or mask per set.
+
+        What ties with the last of these is not known: it may be among the weights that are left out here.
+        """
         return replace(
             self,
             columns=tuple(columns[at] for columns, at in zip(self.columns, keep, strict=True)),
             importance=tuple(None if x is None else x[at] for x, at in zip(self.importance, keep, strict=True)),
             weights=tuple(None if x is None else x[at] for x, at in zip(self.weights, keep, strict=True)),
+            ties=(None,) * len(self.labels),
         )
 
     @property
@@ -202,6 +211,7 @@ def matched(sets: Mapping[str, TopKSet], space: WeightSpace) -> tuple[IntArray, 
         columns=tuple(np.split(columns, ends[:-1])),
         importance=tuple(topk_set.importance for topk_set in sets.values()),
         weights=tuple(topk_set.weights for topk_set in sets.values()),
+        ties=tuple(topk_set.ties_at_cut for topk_set in sets.values()),
     )
     return keys, ranked
 

@@ -253,6 +253,7 @@ class SeedOverlap(AnyOverlap):
                 columns=tuple(self._columns(rows) for rows in self.members),
                 importance=tuple(self._first(self.overlap.ranked.importance, rows) for rows in self.members),
                 weights=tuple(self._first(self.overlap.ranked.weights, rows) for rows in self.members),
+                ties=tuple(self._first(self.overlap.ranked.ties, rows) for rows in self.members),
             ),
             selects=np.stack([self.overlap.selects[list(rows)].any(axis=0) for rows in self.members]),
         )

@@ -261,6 +261,34 @@ class TestTies:
         """Nor does a tie that ends at it."""
         assert self.notes(tracking, tmp_path, [3, 3, 3, 2, 1, 1], [3, 2, 1, 1, 0, 0]) == ()
 
+    def test_files_tell_of_weights_that_they_do_not_hold(self, tracking: MlflowClient, tmp_path: Path) -> None:
+        """The whole number of tied weights; where it is not known, that is said."""
+        values = [3, 2, 1, 1]
+        ids = [
+            log_training(
+                tracking,
+                tmp_path,
+                replace(TopKSet.from_indices(range(4), space=50, importance=values), ties_at_cut=ties),
+                **{"gradiend.run_id": name},
+            )
+            for name, ties in (("tied", 40), ("alone", 2), ("older", None))
+        ]
+        comparison = compare(ids, topk=4, log=False)
+        tied, unknown = comparison.notes
+        assert tied.endswith("weights are in the set: tied (2 of 40 tied weights are in).")
+        assert unknown.startswith("Whether more weights tie at the cut than are in the set is not known")
+        assert unknown.endswith(": older.")
+        assert comparison.overlap.ties.sets.loc["tied"].tolist() == [4, 2, 2, 40]
+
+    def test_all_weights_of_one_importance_are_no_accident(self, tracking: MlflowClient, tmp_path: Path) -> None:
+        """If no other weight has it."""
+        made = TopKSet.from_indices(range(4), space=50, importance=[2] * 4)
+        ids = [
+            log_training(tracking, tmp_path, replace(made, ties_at_cut=4), **{"gradiend.run_id": name})
+            for name in ("a", "b")
+        ]
+        assert compare(ids, topk=4, log=False).notes == ()
+
 
 def test_the_test_of_many_trainings_takes_fewer_permutations(runs: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Where a comparison is logged; whoever asks for more waits for it."""

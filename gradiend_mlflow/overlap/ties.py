@@ -1,0 +1,93 @@
+"""How far the overlap of two sets is an accident: of several equally important weights, some are in by order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from gradiend_mlflow.overlap.ranked import RankedSets
+from gradiend_mlflow.overlap.statistics.frames import pairs_of
+from gradiend_mlflow.sets.space import IntArray, Matrix
+
+
+@dataclass(frozen=True, eq=False)
+class Ties:
+    """Which weights are in their sets by importance, and what that leaves open; returned by `Overlap.ties`.
+
+    If more inputs have the importance of a set's last weight than are in the set, only their order decided which of
+    them are in. With F the weights of a set that are surely in, and m the number of the others, which are arbitrary,
+    any other order would have given an overlap of
+
+        |F_a and F_b| <= overlap <= min(k_a, k_b, |F_a and F_b| + m_a + m_b).
+
+    Sets that are read from files of older versions do not say how many inputs tie at their end, and parts of sets,
+    such as those in one layer, cannot: of these, and of pairs with one of them, nothing is known.
+
+    Attributes:
+        labels: One label per set.
+        sets: A row per label: k, the number of weights in the set; sure and arbitrary, of which it is the sum; tied,
+            the number of the GRADIEND's inputs that have the importance of the last of them, at least 1. Importances
+            are compared in float32. The last three are missing where they are not known.
+        lower: The smallest number of shared weights, per pair; float64, shape (N, N), k on the diagonal, NaN where it
+            is not known.
+        upper: The largest, in the same way.
+        shared: The number that was found.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> from gradiend_mlflow import TopKSet, compute_overlap
+        >>> a = TopKSet.from_indices([0, 1, 2], space=9, importance=[2, 1, 1])
+        >>> b = TopKSet.from_indices([0, 1, 3], space=9, importance=[3, 2, 1])
+        >>> sets = {"a": replace(a, ties_at_cut=8), "b": replace(b, ties_at_cut=1)}
+        >>> ties = compute_overlap(sets).ties
+        >>> ties.sets.loc["a"].to_dict()
+        {'k': 3, 'sure': 1, 'arbitrary': 2, 'tied': 8}
+        >>> ties.to_frame()
+           a  b  shared  lower  upper
+        0  a  b       2      1      3
+    """
+
+    labels: tuple[str, ...]
+    sets: pd.DataFrame = field(repr=False)
+    lower: Matrix = field(repr=False)
+    upper: Matrix = field(repr=False)
+    shared: IntArray = field(repr=False)
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """The labels of the sets of which it is not known how many inputs tie at their end."""
+        return tuple(self.sets.index[self.sets["tied"].isna()])
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row per pair: a, b, shared, and its lower and upper bound, which are missing where they are not known."""
+        rows, columns, names = pairs_of(self.labels)
+        matrices = {"shared": self.shared, "lower": self.lower, "upper": self.upper}
+        numbers = {name: matrix[rows, columns] for name, matrix in matrices.items()}
+        return pd.DataFrame(names | numbers).astype(dict.fromkeys(numbers, "Int64"))
+
+
+def ties_of(ranked: RankedSets, shared: IntArray) -> Ties:
+    """What ties leave open of the sets' overlap, of which `shared` has the numbers, shape (N, N)."""
+    sizes = ranked.sizes
+    tied = np.array([np.nan if ties is None else ties for ties in ranked.ties])
+    inside = np.array([_at_end(importance) for importance in ranked.importance])
+    arbitrary = np.where(np.isnan(tied), np.nan, np.where(tied > inside, inside, 0.0))
+    ends = np.where(np.isnan(arbitrary), sizes, sizes - arbitrary).astype(np.int64)
+    sure = ranked.restricted([slice(end) for end in ends])  # ranked, so they come first
+    lower = sure.products(None, None) + 0 * np.add.outer(arbitrary, arbitrary)  # NaN where either is
+    upper = np.minimum(lower + np.add.outer(arbitrary, arbitrary), np.minimum.outer(sizes, sizes))
+    for matrix in (lower, upper):
+        np.fill_diagonal(matrix, sizes)
+    columns = {"k": sizes, "sure": sizes - arbitrary, "arbitrary": arbitrary, "tied": tied}
+    sets = pd.DataFrame(columns, index=pd.Index(ranked.labels, name="label")).astype("Int64")
+    return Ties(ranked.labels, sets, lower, upper, shared)
+
+
+def _at_end(importance: npt.NDArray[np.float32] | None) -> int:
+    """How many weights of a set have the importance of its last one."""
+    if importance is None or not len(importance):
+        return 0
+    return int(np.count_nonzero(importance == importance[-1]))
