@@ -19,7 +19,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "": set(),
     "disk": set(),
     "sets.anatomy": set(),
-    "sets": set(),
+    "sets": {"disk"},
     "store.trust": set(),
     "store": {"disk", "sets"},
     "overlap.statistics": {"sets"},
