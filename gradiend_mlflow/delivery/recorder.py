@@ -180,7 +180,7 @@ class Recorder:
                 pending.warn_of([self.unsent()])
         elif deadline is None:
             if self._end_when_empty() and pending.is_worker():
-                self.wait(self.deadline)
+                self.wait(self.deadline, patience=_LAST_PATIENCE)
         elif not self.wait(deadline):
             self._journal.check()
             self._warn_of_waiting(deadline)
