@@ -35,6 +35,7 @@ from gradiend_mlflow.figures.drawing.plan import (
 _PASSES, _LEAST_CELL = 8, 0.01
 _LARGEST_CELL = 0.085  # inches per point of its number, in a figure whose height is free
 _ROOM_IN_CELL = 0.95  # of its width, for a number
+_NUMBER_IN_PITCH = 0.72  # of a column's width, so that 12 and 13 are not 1213
 _SHARES = (0.5, 0.42, 0.36, 0.31, 0.27, 0.23, 0.19, 0.15)  # of the width, for the names of the rows
 _HIGHEST = 0.42  # of the width or height: the names of the columns
 _SCALES = (1.0, 0.8, 0.65, 0.5, 0.3)  # of the fonts of what explains the cells, if there is too little space
@@ -198,7 +199,9 @@ class _Trial:
         if names.way == "numbered":  # then the columns are too, and the key is below
             names = replace(names, key=named(content.rows, 0.0, names.points, **marked).key)
         if names.way == "numbered" or self.angle == _NUMBERED:
-            points = largest(numbers, pitch, pitch, min(fonts.columns, names.points))
+            most = min(fonts.columns, names.points)
+            least = min(largest(numbers, pitch, pitch, most), LEAST_POINTS)
+            points = max(largest(numbers, _NUMBER_IN_PITCH * pitch, pitch, most), least)
             short = Names(tuple(numbers), max(points, LEAST_POINTS), "numbered", fit=points >= LEAST_POINTS)
             return names, short, every
         longest, lines = _HIGHEST * min(self.width, self.height), 3
