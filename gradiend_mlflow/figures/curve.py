@@ -145,7 +145,7 @@ def _draw_panels(content: Content, axes: list[Axes]) -> None:
             break
         frame = content.frame(width, height, lost=lack)
     if not frame.fit:
-        warn_of_space(["the names of the lines"], content.enough(width, height), figure)
+        warn_of_space(["the names of the lines"], content.enough(width, height), width)
 
 
 def _named(axes: list[Axes], lines: Sequence[Sequence[Line2D]], frame: Frame) -> list[Artist]:
@@ -219,7 +219,7 @@ def _label(axes: Axes, content: Content, frame: Frame, index: int) -> None:
     axes.set_xlabel(frame.xlabel if index + frame.columns >= len(content.panels) else "", fontsize=points)
     axes.set_ylabel("" if index % frame.columns else frame.ylabel, fontsize=points)
     axes.tick_params(labelleft=index % frame.columns == 0)
-    marked = content.k is not None and index == 0
+    marked = content.k is not None and index < frame.columns  # titles of a row stand at one height
     above = 75 * measured("k", frame.points("xtick.labelsize"))[1] * marked + 5
     points, title = frame.points("axes.titlesize"), content.panels[index].title if content.several else content.title
     axes.set_title(in_lines(title, frame.panel - PAD, points, anywhere=True), fontsize=points, pad=above)

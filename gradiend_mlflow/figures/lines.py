@@ -73,6 +73,8 @@ def name_at_ends(axes: Axes, lines: Sequence[Line2D], texts: Sequence[str], poin
     wanted = [(y - low) / (high - low) for _, y in ends]
     drawn: list[Artist] = []
     for line, end, text, place in zip(lines, ends, texts, spread(wanted, sizes, 1.0), strict=True):
+        if not text:
+            continue
         color = line.get_color()
         drawn.append(
             axes.annotate(

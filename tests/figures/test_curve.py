@@ -152,7 +152,7 @@ def test_a_panel_per_group() -> None:
 LONG = [f"{pair} of some length, seed {i}" for i, pair in enumerate(("der->die", "die->das", "der->das", "den->die"))]
 
 
-@pytest.mark.parametrize(("size", "way"), [((8, 4), "end"), ((4, 3.6), "below"), ((3.3, 1.8), "numbers")])
+@pytest.mark.parametrize(("size", "way"), [((8, 4), "end"), ((4, 4), "below"), ((3.3, 1.8), "numbers")])
 def test_where_names_stand(size: tuple[float, float], way: str) -> None:
     """At the ends of lines, in a legend below, or as numbers with a key below: whatever has room."""
     sets = {label: TopKSet.from_indices(range(i, i + 20), space=50) for i, label in enumerate(LONG)}
@@ -228,3 +228,43 @@ def test_bad_requests(ax: Axes) -> None:
         plot_curve(3, ax)
     with pytest.raises(InvalidInputError, match="value must be one of"):
         plot_curve(overlap_of(2), ax, value="rbo")
+
+
+ARTICLES = ("der->die (Nom, Masc->Fem)", "den->die (Acc, Masc->Fem)", "der->das (Nom, Masc->Neut)",
+            "den->das (Acc, Masc->Neut)", "die->das (Nom, Fem->Neut)", "die->das (Acc, Fem->Neut)")  # fmt: skip
+
+
+def panels_of_articles(**options: Any) -> Any:
+    """A panel for each of three groups whose names have arrows."""
+    names = {label: TopKSet.from_indices(range(place, place + 40), space=99) for place, label in enumerate(ARTICLES)}
+    groups = {label: label.partition(", ")[2].rstrip(")") for label in ARTICLES}
+    return plot_curve(compute_overlap(names), groups=groups, facet="group", k=20, **options)
+
+
+def test_titles_of_panels_have_arrows_and_stand_at_one_height() -> None:
+    """Also beside the panel in which k is named."""
+    figure = panels_of_articles(figsize="text")
+    figure.draw_without_rendering()
+    assert [axes.get_title() for axes in figure.axes] == ["Masc → Fem", "Masc → Neut", "Fem → Neut"]
+    heights = [axes.title.get_window_extent().y0 for axes in figure.axes]
+    assert heights == pytest.approx([heights[0]] * 3, abs=0.5)
+
+
+def test_names_of_few_letters_give_way_to_numbers_with_a_key() -> None:
+    """Names of a third of their letters say less."""
+    figure = panels_of_articles(figsize="text")
+    assert [axes.texts[1 if index == 0 else 0].get_text() for index, axes in enumerate(figure.axes)] == [
+        "1 & 2", "3 & 4", "5 & 6",
+    ]  # fmt: skip
+    assert "6  die → das (Acc, Fem → Neut)" in figure.texts[-1].get_text()
+    check(figure)
+
+
+def test_panels_without_room_for_names_are_drawn_without_them() -> None:
+    """And one warning says which width would do, which it does."""
+    with pytest.warns(UserWarning, match="no room for the names of the lines: [0-9.]+ inches have") as warned:
+        figure = panels_of_articles(figsize=(3.3, 2))
+    assert "the lines have no room for their names" in " ".join(figure.texts[-1].get_text().split())
+    check(figure, size=(3.3, 2))
+    wide = float(str(warned[0].message).partition(": ")[2].split()[0])
+    check(panels_of_articles(figsize=(wide, 2)), size=(wide, 2))

@@ -48,7 +48,7 @@ def panels_of(
     group_of = None if groups is None else complete_groups(groups, labels)
 
     def panel(runs: Sequence[int], name: str, of: Sequence[str] | None = None) -> Panel:
-        return Pairs.of(numbers, chance, runs, at).panel(name, marked, of)
+        return Pairs.of(numbers, chance, runs, at).panel(literal(with_arrows(name)), marked, of)
 
     if facet is None:
         if control is not None:

@@ -14,10 +14,12 @@ from gradiend_mlflow.figures.drawing.page import PAD
 from gradiend_mlflow.figures.drawing.text import literal, with_arrows
 from gradiend_mlflow.figures.plans.lines import Line
 
-_BESIDE, _LEAST = 0.42, 0.4  # of the width; of the height, that axes keep
+_BESIDE, _LEAST = 0.42, 0.35  # of the width; of the height, that axes keep
 GAP = 0.12  # inches between the end of a line and its name
 HANDLE = 0.3  # inches: the line in a legend, with the gap behind it
 _APART = 0.15  # inches between the columns of a legend or a key
+_WORTH = 0.4  # the quality from which on shortened names say more than numbers with a key
+_UNNAMED = "the lines have no room for their names"
 _SOME = 0.85  # of the preferred size, down to which names stay as they are before another way is tried
 
 
@@ -75,7 +77,7 @@ def naming_of(
     """The first way to name the lines that has room.
 
     Whole or wrapped at the ends of the lines, then as a legend if there is one panel, then shortened at the ends, then
-    as numbers with a key.
+    as numbers with a key, then in fewer letters. If nothing has room, no line has a name, and the key says so.
 
     Args:
         panels: The lines of each panel.
@@ -86,16 +88,15 @@ def naming_of(
         height: The height in inches of a panel's axes if what is below has a height.
         note: What is said below in any case.
     """
-    namings = []
     for plain in _namings(panels, labels, preferred, width, below):
         lines = [*[in_lines(note, below, plain.points, anywhere=True)] * bool(note), *[plain.key] * bool(plain.key)]
         naming = replace(plain, key="\n".join(lines))
-        namings.append(naming)
         room = height(naming.below)
         names = max(stacked(texts, naming.points) for texts in naming.texts) if naming.place == "end" else 0.0
         if naming.beside <= _BESIDE * width + GAP and max(names, _LEAST * height(0.0)) <= room:
             return naming
-    return replace(namings[-1], fit=False)
+    unnamed = in_lines(" - ".join([*[note] * bool(note), _UNNAMED]), below, LEAST_POINTS, anywhere=True)
+    return Naming(tuple(("",) * len(lines) for lines in panels), LEAST_POINTS, "end", unnamed, fit=False)
 
 
 def stacked(texts: Sequence[str], points: float) -> float:
@@ -120,9 +121,9 @@ def _namings(
         name_of = dict(zip(runs, names, strict=True))
         return tuple(tuple(_text(line, name_of, points, limit) for line in lines) for lines in panels)
 
-    def at_ends(points: float, way: Sequence[Way]) -> Iterator[Naming]:
+    def at_ends(points: float, way: Sequence[Way], worth: float = 0.0) -> Iterator[Naming]:
         names = named(own, limit - measured(" &", points)[0], points, lines=2, least=points, ways=way)
-        if names.way != "numbered" or not own:
+        if (names.way != "numbered" and names.quality(own, points) >= worth) or not own:
             yield Naming(texts(names.texts, points, limit), points, "end")
 
     large = [points for points in sizes if points >= _SOME * preferred]
@@ -135,11 +136,13 @@ def _namings(
         if widest(written[0], points) <= room:
             yield Naming(written, points, "below", columns=columns)
     for points in large:
-        yield from at_ends(points, ("shortened",))
+        yield from at_ends(points, ("shortened",), _WORTH)
     for points in sizes:
         entries = [f"{number}  {literal(with_arrows(label))}" for number, label in enumerate(own, start=1)]
         numbers = [str(number) for number in range(1, len(own) + 1)]
         yield Naming(texts(numbers, points, limit), points, "end", _in_rows(entries, below, points))
+    for points in large:
+        yield from at_ends(points, ("shortened",))
 
 
 def sizes_from(preferred: float) -> list[float]:
@@ -148,14 +151,15 @@ def sizes_from(preferred: float) -> list[float]:
 
 
 def _text(line: Line, name_of: Mapping[int, str], points: float, limit: float) -> str:
-    """The name of a line: of a pair in one line if that fits, else a line per run or more."""
+    """The name of a line: of a pair in one line if that fits, else in as few as do."""
     if line.pair is None:
         return in_lines(literal(with_arrows(line.text)), limit, points, anywhere=True)
     a, b = (name_of[run] for run in line.pair)
     whole = f"{line.text}{a} & {b}"
     if "\n" not in whole and measured(whole, points)[0] <= limit:
         return whole
-    return "\n".join([*[line.text.strip()] * bool(line.text), f"{a} &", b])
+    pair = f"{a} & {b}" if "\n" not in whole and measured(f"{a} & {b}", points)[0] <= limit else f"{a} &\n{b}"
+    return "\n".join([*[line.text.strip()] * bool(line.text), pair])
 
 
 def _in_rows(entries: Sequence[str], width: float, points: float) -> str:
