@@ -13,13 +13,13 @@ from matplotlib.figure import FigureBase
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.figures.drawing.canvas import FigureSize, OutputPath, Sheet, colors, shade
 from gradiend_mlflow.figures.drawing.layout import cell_size, lay_out, set_title
-from gradiend_mlflow.figures.drawing.names import Way, in_lines, named, widest
+from gradiend_mlflow.figures.drawing.names import Way, in_lines, measured, named, points_of, widest
 from gradiend_mlflow.figures.drawing.text import warn_of_missing_letters
 from gradiend_mlflow.overlap.measures import VALUE_TITLES, check_value
 from gradiend_mlflow.overlap.statistics.group_test import GroupTest
 
-_STRIP, _AROUND, _BESIDE = 0.3, 1.1, 0.3  # inches
-_POINTS = 8.0
+_AROUND, _BESIDE = 0.3, 0.3  # inches
+_LINES = 6  # of numbers, label and answer below the axes
 _SHARE_OF_NAMES = 0.4  # of the width, at most
 _SPREAD = 0.3  # of a strip, to both sides
 _GOLDEN = (5**0.5 - 1) / 2
@@ -68,20 +68,24 @@ def plot_groups(
     warn_of_missing_letters([*strips, title or ""])
     scale = 1 if test.value == "intersection" else 100
 
-    axes = ax or sheet.figure(lambda _: _AROUND + _STRIP * len(strips), usual=5.0).add_subplot()
+    tick, label = points_of("ytick.labelsize"), points_of("axes.labelsize")
+    strip, around = 1.2 * measured("0\n0", tick)[1], _AROUND + measured("\n".join("0" * _LINES), label)[1]
+    around += measured("0", points_of("axes.titlesize"))[1] * bool(title)
+    axes = ax or sheet.figure(lambda _: around + strip * len(strips), usual=5.0).add_subplot()
     ink = [*colors(len(test.per_group)), *[shade(axes.figure, 0.5)] * (len(strips) - len(test.per_group))]
     for place, (values, color) in enumerate(zip(strips.values(), ink, strict=True)):
         _draw_strip(axes, place, scale * values, color)
-    width = cell_size(axes)[0]
+    width, height = cell_size(axes)
+    room = max(height - around, 0.0) / len(strips)
     ways: tuple[Way, ...] = ("whole", "wrapped", "shortened")
-    names = named(list(strips), width * _SHARE_OF_NAMES, _POINTS, lines=2, ways=ways)
+    names = named(list(strips), width * _SHARE_OF_NAMES, tick, lines=2, height=room, ways=ways)
     axes.set_yticks(range(len(strips)), names.texts, fontsize=names.points)
     axes.set(ylim=(len(strips) - 0.4, -0.6), axisbelow=True)
     axes.tick_params(axis="y", length=0)
-    axes.tick_params(axis="x", labelsize=_POINTS)
+    axes.tick_params(axis="x", labelsize=points_of("xtick.labelsize"))
     left = width - widest(names.texts, names.points) - _BESIDE
     below = [VALUE_TITLES[check_value(test.value)] + " (%)" * (scale > 1), *_answer(test)]
-    axes.set_xlabel("\n".join(in_lines(line, left, _POINTS) for line in below), fontsize=_POINTS)
+    axes.set_xlabel("\n".join(_broken(line, left, label) for line in below), fontsize=label)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.grid(axis="x", color=shade(axes.figure, 0.08))
     set_title(axes, title)
@@ -105,14 +109,22 @@ def _strips(test: GroupTest) -> Iterator[tuple[str, npt.NDArray[np.float64]]]:
 def _draw_strip(axes: Axes, place: int, values: npt.NDArray[np.float64], color: Any) -> None:
     """Points beside each other in the order of their values, so that equal ones do not hide each other."""
     if not len(values):
+        note: Any = {"va": "center", "fontsize": points_of("xtick.labelsize"), "color": shade(axes.figure, 0.5)}
+        axes.text(0.01, place, "no pairs", transform=axes.get_yaxis_transform(), **note)
         return
     order = np.argsort(values, kind="stable")
     # Multiples of the golden ratio spread evenly, however many there are, without chance.
     offsets = (np.arange(len(values)) * _GOLDEN % 1 - 0.5) * 2 * _SPREAD if len(values) > 1 else np.zeros(1)
     area = float(np.clip(_AREA / len(values), 4, 20))
-    axes.scatter(values[order], place + offsets, s=area, color=color, alpha=0.6, linewidths=0, clip_on=False)
+    axes.scatter(values[order], place + offsets, s=area, color=color, alpha=0.6, linewidths=0, clip_on=False, zorder=3)
     bar = 2 * [values.mean()], [place - 0.38, place + 0.38]
-    axes.plot(*bar, color=shade(axes.figure, 0.9), linewidth=2, solid_capstyle="butt", zorder=3)
+    axes.plot(*bar, color=shade(axes.figure, 0.9), linewidth=2, solid_capstyle="butt", zorder=2)
+
+
+def _broken(line: str, width: float, points: float) -> str:
+    """A line that is too long, broken at its commas first."""
+    fits = measured(line, points)[0] <= width
+    return in_lines(line if fits else line.replace(", ", ",\n"), width, points)
 
 
 def _answer(test: GroupTest) -> Iterator[str]:

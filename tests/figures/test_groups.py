@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
@@ -97,6 +98,17 @@ def test_a_group_of_one_has_an_empty_strip(ax: Axes) -> None:
     plot_groups(overlap.test_groups({"a": ["x", "y"], "b": ["z"]}), ax)
     assert [text.get_text() for text in ax.get_yticklabels()] == ["a", "b", "different groups"]
     assert list(map(len, strips(ax))) == [1, 2]
+    (note,) = ax.texts
+    assert (note.get_text(), note.get_position()[1]) == ("no pairs", 1)
+
+
+def test_type_has_the_size_of_the_settings(ax: Axes) -> None:
+    """Of names, numbers and labels; and a bar lies behind the points, of which there may be but one."""
+    with mpl.rc_context({"font.size": 6, "axes.labelsize": "large"}):
+        plot_groups(TEST, ax)
+    ticks = {label.get_fontsize() for label in (*ax.get_xticklabels(), *ax.get_yticklabels())}
+    assert (ticks, ax.xaxis.label.get_fontsize()) == ({6}, pytest.approx(7.2))
+    assert max(bar.get_zorder() for bar in ax.lines) < min(points.get_zorder() for points in ax.collections)
 
 
 def test_other_things_are_refused(ax: Axes) -> None:
