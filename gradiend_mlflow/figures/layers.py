@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import FigureBase
+from matplotlib.ticker import MaxNLocator
 
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.figures.drawing.canvas import FigureSize, OutputPath, Sheet, check_arguments, colormap, shade
@@ -124,7 +125,13 @@ def _draw_map(axes: Axes, frame: pd.DataFrame, content: Content, plan: Plan, col
 def _draw_signs(axes: Axes, numbers: npt.NDArray[np.float64], start: float, end: float) -> None:
     """A frame per row, filled from the left as far as signs agree."""
     known = np.flatnonzero(~np.isnan(numbers))
-    style: Any = {"height": 0.8, "left": start, "linewidth": 0.4, "edgecolor": shade(axes.figure, 0.5)}
+    style: Any = {
+        "clip_on": False,
+        "height": 0.8,
+        "left": start,
+        "linewidth": 0.4,
+        "edgecolor": shade(axes.figure, 0.5),
+    }
     axes.barh(known + 0.5, end - start, facecolor="none", **style)
     axes.barh(known + 0.5, numbers[known] / 100 * (end - start), facecolor=shade(axes.figure, _SIGNS), **style)
 
@@ -141,7 +148,7 @@ def _name_columns(axes: Axes, content: Content, plan: Plan) -> None:
 
 
 def _draw_color_bar(axes: Axes, colors: ScalarMappable) -> None:
-    bar = axes.figure.colorbar(colors, cax=axes)
+    bar = axes.figure.colorbar(colors, cax=axes, ticks=MaxNLocator(6, integer=True))
     bar.outline.set_visible(False)
     height, points = axes.get_window_extent().height / axes.figure.dpi, small_points()
     while points > LEAST_POINTS and measured(SHARE_TITLE, points)[0] > height:

@@ -107,3 +107,13 @@ def test_a_part_of_a_figure_can_be_given(layout: Any) -> None:
     assert plot_layers(overlap_of(6), left, title="left") is left
     plot_layers(overlap_of(4), right, title="right")
     check(figure, size=(11, 5))
+
+
+@pytest.mark.parametrize("n", [30, 60])
+def test_what_many_runs_share_is_named(n: int) -> None:
+    """At the width of a column too, in words."""
+    sets = {f"run {i}": TopKSet.from_indices(range(i, i + 80), space=200) for i in range(n)}
+    figure = plot_layers(compute_overlap(sets), figsize="column")
+    check(figure)
+    written = [label.get_text() for label in figure.axes[1].get_xticklabels()]
+    assert [text.partition(":")[0] for text in written[-2:]] == ["in ≥ 2 runs", "in all runs"]

@@ -75,7 +75,7 @@ class Content:
     @property
     def wide(self) -> float:
         """The width of the columns beside those of the runs, in columns of a run."""
-        return max(1.0, 0.06 * len(self.labels))
+        return max(1.0, 0.1 * len(self.labels))
 
     @property
     def longest(self) -> str:
@@ -166,12 +166,14 @@ def _plan_of(content: Content, width: float, height: float | None, *, bar: float
     rows = named(content.rows, 0.3 * width, body, ways=("whole", "shortened"))
     left = widest(rows.texts, rows.points) + 2 * PAD
     column = min((width - left - bar - PAD) / content.edges[-1, 1], _WIDEST)
-    every = max(int(np.ceil(1.03 * measured("0", LEAST_POINTS)[1] / column)), 1) if n <= _NAMED_UP_TO else n
+    each = 1.03 * measured("0", LEAST_POINTS)[1] + 0.005  # `named` rounds down what a name has
+    every = max(int(np.ceil(each / column)), 1) if n <= _NAMED_UP_TO else n
 
-    def footer_of(names: Names | None) -> str:
+    def footer_of(names: Names | None, extra: Names | None = None) -> str:
         said = [f"{n} runs" if names is None else f"one run in {every} is named"] * (every > 1)
         said += ["in percent of each column's weights"] * (not bar)
-        lines = [*(names.key if names else ()), *(["; ".join(said)] if said else [])]
+        keys = [line for named_so in (names, extra) if named_so for line in named_so.key]
+        lines = [*keys, *(["; ".join(said)] if said else [])]
         return "\n".join(in_lines(line, width - 2 * PAD, small, anywhere=True) for line in lines)
 
     def room(footer: str) -> float:
@@ -181,8 +183,8 @@ def _plan_of(content: Content, width: float, height: float | None, *, bar: float
     names = (
         None if n > _NAMED_UP_TO else named(content.labels[::every], most, body, lines=2, height=0.98 * every * column)
     )
-    footer = footer_of(names)
     extra = _extra_names(content.extra, most, names.points if names else small, 0.98 * content.wide * column)
+    footer = footer_of(names, extra)
     below = max(widest(names.texts, names.points) if names else 0.0, widest(extra.texts, extra.points)) + PAD
     rest = room(footer) - below - 2 * PAD
     heading = measured("by", small)[1] + PAD / 2
