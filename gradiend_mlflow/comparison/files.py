@@ -17,6 +17,7 @@ from gradiend_mlflow.comparison.chosen.labels import TRAINING_RUN
 from gradiend_mlflow.comparison.comparison import Comparison
 from gradiend_mlflow.comparison.report import MOST_RUNS, steps_up_to, write_report
 from gradiend_mlflow.disk.temporary import temporary_folder
+from gradiend_mlflow.overlap.statistics.group_test import GroupTest
 from gradiend_mlflow.runs.search import COLUMNS
 from gradiend_mlflow.sets.artifact import save_topk
 from gradiend_mlflow.sets.parts import shown_topk
@@ -77,6 +78,8 @@ def _draw(comparison: Comparison, folder: Path) -> None:
         save(comparison.plot_curve(title=f"{comparison.part}, as k grows", ks=ks), "curve")
     if comparison.regions:  # the intersection of seeds may be empty in every training
         save(comparison.plot_layers(title=title), "layers")
+    if isinstance(comparison.tested, GroupTest):  # else the description says why it is not
+        save(comparison.plot_groups(test=comparison.tested, title=title), "groups")
 
 
 def _write_sets(comparison: Comparison, path: Path) -> None:

@@ -92,6 +92,12 @@ class TestTheSameQuestion:
         assert load_comparison(again.run_id).overlap.labels == first.overlap.labels
         assert compare(runs, topk=10, groups={"a": runs[:3], "b": runs[3:]}).run_id != first.run_id
 
+    def test_groups_have_a_figure(self, runs: list[str], tracking: MlflowClient) -> None:
+        """If they can be tested."""
+        for groups, drawn in (({"a": runs[:2], "b": runs[2:]}, {"groups.png", "groups.pdf"}), ({"a": runs}, set())):
+            logged = compare(runs, topk=10, groups=groups)
+            assert {file.path for file in tracking.list_artifacts(logged.run_id) if "groups" in file.path} == drawn
+
     def test_the_order_of_trainings_is_none_where_seeds_are_aggregated(
         self, runs: list[str], tracking: MlflowClient
     ) -> None:
