@@ -13,6 +13,7 @@ from typing import Any
 import mlflow
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 import gradiend_mlflow
 from gradiend_mlflow import Overlap, TopKSet, WeightSpace, compute_overlap
@@ -75,6 +76,37 @@ def draw_figures() -> None:
     save(gradiend_mlflow.plot_upset(overlap, min_sets=2, max_regions=15), "upset")
     save(gradiend_mlflow.plot_curve(overlap), "curve")
     save(gradiend_mlflow.plot_layers(_of(overlap, 6)), "layers")
+    save(gradiend_mlflow.plot_groups(overlap.test_groups(groups), figsize="column"), "groups", dpi=150)
+    save(gradiend_mlflow.plot_curve(overlap, groups=groups, facet="group", k=500, figsize="text"), "curve_groups")
+    save(gradiend_mlflow.plot_heatmap(_of(overlap, 8), figsize="column"), "heatmap_column", dpi=150)
+
+
+def draw_gradiends() -> None:
+    """Gradiend's own heatmap of the sets of `heatmap_column`, in the same size."""
+    from gradiend.visualizer.topk.pairwise_heatmap import plot_topk_overlap_heatmap
+
+    models = {label: _Ranked(topk_set) for label, topk_set in list(made_up_sets().items())[:8]}
+    size = gradiend_mlflow.plot_heatmap(compute_overlap(dict(list(made_up_sets().items())[:8])), figsize="column")
+    figure = Figure(figsize=tuple(size.get_size_inches()), layout="constrained")
+    plot_topk_overlap_heatmap(
+        models,
+        topk=K,
+        value="intersection_frac",
+        ax=figure.add_subplot(),
+        show=False,
+    )
+    save(figure, "heatmap_gradiend", dpi=150)
+
+
+class _Ranked:
+    """A model as far as gradiend's figures ask for it."""
+
+    def __init__(self, topk_set: TopKSet) -> None:
+        self.indices = topk_set.base_global_indices().tolist()
+
+    def get_topk_weights(self, part: str, topk: int) -> list[int]:  # noqa: ARG002  # gradiend names it
+        """The first weights."""
+        return self.indices[:topk]
 
 
 def _of(overlap: Overlap, n: int) -> Overlap:
@@ -141,5 +173,6 @@ def _logged(server: str, folder: Path) -> gradiend_mlflow.Comparison:
 if __name__ == "__main__":
     IMAGES.mkdir(exist_ok=True)
     draw_figures()
+    draw_gradiends()
     if "--ui" in sys.argv:
         photograph_ui()
