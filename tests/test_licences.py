@@ -18,7 +18,6 @@ READ = {
     "gradiend": "Apache",
     "jinja2": "BSD",
     "lazy-loader": "BSD-3-Clause",
-    "marsilea": "MIT",
     "matplotlib": "Python Software Foundation",
     "mlflow": "Apache",
     "numpy": "BSD-3-Clause",

@@ -100,6 +100,7 @@ def _first(overlap: Overlap) -> Overlap:
         columns=ranked.columns[:MOST_RUNS],
         importance=ranked.importance[:MOST_RUNS],
         weights=ranked.weights[:MOST_RUNS],
+        ties=ranked.ties[:MOST_RUNS],
     )
     return overlap.of(few, overlap.selects[:MOST_RUNS])
 

@@ -141,7 +141,7 @@ def _draw(
     draw(axes, diagram, colors, alpha=alpha, linewidth=linewidth)
     if missing := content.missing(diagram, (width, height)):
         figure: Any = axes.get_figure(root=True)
-        warn_of_space(missing, content.enough((width, height)) * figure.get_figwidth(), figure)
+        warn_of_space(missing, content.enough((width, height)) * figure.get_figwidth(), figure.get_figwidth())
 
 
 def _check_numbers(**given: Any) -> None:

@@ -105,7 +105,9 @@ class TestLoggedComparison:
         run = client.get_run(comparison.run_id)
         assert run.info.status == "FINISHED"
         mean = comparison.to_frame("pairs")["intersection_frac"].mean()
-        assert run.info.run_name == f"3SG_3PL, 1SG_1PL, 1SG_3SG share {mean:.1%} (top 500, decoder-weight)"
+        assert run.info.run_name.startswith(
+            f"k500 3 runs {100 * mean:.0f} % · intersection_frac · decoder-weight · 3SG_3PL"
+        )
         assert client.get_experiment(run.info.experiment_id).name == "pronouns"
         assert run.data.tags["gradiend.kind"] == "comparison"
         assert json.loads(run.data.tags["gradiend.source_runs"]) == comparison.runs["run_id"].tolist()

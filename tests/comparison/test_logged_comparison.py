@@ -359,7 +359,8 @@ def test_the_answer_is_a_true_sentence(
     """Whatever the measure and the k."""
     run = tracking.get_run(compare(runs, **{"topk": 10, **asked}).run_id)
     assert run.data.tags["mlflow.note.content"].startswith(answer)
-    assert f"(top {'10%' if asked.get('topk') == 0.1 else asked.get('topk', 10) or 1}, " in run.info.run_name
+    k = "10%" if asked.get("topk") == 0.1 else asked.get("topk", 10) or 1
+    assert run.info.run_name.startswith(f"k{k} 4 runs ")
 
 
 def test_of_two_runs_there_is_one_number(runs: list[str], tracking: MlflowClient) -> None:

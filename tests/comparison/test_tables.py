@@ -208,6 +208,9 @@ class TestTables:
             comparison_of(sets).to_latex(table="runs")
 
 
+NAMES = ("layer", "component", "head", "neuron", "token")
+
+
 class TestSharedWeights:
     """`shared_weights`."""
 
@@ -240,7 +243,7 @@ class TestSharedWeights:
             "b": TopKSet.from_indices([2, 3], space=WeightSpace(("key",), ((2, 2),))),
         }
         frame = comparison_of(sets).shared_weights(min_runs=2)
-        assert frame.drop(columns=["weights", "sign_agreement"]).to_dict("records") == [
+        assert frame.drop(columns=["weights", "sign_agreement", *NAMES]).to_dict("records") == [
             {"param": "key", "offset": 2, "coordinates": (1, 0), "n_runs": 2, "runs": ("a", "b"), "ranks": (1, 1)}
         ]
         assert frame["sign_agreement"].isna().all()

@@ -162,7 +162,7 @@ class TestLaTeX:
 def test_figures_show_escapes() -> None:
     """Whoever gave the labels."""
     sets: dict[str, Any] = {text + str(i): TopKSet.from_indices([i, i + 1], space=50) for i, text in enumerate(ACTING)}
-    ax = plot_heatmap(compute_overlap(sets))
+    ax = plot_heatmap(compute_overlap(sets)).axes[0]
     labels = [label.get_text() for label in ax.get_yticklabels()]
     plt.close("all")
     assert len(set(labels)) == len(sets)

@@ -101,7 +101,6 @@ def test_long_names_lose_their_middle(ax: Axes) -> None:
     """Beginning and end tell runs apart."""
     plot_heatmap(compute_overlap({"begin " + "x" * 50 + " end 7": TopKSet.from_indices([1], space=2)}), ax)
     (name,) = ticks(ax)[0]
-    assert len(name) == 40
     assert name.startswith("begin xx")
     assert name.endswith("xx end 7")
 
