@@ -92,7 +92,7 @@ def test_numbers_stand_in_their_regions(n: int) -> None:
         assert code in held
         checked += code in held[: len(places)]
     assert checked >= len(powers) / 2
-    assert n < 4 or checked >= len(powers) - 1  # shapes of fixed size have room for all
+    assert n < 4 or checked == len(powers)  # shapes of fixed size have room for all
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ GRID = [
 ]
 
 
-@pytest.mark.parametrize("number", range(30))
+@pytest.mark.parametrize("number", range(50))
 def test_everything_can_be_read(number: int) -> None:
     """A sample of sizes, fonts, layouts and labels: nothing overlaps, leaves its part, or is missing in silence."""
     random = np.random.default_rng(number)

@@ -14,7 +14,8 @@ from gradiend_mlflow.figures.venns.written import Written, size_of
 
 _STEP = 3.0  # points between the places that are tried
 _CLEAR = 2.0  # points between a number that is led out and everything else
-_HEIGHT = 0.8  # of a line of text: digits reach neither its top nor its bottom
+_HEIGHT = 0.73  # of a line of text as it is measured: digits reach neither its top nor its bottom
+_BESIDE = 0.6  # points between a number and the outlines around it, beside the spare width that is measured
 
 
 def place_counts(
@@ -49,7 +50,7 @@ def place_counts(
             small[code] = _almost(code, shapes)
             continue
         width, height = size_of(texts[code], points)
-        center = _free_place(regions[code], taken, width + 1, _HEIGHT * height)
+        center = _free_place(regions[code], taken, width + _BESIDE, _HEIGHT * height)
         if center is not None:
             placed[code] = Written(texts[code], (center.x, center.y), (width, height), points)
             # The box is higher than the digits, and may reach into regions above and below.

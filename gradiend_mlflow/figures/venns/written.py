@@ -9,8 +9,6 @@ from shapely import LineString, Polygon
 
 from gradiend_mlflow.figures.drawing.names import measured
 
-_ROUNDED = 1.0  # points, by which lines are farther apart where dots are large: their distance is a number of dots
-
 
 @dataclass(frozen=True)
 class Written:
@@ -46,5 +44,4 @@ def size_of(text: str, points: float) -> tuple[float, float]:
     if not text:
         return 0.0, 0.0
     width, height = measured(text, points)
-    breaks = text.count("\n")
-    return 72 * width, 72 * height + (_ROUNDED * (breaks + 1) if breaks else 0.0)
+    return 72 * width, 72 * height
