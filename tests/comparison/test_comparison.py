@@ -105,9 +105,8 @@ class TestLoggedComparison:
         run = client.get_run(comparison.run_id)
         assert run.info.status == "FINISHED"
         mean = comparison.to_frame("pairs")["intersection_frac"].mean()
-        assert run.info.run_name.startswith(
-            f"k500 3 runs {100 * mean:.0f} % · intersection_frac · decoder-weight · 3SG_3PL"
-        )
+        answer = f"{100 * mean:.0f} % · intersection_frac · decoder-weight"
+        assert run.info.run_name == f"k500 3 runs {answer} · 3SG_3PL, 1SG_1PL, 1SG_3SG"
         assert client.get_experiment(run.info.experiment_id).name == "pronouns"
         assert run.data.tags["gradiend.kind"] == "comparison"
         assert json.loads(run.data.tags["gradiend.source_runs"]) == comparison.runs["run_id"].tolist()

@@ -247,6 +247,9 @@ class TestSharedWeights:
             {"param": "key", "offset": 2, "coordinates": (1, 0), "n_runs": 2, "runs": ("a", "b"), "ranks": (1, 1)}
         ]
         assert frame["sign_agreement"].isna().all()
+        (named,) = frame[list(NAMES)].to_dict("records")
+        assert (named["layer"], named["component"], named["neuron"]) == ("other", "attention_key", 1)
+        assert frame[["head", "token"]].isna().all(axis=None), "not known"
 
     def test_different_latent_dimensions_have_no_sign_in_common(self) -> None:
         """Of the weights that both hold; a weight of one run alone agrees with itself."""

@@ -11,7 +11,6 @@ import matplotlib as mpl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from matplotlib.axes import Axes
 from matplotlib.text import Text
 
 from gradiend_mlflow import (
@@ -97,12 +96,18 @@ def test_lines_break_between_words() -> None:
     assert wrapped("", 5) == ""
 
 
-def test_long_names_lose_their_middle(ax: Axes) -> None:
-    """Beginning and end tell runs apart."""
-    plot_heatmap(compute_overlap({"begin " + "x" * 50 + " end 7": TopKSet.from_indices([1], space=2)}), ax)
-    (name,) = ticks(ax)[0]
-    assert name.startswith("begin xx")
-    assert name.endswith("xx end 7")
+def test_long_names_lose_their_middle() -> None:
+    """Beginning and end tell runs apart; in the key of a heatmap too, if they are numbered."""
+    long = "begin " + "x" * 100 + " end 7"
+    figure = plot_heatmap(compute_overlap({long: TopKSet.from_indices([1], space=2)}))
+    number, _, keyed = ticks(figure.axes[0])[1][0].partition(" ")
+    assert number == "1"
+    (name,) = shortened([long])
+    assert len(name) == 40
+    assert 40 < len(keyed) < len(long), "there is room for more"
+    for text in (name, keyed):
+        assert text.startswith("begin xx")
+        assert text.endswith("xx end 7")
 
 
 @pytest.mark.parametrize("plot", PLOTS)
