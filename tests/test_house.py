@@ -18,7 +18,7 @@ PACKAGE = Path(__file__).parents[1] / "gradiend_mlflow"
 MAY_IMPORT: dict[str, set[str]] = {
     "": set(),
     "disk": set(),
-    "sets.anatomy": set(),
+    "sets.anatomy": {"disk"},
     "sets": {"disk"},
     "store.trust": set(),
     "store": {"disk", "sets"},

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.gridspec import SubplotSpec
-from matplotlib.layout_engine import ConstrainedLayoutEngine, PlaceHolderLayoutEngine, TightLayoutEngine
+from matplotlib.layout_engine import PlaceHolderLayoutEngine, TightLayoutEngine
 from matplotlib.transforms import Affine2D, Bbox
 
 from gradiend_mlflow.figures.drawing.names import LEAST_POINTS, in_lines
@@ -140,13 +140,6 @@ def room_of(axes: Axes) -> Bbox:
     if axes.get_subplotspec() is not None and _engine(figure) is not None:
         return axes.get_position(original=True).transformed(inches)
     return _cell(axes.get_subplotspec(), figure).transformed(inches).padded(-EDGE)
-
-
-def lay_out_whole(figure: Any) -> None:
-    """Lay out all of a figure now, or the figure of a part of one; without a layout engine as a constrained one."""
-    engine = _engine(figure) or ConstrainedLayoutEngine()
-    for _ in range(_PASSES):
-        engine.execute(figure.figure)
 
 
 def _engine(figure: Any) -> Any:

@@ -48,16 +48,6 @@ def with_arrows(label: str) -> str:
     return visible(" ".join(_TYPED_ARROW.sub(arrow, label).split()))
 
 
-def wrapped(label: str, width: int) -> str:
-    """A label in lines of about `width` letters, broken after spaces and _ - / , . but not within numbers."""
-    lines = [""]
-    for piece in re.split(r"(?<=[ _\-/])|(?<=[,.])(?!\d)", label):
-        if lines[-1] and len(lines[-1]) + len(piece.rstrip()) > width:
-            lines.append("")
-        lines[-1] += piece
-    return "\n".join(line.strip() for line in lines)
-
-
 @lru_cache(maxsize=100)
 def _arrows_of(families: tuple[str, ...]) -> dict[str, str]:  # noqa: ARG001  # part of the cache's key
     """The arrows that the current fonts have, by how they are typed."""

@@ -32,8 +32,8 @@ class Anatomy:
 
     Example:
         >>> known = Anatomy(vocab=30522, tokens={103: "[MASK]"}, special=frozenset({103}))
-        >>> known.token_of("bert.embeddings.word_embeddings.weight", (30522, 768), 103)
-        '[MASK]'
+        >>> known.has_tokens("bert.embeddings.word_embeddings.weight", (30522, 768)), known.tokens[103]
+        (True, '[MASK]')
     """
 
     heads: Heads | None = None
@@ -50,10 +50,6 @@ class Anatomy:
             and component_of(param) in {"embedding", "lm_head"}
             and not any(piece in param.lower() for piece in _OTHER_ROWS)
         )
-
-    def token_of(self, param: str, shape: tuple[int, ...], row: int) -> str | None:
-        """The token of a row of a parameter; None if its rows are no tokens, or it is not known."""
-        return self.tokens.get(row) if self.has_tokens(param, shape) else None
 
     def to_text(self) -> str:
         """As a short line of letters; `parse_anatomy` reads it."""

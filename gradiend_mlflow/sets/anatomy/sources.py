@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from gradiend_mlflow.disk.trees import read_regular
 from gradiend_mlflow.errors import logger
 from gradiend_mlflow.sets.anatomy.anatomy import LONGEST_TOKEN, Anatomy
 from gradiend_mlflow.sets.anatomy.heads import Heads
@@ -108,9 +109,7 @@ def _read(config: Path, changed: int, tokenizer: Path | None) -> BaseModel:  # n
 
 
 def _json(file: Path) -> dict[str, Any]:
-    if file.stat().st_size > _MOST_BYTES:
-        raise ValueError(f"{file} has more than {_MOST_BYTES:,} bytes")
-    return dict(as_dict(parse_json(file.read_bytes(), most=_MOST_BYTES), str(file)))
+    return dict(as_dict(parse_json(read_regular(file, most=_MOST_BYTES), most=_MOST_BYTES), str(file)))
 
 
 def _tokens(told: Mapping[str, Any]) -> tuple[dict[int, str], frozenset[int]]:

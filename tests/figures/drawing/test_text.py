@@ -18,7 +18,7 @@ from gradiend_mlflow import (
     compute_overlap,
     plot_heatmap,
 )
-from gradiend_mlflow.figures.drawing.text import shortened, wrapped
+from gradiend_mlflow.figures.drawing.text import shortened
 from tests.figures.examples import PLOTS, figure_of, ticks
 
 LONG = "bert-base-cased, 3SG_3PL, learning rate 1e-5, seed {}, decoder weights only after pruning to 1 percent"
@@ -83,17 +83,6 @@ def test_nor_where_they_differ_in_the_middle_only(middles: list[str], first: str
     short = shortened([first * 4 + middle + last * 4 for middle in middles], 12)
     assert len(short) == len(set(short)) == len(middles)
     assert all(len(label) <= 12 for label in short)
-
-
-def test_lines_break_between_words() -> None:
-    """And after signs that join words, but not within numbers."""
-    assert wrapped("learning-rate_0.001, of 1,000 steps", 12).split("\n") == [
-        "learning-",
-        "rate_0.001,",
-        "of 1,000",
-        "steps",
-    ]
-    assert wrapped("", 5) == ""
 
 
 def test_long_names_lose_their_middle() -> None:
