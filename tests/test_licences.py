@@ -32,6 +32,7 @@ READ = {
     "shapely": "BSD",
     "torch": "BSD-3-Clause",
     "tqdm": "MIT",  # with files under MPL-2.0, which binds changes of those files alone
+    "urllib3": "MIT",
 }
 # Terms that reach beyond the files they stand in, or forbid uses. "PSF" and the like have none.
 STRICTER = re.compile(r"\b(A?GPL|LGPL|GNU|SSPL|BUSL|Commons Clause|EUPL|CC-BY-(NC|ND|SA)|proprietary)", re.IGNORECASE)
