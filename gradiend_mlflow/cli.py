@@ -150,9 +150,10 @@ def compare_command(run_ids: tuple[str, ...], *, all_experiments: bool, no_log: 
     """Compare logged runs' top-k weights: print the matrix, log the comparison, print its run id.
 
     The runs are those of the given ids, or else those that the search finds. With more than 30 runs, the most
-    overlapping pairs are printed instead.
+    overlapping pairs are printed instead. Groups are tested, and the answer is printed in a sentence.
     """
     from gradiend_mlflow.comparison.compare import compare
+    from gradiend_mlflow.comparison.description import of_groups
 
     options["experiment_names"] = list(options["experiment_names"]) or None
     comparison = compare(list(run_ids) or None, search_all_experiments=all_experiments, log=not no_log, **options)
@@ -162,6 +163,8 @@ def compare_command(run_ids: tuple[str, ...], *, all_experiments: bool, no_log: 
         pairs = comparison.to_frame()
         _say(f"{len(comparison.matrix)} runs; the first {_PRINTED_PAIRS} of {len(pairs):,} pairs:")
         _say(pairs.head(_PRINTED_PAIRS).to_string(index=False, float_format="{:.3g}".format))
+    for sentence in of_groups(comparison):
+        _say(sentence)
     for line in some_of([f"skipped {run.name} ({run.run_id}): {run.reason}" for run in comparison.skipped]):
         _say(line, err=True)
     for note in comparison.notes:

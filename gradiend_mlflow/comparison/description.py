@@ -85,7 +85,8 @@ def name_of_comparison(comparison: Comparison) -> str:
 def description_of(comparison: Comparison) -> str:
     """Markdown: the answer in a sentence, the first pairs, the notes, the skipped runs, links to all runs."""
     pairs, sizes, skipped = comparison.pairs, comparison.overlap.sizes, comparison.skipped
-    paragraphs = [" ".join([_answer(comparison), *_of_groups(comparison), *_of_seeds(comparison)])]
+    (answer, *more), *others = answers_of(comparison)
+    paragraphs = [" ".join([f"**{answer}**", *more, *(_escaped(sentence) for topic in others for sentence in topic)])]
     paragraphs.append(_pair_table(comparison))
     if len(pairs) > _LISTED_PAIRS:
         paragraphs.append(f"The {_LISTED_PAIRS} most overlapping of {len(pairs):,} pairs; all are in matrix.csv.")
@@ -104,7 +105,13 @@ def description_of(comparison: Comparison) -> str:
     return text + _run_links(comparison, _DESCRIPTION_LENGTH - len(text))
 
 
-def _answer(comparison: Comparison) -> str:
+def answers_of(comparison: Comparison) -> list[list[str]]:
+    """Sentences on how far runs agree, of which the first words are the answer; on groups; on seeds."""
+    found = [list(of_topic(comparison)) for of_topic in (_answer, of_groups, _of_seeds)]
+    return [sentences for sentences in found if sentences]
+
+
+def _answer(comparison: Comparison) -> Iterator[str]:
     value, summary, seeds = comparison.value, summary_of(comparison), comparison.seed_overlap
     mean, low, high = (_shown(value, summary[f"overlap/{key}"]) for key in ("mean", "min", "max"))
     top = shown_topk(comparison.topk)
@@ -112,20 +119,21 @@ def _answer(comparison: Comparison) -> str:
     answer = f"share {mean} of {top}" if value in _SHARES else f"agree to {mean} ({value}) in {top}"
     seeds_of = "" if seeds is None else f"{seeds.policy.seed_aggregate} over {len(comparison.runs)} seeds; "
     details = f"{seeds_of}{comparison.part}; {value}"
-    sentences = [f"**The two runs {answer}** ({details})."]
     if len(comparison.pairs) > 1:
         details = f"of {len(comparison.shown.labels)} runs; {details}, from {low} to {high}"
-        sentences = [f"**Two runs {answer} on average** ({details})."]
+        yield f"Two runs {answer} on average"
+    else:
+        yield f"The two runs {answer}"
+    yield f"({details})."
     if "overlap/lift" in summary:
-        sentences.append(f"They share {summary['overlap/lift']:,.3g} times as many weights as chance would give.")
+        yield f"They share {summary['overlap/lift']:,.3g} times as many weights as chance would give."
     if seeds is None:
         core = len(comparison.overlap.core)
         held = f"{core:,} weights are" if core > 1 else "One weight is" if core else "No weight is"
-        sentences.append(f"{held} in all runs.")
-    return " ".join(sentences)
+        yield f"{held} in all runs."
 
 
-def _of_groups(comparison: Comparison) -> Iterator[str]:
+def of_groups(comparison: Comparison) -> Iterator[str]:
     """Whether the groups are ones."""
     test = comparison.tested
     if isinstance(test, GroupTest):
@@ -134,7 +142,7 @@ def _of_groups(comparison: Comparison) -> Iterator[str]:
             difference = _shown(comparison.value, test.disjoint_difference)
             yield f"Of pairs without a target class in common, the difference is {difference}."
     elif test is not None:
-        yield f"The groups are not tested: {_escaped(str(test))}."
+        yield f"The groups are not tested: {test}."
 
 
 def _of_seeds(comparison: Comparison) -> Iterator[str]:
