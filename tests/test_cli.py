@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from mlflow import MlflowClient
 
 from gradiend_mlflow import compare, load_comparison, search_runs
 from gradiend_mlflow.cli import main
@@ -68,6 +69,19 @@ def test_many_runs_fit_into_a_terminal(run: Callable[..., Result], monkeypatch: 
     first, *table = done.stdout.splitlines()
     assert first == "3 runs; the first 1 of 3 pairs:"
     assert len(table) == 2
+
+
+def test_groups_are_tested(run: Callable[..., Result], server: str) -> None:
+    """In the sentence of `test_groups`, or with the reason why they cannot be."""
+    client = MlflowClient(server)
+    for run_id, number in zip(search_runs("pronouns", tracking_uri=server)["run_id"], "aab", strict=True):
+        client.set_tag(run_id, "group", number)
+    asked: dict[str, Any] = {"experiment_names": "pronouns", "topk": 200, "log": False, "tracking_uri": server}
+    for groups, sentence in (("tags.group", "{}"), ("base_model", "The groups are not tested: {}.")):
+        done = run("--experiment-name", "pronouns", "--topk", 200, "--no-log", "--groups", groups)
+        assert done.exit_code == 0, done.output
+        tested = compare(groups=groups, **asked).tested
+        assert sentence.format(tested) in done.stdout
 
 
 def test_errors_are_told_without_a_traceback(run: Callable[..., Result]) -> None:
