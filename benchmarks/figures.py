@@ -16,6 +16,7 @@ from benchmarks.harness import Outcome, Row, alternate, progress, require, run_a
 from benchmarks.overlap import AnsweringModel
 from benchmarks.sets import ranked_sets
 from gradiend_mlflow import TopKSet, compute_overlap, plot_heatmap, plot_upset
+from gradiend_mlflow.comparison.chosen.labels import TRAINING_RUN
 from gradiend_mlflow.comparison.comparison import Comparison
 from gradiend_mlflow.comparison.report import write_report
 
@@ -55,7 +56,7 @@ def _upset(sets: Sets, file: Path) -> None:
 
 def _report(stored: Sets, file: Path) -> None:
     sets = {label: topk_set.top(_K) for label, topk_set in stored.items()}
-    runs = pd.DataFrame({"label": list(sets), "run_id": list(sets), "converged": True})
+    runs = pd.DataFrame({"label": list(sets), "run_id": list(sets), TRAINING_RUN: list(sets), "seed": None})
     comparison = Comparison(compute_overlap(sets), sets, stored, runs, "decoder-weight", _K, "intersection_frac")
     write_report(comparison, file)
 

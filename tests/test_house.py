@@ -30,6 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "figures.venns": {"figures.drawing"},
     "figures": {"overlap", "sets"},
     "comparison.chosen": {"runs", "overlap", "store", "sets"},
+    "comparison.page": {"figures", "overlap", "sets"},
     "comparison": {"disk", "figures", "overlap", "runs", "store", "sets"},
     "trainings": {"disk", "store", "sets"},
     "delivery.journals": {"disk", "trainings", "store", "sets"},

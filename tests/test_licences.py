@@ -24,7 +24,6 @@ READ = {
     "pandas": "BSD",
     "pillow": "MIT-CMU|HPND",
     "platformdirs": "MIT",
-    "plotly": "MIT",
     "pyarrow": "Apache",
     "requests": "Apache",
     "safetensors": "Apache",

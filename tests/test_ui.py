@@ -77,18 +77,21 @@ def test_comparisons_are_set_side_by_side(page: Any, comparison: Comparison, ser
 
 
 def test_the_report_works_in_the_ui(page: Any, comparison: Comparison, run_page: str) -> None:
-    """In the UI's frame: the pairs are there, the slider moves them, a pair opens its weights."""
+    """In the UI's frame: the pairs are there, the slider moves them, a pair opens its weights, with what they are."""
     page.goto(f"{run_page}/artifacts/report.html")
     frame = page.frame_locator("iframe").first
     frame.locator("body[data-ready]").wait_for()
     rows = frame.locator("#pairs tbody tr")
     assert rows.count() == 3
     shared = comparison.to_frame("pairs")["intersection"][0]
-    assert rows.first.locator("td").nth(3).inner_text() == f"{shared:,}"
+    assert rows.first.locator("td").nth(1).inner_text() == f"{shared:,}"
     frame.locator("#k").fill("0")
     counts = comparison.whole.top(10).intersection[[0, 0, 1], [1, 2, 2]]
-    assert sorted(int(rows.nth(i).locator("td").nth(3).inner_text()) for i in range(3)) == sorted(counts.tolist())
+    assert sorted(int(rows.nth(i).locator("td").nth(1).inner_text()) for i in range(3)) == sorted(counts.tolist())
     frame.locator("#k").fill("5")
     rows.first.click()
-    frame.locator("#weights tbody tr").first.wait_for()
-    assert frame.locator("#map .heatmaplayer image").count() == 1
+    weights = frame.locator("#weights tbody tr")
+    weights.first.wait_for()
+    best = comparison.shared_weights(min_runs=2)
+    assert weights.first.locator("td.text").first.inner_text().split("\n")[0] in set(best["component"])
+    assert frame.locator(".over span").count() == 9

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -11,37 +12,52 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
+from matplotlib.colors import to_hex
 
 from gradiend_mlflow.comparison.comparison import Comparison
-from gradiend_mlflow.figures.drawing.arrangement import arranged
-from gradiend_mlflow.figures.drawing.text import shortened
+from gradiend_mlflow.comparison.description import answers_of
+from gradiend_mlflow.comparison.page.views import views_of
+from gradiend_mlflow.figures.drawing.canvas import colormap
+from gradiend_mlflow.figures.drawing.cells import DIVERGING, SEQUENTIAL
 from gradiend_mlflow.overlap.measures import SIGNED, VALUE_TITLES
 from gradiend_mlflow.overlap.overlap import Overlap
 from gradiend_mlflow.overlap.shared_weights import shared_weights
+from gradiend_mlflow.overlap.statistics.group_test import GroupTest
 from gradiend_mlflow.sets.parts import shown_topk
+from gradiend_mlflow.wording import counted, visible
 
-TEMPLATE = Path(__file__).with_name("report.html")
+PAGE = Path(__file__).with_name("page")
+_SCRIPTS = ("texts.js", "numbers.js", "sheet.js", "map.js", "weights.js", "report.js")
 
 # What a page holds at most; the page says what is left out.
 _NUMBERS = 400_000  # pairs times positions of the slider
 _WEIGHTS = 60_000  # ranks of weights, over all runs
 MOST_RUNS = 500
-_SHORT = 26  # letters of a label in the page's tables and axes
 _IN_PAGE = ("intersection", "intersection_frac", "jaccard")  # computed from counts there; others come as numbers
 _NO_CHANCE = 400  # -log10 of a p-value below the smallest float
+_COLORS = 33  # of a colormap; the page mixes those between
 
 
 def write_report(comparison: Comparison, path: Path) -> None:
-    """Write the page: heatmap, pairs, a slider over k, the shared weights of a pair.
+    """Write the page: heatmap, pairs, groups, seeds, a slider over k, and what the shared weights are.
 
-    plotly's script is in the page, and compressed as the data is: browsers have unpacked gzip since 2023.
+    Its data are compressed: browsers have unpacked gzip since 2023. Its policy lets it run its own script, by the
+    script's digest, and load nothing.
     """
-    from plotly.offline import get_plotlyjs
-
-    page = TEMPLATE.read_text(encoding="utf-8")
-    for name, text in (("DATA", json.dumps(report_data(comparison), allow_nan=False)), ("PLOTLY", get_plotlyjs())):
-        page = page.replace(f"@{name}@", _packed(text))
-    path.write_text(page, encoding="utf-8")
+    style = (PAGE / "report.css").read_text(encoding="utf-8")
+    script = "\n" + "".join(['"use strict";\n', *((PAGE / name).read_text(encoding="utf-8") for name in _SCRIPTS)])
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    parts = {
+        "POLICY": f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'",
+        "STYLE": style,
+        "SCRIPT": script,
+        "DATA": _packed(json.dumps(report_data(comparison), allow_nan=False)),
+    }
+    page = (PAGE / "report.html").read_text(encoding="utf-8")
+    for name, text in parts.items():
+        page = page.replace(f"@{name}@", text)
+    path.write_text(page, encoding="utf-8", newline="\n")
 
 
 def _packed(text: str) -> str:
@@ -64,30 +80,34 @@ def report_data(comparison: Comparison) -> dict[str, Any]:
     ks = steps_up_to(int(whole.sizes.min()), most=max(_NUMBERS // max(pairs, 1), 2) - 1)
     if len(ks) < len(steps_up_to(int(whole.sizes.min()))):
         left_out.append("the slider has fewer positions, because there are many pairs")
-    if comparison.seed_overlap is not None:
-        left_out.append("each row is a seed; the aggregates are in matrix.csv")
     ks = [k for k in ks if (overlap.sizes != k).any()]  # else it is what was asked
-    steps = [_step(whole.top(k), comparison.value, f"top {k:,}") for k in ks]
+    steps = [_step(whole.top(k), comparison.value, f"top {k}") for k in ks]
     place = sum(k < int(overlap.sizes.min()) for k in ks)
-    steps.insert(place, _step(overlap, comparison.value, f"as asked: top {shown_topk(comparison.topk)}"))
-    matrix = np.asarray(overlap.values(comparison.value), dtype=float)
+    steps.insert(place, _step(overlap, comparison.value, f"top {shown_topk(comparison.topk)} (as asked)"))
+    aggregated, test = comparison.seed_overlap is not None, comparison.tested
+    views = views_of(overlap, comparison.trainings, comparison.value, comparison.groups, aggregated=aggregated)
+    numbers = {view.name: len(view.labels) for view in views} | {views[0].name: len(comparison.shown.labels)}
+    what = (
+        f"{numbers['seeds']:,} seeds of {numbers['trainings']:,} trainings"
+        if len(views) > 1
+        else counted(numbers["runs"], "run")
+    )
     return {
-        "title": f"{comparison.part}, top {shown_topk(comparison.topk)}: {n} runs",
+        "title": f"{comparison.part}, top {shown_topk(comparison.topk)}: {what}",
+        "answer": answers_of(comparison),
         "labels": list(overlap.labels),
-        "short": shortened(overlap.labels, _SHORT),
         "runs": list(comparison.runs["run_id"])[:n],
+        "seeds": list(comparison.trainings.seeds or [None] * n)[:n],
         "value": comparison.value,
         "signed": SIGNED,
         "titles": VALUE_TITLES,
-        "orders": {
-            "as given": list(range(n)),
-            "by name": arranged(overlap.labels, matrix, "name", None).rows,
-            "by cluster": arranged(overlap.labels, matrix, "cluster", None).rows,
-        },
+        "colors": {name: _colors(cmap) for name, cmap in (("sequential", SEQUENTIAL), ("diverging", DIVERGING))},
+        "views": [view.to_json() for view in views],
         "steps": steps,
         "asked": place,
-        "notes": list(comparison.notes),
+        "notes": [*comparison.notes, *(test.notes if isinstance(test, GroupTest) else ())],
         "left_out": left_out,
+        "test": _test_rows(test) if isinstance(test, GroupTest) else None,
         **_weights(overlap, n),
     }
 
@@ -127,24 +147,28 @@ def _step(overlap: Overlap, value: Any, name: str) -> dict[str, Any]:
         "p": _short(np.maximum(exponents, 0.0)),
     }
     if value not in _IN_PAGE:
-        step["values"] = _short(overlap.values(value)[rows])
+        step["values"] = _short(np.asarray(overlap.values(value), dtype=float)[rows], digits=8)
     return step
 
 
 def _weights(overlap: Overlap, n: int) -> dict[str, Any]:
-    """The weights that at least two runs hold, with each run's rank and signed weight, those of most runs first."""
+    """The weights that at least two sets hold, what they are, and each set's rank and signed weight."""
     per_run = _WEIGHTS // n
     top = overlap.top(per_run)
     frame = shared_weights(top, min_runs=min(2, n))
     places = {label: place for place, label in enumerate(overlap.labels)}
-    params = list(dict.fromkeys(frame["param"]))
-    at = {param: place for place, param in enumerate(params)}
+    params = {row[0]: row for row in zip(frame["param"], frame["layer"], frame["component"], strict=True)}
+    at = {name: place for place, name in enumerate(params)}
+    frame = frame.astype(object).where(frame.notna(), None)
     return {
-        "params": params,
+        "params": [tuple(map(visible, row)) for row in params.values()],
         "weights": [
             [
                 at[row["param"]],
                 list(row["coordinates"]),
+                row["head"],
+                row["neuron"],
+                row["token"] and visible(row["token"]),
                 [places[label] for label in row["runs"]],
                 list(row["ranks"]),
                 _signed(row["weights"]),
@@ -155,12 +179,26 @@ def _weights(overlap: Overlap, n: int) -> dict[str, Any]:
     }
 
 
+def _colors(cmap: str) -> list[str]:
+    """A colormap as #rrggbb."""
+    return [to_hex(color) for color in colormap(cmap)(np.linspace(0, 1, _COLORS))]
+
+
+def _test_rows(test: GroupTest) -> list[dict[str, Any]]:
+    """A row per group, as `GroupTest.per_group` has it; None for what is not known."""
+    rows = test.per_group.reset_index()
+    return [
+        {str(name): None if pd.isna(cell) else cell for name, cell in row.items()}
+        for row in rows.drop(columns=["exact", "min_p"]).to_dict("records")
+    ]
+
+
 def _signed(weights: tuple[Any, ...]) -> list[Any]:
     """Three digits of the signed weights, with several latent neurons of the first; None if they are unknown."""
     firsts = [weight[0] if isinstance(weight, tuple) else weight for weight in weights]
     return [None if np.isnan(weight) else float(f"{weight:.3g}") for weight in firsts]
 
 
-def _short(numbers: npt.NDArray[Any]) -> list[float]:
-    """Four significant digits, which is as much as can be read off."""
-    return [float(f"{number:.4g}") for number in numbers.tolist()]
+def _short(numbers: npt.NDArray[Any], *, digits: int = 4) -> list[float]:
+    """A few significant digits, more than can be read off."""
+    return [float(f"{number:.{digits}g}") for number in numbers.tolist()]
