@@ -93,5 +93,6 @@ def test_the_report_works_in_the_ui(page: Any, comparison: Comparison, run_page:
     weights = frame.locator("#weights tbody tr")
     weights.first.wait_for()
     best = comparison.shared_weights(min_runs=2)
-    assert weights.first.locator("td.text").first.inner_text().split("\n")[0] in set(best["component"])
+    named = tuple(weights.first.locator("td.text").all_inner_texts()[:2])
+    assert named in set(zip(best["layer"], best["component"], strict=True))
     assert frame.locator(".over span").count() == 9
