@@ -67,6 +67,16 @@ def counted(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
+def markdown(text: str) -> str:
+    r"""Text that Markdown, its tables and its links take literally.
+
+    Example:
+        >>> print(markdown("a_b|c <b>"))
+        a\_b\|c &lt;b>
+    """
+    return re.sub(r"([|\[\]_*`\\])", r"\\\1", text).replace("<", "&lt;")
+
+
 def csv_of(frame: pd.DataFrame, *, index: bool = False) -> str:
     r"""A frame as CSV, of which no cell is a formula to a spreadsheet.
 

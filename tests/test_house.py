@@ -21,6 +21,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sets.anatomy": {"disk"},
     "sets": {"disk"},
     "store.trust": set(),
+    "store.ui": {"store"},  # the names of its tags
     "store": {"disk", "sets"},
     "overlap.statistics": {"sets"},
     "overlap": {"sets"},
@@ -32,6 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "comparison.chosen": {"runs", "overlap", "store", "sets"},
     "comparison.page": {"figures", "overlap", "sets"},
     "comparison": {"disk", "figures", "overlap", "runs", "store", "sets"},
+    "trainings.words": {"store"},
     "trainings": {"disk", "store", "sets"},
     "delivery.journals": {"disk", "trainings", "store", "sets"},
     "delivery": {"disk", "trainings", "store", "sets"},

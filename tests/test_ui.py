@@ -43,6 +43,32 @@ def test_the_run_list(page: Any, comparison: Comparison, server: str) -> None:
         page.get_by_text(name, exact=True).first.wait_for()
 
 
+def test_the_views_open(page: Any, comparison: Comparison, server: str) -> None:
+    """Each lists its kind of runs, with its columns, under its name."""
+    base = f"{server}/#/experiments/{comparison.runs['experiment_id'][0]}/runs?workflowType=machine_learning"
+    for view, name, column, absent in (
+        ("trainings", "Trainings", "best/correlation", "to look at"),
+        ("comparisons", "Comparisons", "overlap/mean", comparison.runs["run_name"][0]),
+    ):
+        page.goto("about:blank")
+        page.goto(f"{base}&viewStateShareKey=gradiend-{view}")
+        page.get_by_role("button", name=name).first.wait_for()
+        page.get_by_role("columnheader", name=column).first.wait_for()
+        assert page.get_by_text(absent, exact=True).count() == 0
+
+
+def test_a_trainings_page_begins_with_its_description(page: Any, comparison: Comparison, server: str) -> None:
+    """What it is and came to, and the picture of its weights, which is really there."""
+    first = comparison.runs.iloc[0]
+    page.goto(f"{server}/#/experiments/{first['experiment_id']}/runs/{first['run_id']}")
+    page.get_by_text(" vs ".join(first["target_classes"])).first.wait_for()
+    description, metrics = (page.get_by_text(text).first.bounding_box() for text in ("correlation", "Metrics ("))
+    assert description["y"] < metrics["y"]
+    picture = page.locator("img[src*='topk_layers.png']").first
+    picture.wait_for()
+    page.wait_for_function("image => image.complete && image.naturalWidth > 300", arg=picture.element_handle())
+
+
 def test_the_description_is_a_page_with_links(page: Any, comparison: Comparison, server: str, run_page: str) -> None:
     """The answer, the table of pairs, and a link that leads to a training's run."""
     page.goto(run_page)

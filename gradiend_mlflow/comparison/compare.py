@@ -68,6 +68,7 @@ def compare(
     run_name: str | None = None,
     refresh: bool = False,
     link: bool = False,
+    views: bool = True,
     cache: str | PathLike[str] | None = None,
     tracking_uri: str | None = None,
 ) -> Comparison:
@@ -113,6 +114,7 @@ def compare(
             given. Its figures keep their order.
         link: Tag the compared runs with the comparison, as `gradiend.comparisons`, a JSON list of run ids. Without
             it they are not changed.
+        views: Whether the experiment gets saved views of its run list, as for `autolog`.
         cache: Where pulled sets are kept, as for `load_topk`.
         tracking_uri: The MLflow server or database; default MLflow's current one.
 
@@ -140,7 +142,7 @@ def compare(
     check_flags(strict=strict)
     part, topk = check_part(part), check_topk(topk)
     display = Display(check_value(value), rbo_p, labels, groups)
-    options = LoggingChoices(log, log_to, run_name, refresh, link)
+    options = LoggingChoices(log, log_to, run_name, refresh, link, views)
     policy = SeedPolicy(seeds, seed_aggregate, dispersion, seed_pairing_mode, seed_group_policy)
     search = Search(experiment_names, experiment_ids, filter_string, search_all_experiments)
 

@@ -45,9 +45,10 @@ class LoggingChoices:
     run_name: str | None
     refresh: bool
     link: bool
+    views: bool = True
 
     def __post_init__(self) -> None:
-        check_flags(log=self.log, refresh=self.refresh, link=self.link)
+        check_flags(log=self.log, refresh=self.refresh, link=self.link, views=self.views)
         check_names(log_to=self.log_to, run_name=self.run_name)
         if self.link and not self.log:
             raise InvalidInputError(
@@ -69,6 +70,8 @@ def logged(comparison: Comparison, store: Store, options: LoggingChoices) -> Com
     if run_id is None:
         name = options.run_name or _free_name(store, experiment_id, name_of_comparison(comparison))
         run_id = _log(comparison, store, experiment_id, question, name)
+        if options.views:
+            store.add_views(experiment_id)
     if options.link:
         _link(store, list(comparison.runs["run_id"]), run_id)
     return replace(comparison, run_id=run_id)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from gradiend_mlflow.delivery.journals.records import (
+    Describe,
     Destination,
     DrawPicture,
     EndRun,
@@ -64,6 +65,10 @@ class RunWriter:
         """Set tags."""
         if run_tags:
             self._queue.put(SetTags(self.key, dict(run_tags)))
+
+    def describe(self, description: str) -> None:
+        """Set the description of the run's page, as `description_of` writes it."""
+        self._queue.put(Describe(self.key, description))
 
     def upload(self, files: Sequence[Path], folder: str) -> None:
         """Log files as artifacts; they must not change until everything is delivered."""

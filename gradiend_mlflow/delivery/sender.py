@@ -8,6 +8,7 @@ from collections import defaultdict
 
 from gradiend_mlflow.delivery.held_files import HeldFiles, LostFileError
 from gradiend_mlflow.delivery.journals.records import (
+    Describe,
     Destination,
     DrawPicture,
     EndRun,
@@ -30,6 +31,7 @@ from gradiend_mlflow.store.limits import is_long_param
 from gradiend_mlflow.store.reader import DEFAULT_EXPERIMENT_ID
 from gradiend_mlflow.store.secrets import has_secrets
 from gradiend_mlflow.store.store import Store
+from gradiend_mlflow.trainings.description import with_ids
 
 
 class Sender:
@@ -130,6 +132,8 @@ class Sender:
                 self._log_params(record, run.run_id)
             case SetTags():
                 self._set_tags(record, run.run_id)
+            case Describe():
+                self._describe(record, run)
             case Upload():
                 with self._held.on_disk(record.key, record.file) as file:
                     self._store.upload(run.run_id, file, record.folder)
@@ -150,6 +154,8 @@ class Sender:
         untrue, lost = self._untrue.get(record.key, set()), self._lost.get(record.key, {})
         true = {key: value for key, value in record.run_tags.items() if key not in untrue}
         self.undelivered += len(record.run_tags) - len(true)
+        if record.key in self._adopted:  # it keeps the name that its owner gave it
+            true.pop(tags.MLFLOW_RUN_NAME, None)
         listed = json.loads(true.get(tags.TOPK, "{}"))
         gone = {part: reason for part, reason in lost.items() if part in listed}
         if gone:
@@ -157,8 +163,14 @@ class Sender:
             left_out = json.loads(true.get(tags.TOPK_LEFT_OUT, "{}")) | gone
             true |= {tags.TOPK: json.dumps(kept), tags.TOPK_LEFT_OUT: json.dumps(left_out)}
             if not kept:
-                del true[tags.TOPK]
+                true = {key: value for key, value in true.items() if key not in (tags.TOPK, tags.K)}
         self._store.set_tags(run_id, true)
+
+    def _describe(self, record: Describe, run: KnownRun) -> None:
+        if tags.MLFLOW_DESCRIPTION in self._store.run(run.run_id).tags:
+            return  # its owner's, or ours of an earlier attempt
+        description = with_ids(record.description, run.run_id, run.experiment_id)
+        self._store.set_tags(run.run_id, {tags.MLFLOW_DESCRIPTION: description})
 
     def _log_metrics(self, record: LogMetrics, run_id: str) -> None:
         refused = self._store.log_metrics(run_id, record.points)
@@ -204,6 +216,8 @@ class Sender:
                 self._store.set_tags(adopt, run_tags)
                 self._adopted.add(record.key)
                 self._runs[record.key] = KnownRun(record.key, adopt, experiment_id)
+                if record.destination.views:
+                    self._store.add_views(experiment_id)
                 return
             # It already holds a training: this one becomes its child instead of overwriting it.
         elif record.parent is not None:
@@ -215,6 +229,8 @@ class Sender:
             run_tags[tags.MLFLOW_PARENT] = parent
         run_id = self._find_or_create(record, experiment_id, run_tags)
         self._runs[record.key] = KnownRun(record.key, run_id, experiment_id)
+        if record.destination.views and record.parent is None:
+            self._store.add_views(experiment_id)
         if record.destination.experiment_id is not None or adopt is not None:
             self._note_name(experiment_id)
 

@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+LAYERS_FILE = "topk_layers.png"
 SHARE_TITLE = "of the set's weights (%)"
 
 
 def save_picture(sets: Mapping[Any, TopKSet], folder: Path) -> tuple[Path, ...]:
     """Save `topk_figure` in a folder; returns its path, or nothing after a warning, since sets matter more than it."""
-    path = folder / "topk_layers.png"
+    path = folder / LAYERS_FILE
     try:
         topk_figure(sets).savefig(path, dpi=100)
     except Exception as error:

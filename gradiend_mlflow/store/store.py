@@ -17,10 +17,11 @@ from mlflow.utils import chunk_list
 
 from gradiend_mlflow.disk.temporary import temporary_folder
 from gradiend_mlflow.disk.trees import Walk, is_inside
-from gradiend_mlflow.errors import logger
+from gradiend_mlflow.errors import StoreError, logger
 from gradiend_mlflow.store import tags
 from gradiend_mlflow.store.limits import fitting_tags, shortened_param
 from gradiend_mlflow.store.reader import Reader
+from gradiend_mlflow.store.ui.views import tags_of_views
 from gradiend_mlflow.wording import some_of
 
 _METRICS_PER_BATCH = 1000
@@ -28,6 +29,8 @@ _PARAMS_PER_BATCH = 100
 _RUN_IS_DELETED = "Current state is deleted"
 _NOT_IN_ARTIFACT_NAMES = re.compile(r"[^A-Za-z0-9._-]")
 _NOT_IN_MODEL_NAMES = re.compile(r"[/:.%\"']")
+
+_with_views: set[tuple[str, str]] = set()  # experiments that are known to have got theirs, by server
 
 T = TypeVar("T")
 
@@ -68,6 +71,20 @@ class Store(Reader):
         """The name of an experiment."""
         with self._asking(f"find the experiment {experiment_id}"):
             return str(self._client.get_experiment(experiment_id).name)
+
+    def add_views(self, experiment_id: str) -> None:
+        """Give an experiment its saved views, once; a server that refuses them only lacks them."""
+        if (self.uri, experiment_id) in _with_views:
+            return
+        try:
+            with self._asking(f"save views in the experiment {experiment_id}"):
+                existing = self._client.get_experiment(experiment_id).tags
+                for key, value in tags_of_views(existing, now_ms()).items():
+                    self._client.set_experiment_tag(experiment_id, key, value)
+        except StoreError as error:
+            logger.debug("No saved views: %s", error)
+        else:
+            _with_views.add((self.uri, experiment_id))
 
     def create_run(
         self, experiment_id: str, *, name: str, run_tags: Mapping[str, str], start_time: int | None = None

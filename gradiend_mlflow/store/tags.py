@@ -38,6 +38,7 @@ SUPERSEDED_BY = "gradiend.superseded_by"  # the run of a later training in the s
 # JSON: {part: {"path": artifact path, "sha256": hex digest of the file, "k": weights in it}}.
 # Written last: a run that has it is complete.
 TOPK = "gradiend.topk"
+K = "gradiend.k"  # of the largest of these sets, for people
 # JSON: {part: reason}, for requested parts that the model does not have.
 TOPK_LEFT_OUT = "gradiend.topk_left_out"
 
@@ -49,6 +50,10 @@ COMPARISONS = "gradiend.comparisons"  # JSON list of the comparisons that a run 
 BEST_CORRELATION = "best/correlation"
 BEST_STEP = "best/step"
 BEST_LOSS = "best/loss"
+OVERLAP_MEAN = "overlap/mean"
+OVERLAP_WITHIN = "overlap/within"
+OVERLAP_BETWEEN = "overlap/between"
+OVERLAP_LIFT = "overlap/lift"
 
 TOPK_FOLDER = "gradiend/topk"
 FIGURES_FOLDER = "gradiend/figures"

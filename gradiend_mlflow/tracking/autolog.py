@@ -19,7 +19,7 @@ from gradiend_mlflow.tracking.evaluations import EVALUATIONS, evaluate_and_log
 from gradiend_mlflow.tracking.guard import safely
 from gradiend_mlflow.tracking.session import Session
 from gradiend_mlflow.tracking.start_run import claimed, closing, suite, training_block
-from gradiend_mlflow.tracking.trainers import suite_tags
+from gradiend_mlflow.tracking.trainers import name_of_suite, suite_tags
 from gradiend_mlflow.trainings.options import DEFAULT_DEADLINE, LogModels
 
 FLAVOR = "gradiend"
@@ -40,6 +40,7 @@ def autolog(
     experiment_name: str | None = None,
     tracking_uri: str | None = None,
     deadline: float = DEFAULT_DEADLINE,
+    views: bool = True,
 ) -> None:
     """Log every `Trainer.train()` of this process to MLflow from now on, each as a run of its own.
 
@@ -65,6 +66,8 @@ def autolog(
             the training is logged to that run.
         tracking_uri: The MLflow server or database; default MLflow's current one when training begins.
         deadline: How many seconds the end of the process, and this package's readers, may wait for MLflow.
+        views: Whether an experiment that gets its first runs also gets saved views of its run list in MLflow's UI:
+            Trainings, Comparisons and Seeds. Once: a view that you change or delete stays so.
 
     Raises:
         InvalidInputError: If an argument is not acceptable.
@@ -84,6 +87,7 @@ def autolog(
         log_models=log_models,
         tracking_uri=tracking_uri,
         deadline=deadline,
+        views=views,
     )
     new_callback()  # raises here, not in a training, if an option is not acceptable
     safe_patch(FLAVOR, Trainer, "train", functools.partial(_train, new_callback))
@@ -138,8 +142,8 @@ def _suite_session(group: Any, callback: MLflowCallback) -> Session:
     about = suite_tags(group)
     return Session(
         callback.options,
-        name=about.get(tags.RUN_ID) or type(group).__name__,
-        about=about,
+        name=functools.partial(name_of_suite, group),
+        about=lambda: about,
         experiment_dir=Path(about[tags.DIRECTORY]) if tags.DIRECTORY in about else None,
         kind=tags.SUITE,
     )

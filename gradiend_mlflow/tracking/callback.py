@@ -87,7 +87,11 @@ class MLflowCallback(TrainingCallback):
                 self._last = self._block
             else:
                 self._last = Session(
-                    self.options, name=loop.name, about={}, experiment_dir=loop.experiment_dir, is_of_loop=True
+                    self.options,
+                    name=lambda: loop.name,
+                    about=dict,
+                    experiment_dir=loop.experiment_dir,
+                    is_of_loop=True,
                 )
             self._loop = self._last.start_loop(loop)
 

@@ -14,7 +14,7 @@ from gradiend_mlflow.store import tags
 from gradiend_mlflow.tracking.guard import safely
 from gradiend_mlflow.tracking.session import Session
 from gradiend_mlflow.trainings.directories import seed_number
-from gradiend_mlflow.trainings.terms import decoder_metrics, encoder_metrics
+from gradiend_mlflow.trainings.words.terms import decoder_metrics, encoder_metrics
 
 EVALUATIONS = ("evaluate_encoder", "evaluate_decoder", "evaluate")
 

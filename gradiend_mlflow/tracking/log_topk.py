@@ -23,7 +23,7 @@ from gradiend_mlflow.store.tags import left_out_of, sets_of
 from gradiend_mlflow.tracking.trainers import trainer_tags
 from gradiend_mlflow.trainings.directories import TRAINING_FILE, read_json
 from gradiend_mlflow.trainings.staging import stage_topk
-from gradiend_mlflow.trainings.terms import outcome_of, version_tags
+from gradiend_mlflow.trainings.words.terms import outcome_of, version_tags
 
 
 def log_topk(

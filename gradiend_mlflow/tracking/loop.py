@@ -9,7 +9,7 @@ from typing import Any
 
 from gradiend_mlflow.delivery.run_writer import RunWriter
 from gradiend_mlflow.trainings.directories import CONFIG, modified
-from gradiend_mlflow.trainings.terms import Outcome, params_of, step_metrics
+from gradiend_mlflow.trainings.words.terms import Outcome, params_of, step_metrics
 
 
 class LoopConfig:

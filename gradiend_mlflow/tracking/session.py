@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,17 +14,16 @@ from gradiend_mlflow.delivery.run_writer import RunWriter
 from gradiend_mlflow.errors import logger
 from gradiend_mlflow.sets.weights import open_checkpoint
 from gradiend_mlflow.store import pending, tags
-from gradiend_mlflow.store.current import active_run_id, chosen_experiment
 from gradiend_mlflow.store.store import Store, now_ms
 from gradiend_mlflow.tracking.loop import LoopConfig, TrainingLoop
 from gradiend_mlflow.trainings.account import Account
+from gradiend_mlflow.trainings.description import description_of
 from gradiend_mlflow.trainings.directories import TrainingDirectory
 from gradiend_mlflow.trainings.options import LogOptions
 from gradiend_mlflow.trainings.staging import stage_topk
-from gradiend_mlflow.trainings.terms import Outcome, version_tags
+from gradiend_mlflow.trainings.words.terms import Outcome, version_tags
 
 _EXIT_DEADLINE = 5.0
-_OF_ONE_SEED = ("output_dir", "experiment_dir")  # params that gradiend sets anew for every seed
 
 
 class Session:
@@ -32,8 +31,8 @@ class Session:
 
     Args:
         options: How to log.
-        name: The run's name, unless the options have one.
-        about: Its tags, besides the kind, the versions and the options' extra tags.
+        name: Says the run's name, unless the options have one; asked again when more is known.
+        about: Says its tags, besides the kind, the versions and the options' extra tags.
         suite: The session of the suite that the training is part of; its run becomes the parent.
         experiment_dir: Where gradiend puts what the training leaves, and the journal goes. None: there is no journal.
         is_of_loop: Whether one training loop is all that it logs, because there is no block around the training.
@@ -44,25 +43,26 @@ class Session:
         self,
         options: LogOptions,
         *,
-        name: str,
-        about: Mapping[str, str],
+        name: Callable[[], str],
+        about: Callable[[], Mapping[str, str]],
         suite: Session | None = None,
         experiment_dir: Path | None = None,
         is_of_loop: bool = False,
         kind: str = tags.TRAINING,
     ) -> None:
         self.options = options
-        self.name = options.run_name or name
         self.is_of_loop = is_of_loop
         self.begun = now_ms()
         self.seeds: dict[int, RunWriter] = {}
         self.loops: dict[int | None, TrainingLoop] = {}  # by seed; None: that of the training's own run
         self.directory: TrainingDirectory | None = None  # once the training has ended
         self.closed = False
-        self._about = dict(about)
+        self._name = name
+        self._name_at_start = ""
+        self._about = about
         self._suite = suite
         self._kind = kind
-        self._destination = _destination(options)
+        self._destination = Destination.now(options)
         self._recorder: Recorder = (
             suite._recorder  # noqa: SLF001  # its own class
             if suite is not None
@@ -73,6 +73,11 @@ class Session:
         self._evaluated: set[str] = set()  # the keys of the metrics of evaluations
         self._uploaded: dict[Path, int] = {}  # when those files were modified
         pending.call_at_exit(self._abandon)
+
+    @property
+    def name(self) -> str:
+        """The run's name, as far as it is known now."""
+        return self.options.run_name or self._name()
 
     @property
     def is_foreign(self) -> bool:
@@ -88,22 +93,21 @@ class Session:
     def run(self) -> RunWriter:
         """The training's run; started when first asked for, as of the session's beginning."""
         if self._run is None:
-            run_tags = self._tags_of(self._kind)
+            run_tags, self._name_at_start = self._tags_of(self._kind), self.name
             if self._suite is not None:
                 self._run = self._suite.run.child(self.name, run_tags, start_time=self.begun)
             else:
-                deferred = self._kind == tags.SUITE
+                waits = self._kind == tags.SUITE
                 self._run = self._recorder.start(
-                    self.name, run_tags, self._destination, start_time=self.begun, deferred=deferred
+                    self.name, run_tags, self._destination, start_time=self.begun, deferred=waits
                 )
             self._open.append(self._run)
         return self._run
 
     def run_id(self) -> str | None:
         """MLflow's id of the run; waits for it as long as the options allow. None if there is no run."""
-        if (self.closed or self.is_foreign) and not self.started:
-            return None
-        return self.run.run_id(self.options.deadline)
+        is_over = (self.closed or self.is_foreign) and not self.started
+        return None if is_over else self.run.run_id(self.options.deadline)
 
     def _start_seed(self, seed: int, params: Mapping[str, str], *, start_time: int | None = None) -> RunWriter:
         run_tags = {**self._tags_of(tags.SEED_RUN), tags.SEED: str(seed)}
@@ -113,7 +117,14 @@ class Session:
         return run
 
     def _tags_of(self, kind: str) -> dict[str, str]:
-        return {tags.KIND: kind, **version_tags(), **self._about, **(self.options.extra_tags or {})}
+        return {tags.KIND: kind, **version_tags(), **self._about(), **(self.options.extra_tags or {})}
+
+    def rename(self) -> None:
+        """Let its runs have the name that is known now, if it was not known when they started."""
+        if self.started and self.name != self._name_at_start:
+            self.run.tags({tags.MLFLOW_RUN_NAME: self.name})
+            for seed, run in self.seeds.items():
+                run.tags({tags.MLFLOW_RUN_NAME: f"{self.name}/seed_{seed}"})
 
     # ------------------------------------------------------------------------------------------------------- its loops
 
@@ -122,13 +133,10 @@ class Session:
         seed, params = config.seed, config.params()
         directory = Path(config.output_dir).resolve()
         own = seed if config.several_seeds and not self.is_of_loop else None
-        if own is None:
-            run = self.run
-            run.params(params)
-        else:
-            if not self.seeds:
-                self.run.params({key: value for key, value in params.items() if key not in _OF_ONE_SEED})
-            run = self._start_seed(own, params)
+        if own is None or not self.seeds:
+            self.run.params(params)
+        run = self.run if own is None else self._start_seed(own, params)
+        if own is not None:
             # gradiend copies the selected seed from <experiment>/seeds/seed_<n> to <experiment>/model.
             self.run.tags({tags.DIRECTORY: str(directory.parents[1] / "model")})
         run.tags({tags.DIRECTORY: str(directory)} | ({} if seed is None else {tags.SEED: str(seed)}))
@@ -164,8 +172,7 @@ class Session:
         selected = own or self.loops.get(int(account.run_tags.get(tags.SEED, -1)))
         if own is None:
             self._log_steps(account, selected)
-            new = _OF_ONE_SEED if self.seeds else account.params
-            self.run.params({key: account.params[key] for key in new})
+            self.run.params({} if self.seeds else account.params)
         self.log_seeds(account.seeds)
         outcome = account.outcome
         if selected is not None and selected.outcome is not None and (own or account.gap is not None):
@@ -176,6 +183,7 @@ class Session:
         if account.has_weights:
             self.log_sets(self.run, account.directory)
             self._log_model(account)
+        self.run.describe(description_of(account, outcome))
         self.run.tags({tags.FINGERPRINT: account.fingerprint})
         self.directory = account.training
         self.loops.clear()
@@ -290,10 +298,3 @@ class Session:
         if self.started:
             self._recorder.deadline = min(_EXIT_DEADLINE, self._recorder.deadline)
             self.close("FAILED", "the training did not come to its end before the process ended")
-
-
-def _destination(options: LogOptions) -> Destination:
-    """Where a run that starts now, in this thread, goes."""
-    experiment_id, chosen_name = chosen_experiment(options.tracking_uri)
-    adopt = active_run_id(options.tracking_uri)
-    return Destination(experiment_id, options.experiment_name or chosen_name, adopt)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -110,8 +111,8 @@ def training_block(trainer: Any, callback: MLflowCallback, *, wait: bool = False
     """
     session = Session(
         callback.options,
-        name=name_of(trainer),
-        about=trainer_tags(trainer),
+        name=functools.partial(name_of, trainer),
+        about=functools.partial(trainer_tags, trainer),
         suite=_suite_for(callback),
         experiment_dir=experiment_dir_of(trainer),
     )
@@ -173,6 +174,7 @@ def _import_cached(session: Session, trainer: Any) -> None:
 
 def _log_selected(session: Session, trainer: Any) -> None:
     """Log what is known once `train()` has returned: the selected model and, for several seeds, their report."""
+    session.rename()
     _import_cached(session, trainer)
     if session.directory is not None:  # it was imported
         return
@@ -191,6 +193,7 @@ def _log_selected(session: Session, trainer: Any) -> None:
 
 def _log_remains(session: Session, trainer: Any) -> None:
     """Log what a training that failed has written since it began: the report on its seeds, a learning-rate search."""
+    session.rename()
     experiment_dir = experiment_dir_of(trainer)
     if experiment_dir is None:
         return

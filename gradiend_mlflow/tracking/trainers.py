@@ -8,6 +8,7 @@ from typing import Any
 
 from gradiend_mlflow.store import tags
 from gradiend_mlflow.trainings.directories import TrainingDirectory
+from gradiend_mlflow.wording import counted
 
 
 def trainer_tags(trainer: Any) -> dict[str, str]:
@@ -31,7 +32,7 @@ def suite_tags(suite: Any) -> dict[str, str]:
     parents = {Path(trainer.experiment_dir).resolve().parent for trainer in trainers if trainer.experiment_dir}
     directory = parents.pop() if len(parents) == 1 else None
     found = {
-        tags.RUN_ID: getattr(suite, "run_id", None) or (directory.name if directory else None),
+        tags.RUN_ID: getattr(suite, "run_id", None),
         tags.BASE_MODEL: base_models.pop() if len(base_models) == 1 else None,
         tags.DIRECTORY: directory,
     }
@@ -41,6 +42,13 @@ def suite_tags(suite: Any) -> dict[str, str]:
 def name_of(trainer: Any) -> str:
     """What a trainer's run is called: its run_id, or else its target classes."""
     return str(trainer.run_id or " vs ".join(map(str, trainer.target_classes or [])) or "gradiend")
+
+
+def name_of_suite(suite: Any) -> str:
+    """What a suite's run is called: its run_id, or else its kind and how many trainings it has."""
+    kind = type(suite).__name__
+    what = "pair" if kind.endswith("Suite") else "training"  # the trainings of a collection may be of anything
+    return str(getattr(suite, "run_id", None) or f"{kind} · {counted(len(suite.trainers), what)}")
 
 
 def experiment_dir_of(trainer: Any) -> Path | None:

@@ -12,7 +12,7 @@ from gradiend_mlflow.errors import CheckpointError
 from gradiend_mlflow.store import tags
 from gradiend_mlflow.trainings.directories import TRAINING_FILE, TrainingDirectory, seed_number
 from gradiend_mlflow.trainings.files import ModelFiles, SeedFiles, TrainingFiles
-from gradiend_mlflow.trainings.terms import (
+from gradiend_mlflow.trainings.words.terms import (
     Outcome,
     encoder_metrics,
     history,
@@ -81,11 +81,7 @@ def derive_account(
     if report:
         # gradiend's config keeps the first of several seeds, and so do the training files of all of them.
         first = model.arguments.get("seed", seed_number(directory.seeds[0]))
-        params |= {
-            "seed": str(first),
-            "experiment_dir": str(directory.experiment_dir),
-            "output_dir": str(model.directory),
-        }
+        params["seed"] = str(first)
     metrics = report_metrics(report)
     for split, result in files.encoder_results.items():
         metrics |= encoder_metrics(result, split)

@@ -19,11 +19,10 @@ from gradiend_mlflow.store.limits import as_stored, shortened_param
 from gradiend_mlflow.store.reader import LoggedRun
 from gradiend_mlflow.store.store import MetricPoint, Store
 from gradiend_mlflow.trainings.account import Account
+from gradiend_mlflow.trainings.description import description_of, with_ids
 from gradiend_mlflow.trainings.options import LogOptions
 from gradiend_mlflow.trainings.staging import StagedSets, stage_topk
-from gradiend_mlflow.trainings.terms import version_tags
-
-_OF_PLACE = ("experiment_dir", "output_dir")  # params that change when a directory is moved
+from gradiend_mlflow.trainings.words.terms import version_tags
 
 HeldValues = Mapping[tuple[str, int], float]  # of metrics, by key and step
 
@@ -138,7 +137,7 @@ class Backfill:
         """Whether a run can be of this very training: nothing that it holds is contradicted."""
         if run.start_time > account.end_time or (not account.steps and tags.FINGERPRINT in run.tags):
             return False
-        params = {key: shortened_param(value) for key, value in account.params.items() if key not in _OF_PLACE}
+        params = {key: shortened_param(value) for key, value in account.params.items()}
         if any(run.params.get(key, value) != value for key, value in params.items()):
             return False
         held = self._held(run, account)
@@ -176,6 +175,9 @@ class Backfill:
         about = {key: value for key, value in account.run_tags.items() if key not in run.tags or key == tags.DIRECTORY}
         known_by = {tags.FINGERPRINT: account.fingerprint} if account.fingerprint else {}
         run_tags = {**about, **account.outcome.run_tags(), **self._listed(sets, run.tags), **known_by}
+        if known_by and tags.MLFLOW_DESCRIPTION not in {**run.tags, **(self._options.extra_tags or {})}:
+            described = description_of(account, account.outcome)
+            run_tags[tags.MLFLOW_DESCRIPTION] = with_ids(described, run.run_id, self.experiment_id)
         self._store.set_tags(run.run_id, run_tags)
         if self._known is not None:  # copies of a directory are one training
             self._known.append(replace(run, tags={**run.tags, **run_tags}))
@@ -185,6 +187,8 @@ class Backfill:
 
     def _new_run(self, account: Account, parent: str | None) -> LoggedRun:
         """Create the run of an account; it counts as one that holds nothing, so that all is written to it."""
+        if self._options.views:
+            self._store.add_views(self.experiment_id)
         run_id = self._create(account.name, account.run_tags, account.start_time, parent)
         return LoggedRun(
             run_id=run_id,

@@ -39,6 +39,7 @@ def import_runs(
     parts: Sequence[str] = PARTS,
     extra_tags: Mapping[str, str] | None = None,
     log_models: LogModels = False,
+    views: bool = True,
     strict: bool = False,
     progress: bool = True,
     tracking_uri: str | None = None,
@@ -58,6 +59,7 @@ def import_runs(
         parts: As for `autolog`.
         extra_tags: As for `autolog`.
         log_models: As for `autolog`.
+        views: As for `autolog`.
         strict: Raise if a directory could not be imported; the others are imported nevertheless.
         progress: Whether to show a progress bar.
         tracking_uri: The MLflow server or database; default MLflow's current one.
@@ -80,7 +82,12 @@ def import_runs(
     """
     root = existing_directory(path, "import")
     options = LogOptions(
-        topk=topk, parts=parts, extra_tags=extra_tags, log_models=log_models, tracking_uri=tracking_uri
+        topk=topk,
+        parts=parts,
+        extra_tags=extra_tags,
+        log_models=log_models,
+        tracking_uri=tracking_uri,
+        views=views,
     )
     found = find_trainings(root)
     if not (found.trainings or found.faults or found.links):

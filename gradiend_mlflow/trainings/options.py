@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Literal, TypedDict
 
-from gradiend_mlflow.checks import check_names
+from gradiend_mlflow.checks import check_flags, check_names
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.sets.parts import DEFAULT_TOPK, PARTS, check_parts, check_topk
 from gradiend_mlflow.store.limits import is_long_tag
@@ -34,6 +34,7 @@ class LogKeywords(TypedDict, total=False):
     log_models: LogModels
     tracking_uri: str | None
     deadline: float
+    views: bool
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class LogOptions:
     log_models: LogModels = False
     tracking_uri: str | None = None
     deadline: float = DEFAULT_DEADLINE
+    views: bool = True
 
     @classmethod
     def of(cls, **keywords: Unpack[LogKeywords]) -> LogOptions:
@@ -68,6 +70,7 @@ class LogOptions:
         return cls(**keywords)
 
     def __post_init__(self) -> None:
+        check_flags(views=self.views)
         check_names(experiment_name=self.experiment_name, run_name=self.run_name, tracking_uri=self.tracking_uri)
         object.__setattr__(self, "topk", check_topk(self.topk))
         object.__setattr__(self, "parts", check_parts(self.parts))

@@ -70,7 +70,8 @@ def stage_topk(
             "k": len(topk_set),
         }
         files.append(file)
-    run_tags = {tags.TOPK: json.dumps(entries)}
+    largest = max(len(topk_set) for topk_set in sets.values())
+    run_tags = {tags.K: str(largest), tags.TOPK: json.dumps(entries)}
     if left_out:
         run_tags[tags.TOPK_LEFT_OUT] = json.dumps(left_out)
     figures = save_picture(sets, folder) if picture else ()

@@ -166,7 +166,7 @@ from gradiend_mlflow.delivery.journals.records import Destination
 from gradiend_mlflow.delivery.recorder import Recorder
 from gradiend_mlflow.delivery.journals.records import Destination
 from gradiend_mlflow.store.store import Store
-from gradiend_mlflow.trainings.terms import key_of, step_metrics
+from gradiend_mlflow.trainings.words.terms import key_of, step_metrics
 sys.stdin.read()
 recorder = Recorder(Store({uri!r}, once=True))
 run = recorder.start(sys.argv[1], {{}}, Destination(experiment_name="together"))

@@ -18,7 +18,7 @@ from gradiend_mlflow.delivery.journals.journal import find_journals
 from gradiend_mlflow.delivery.journals.records import Destination
 from gradiend_mlflow.delivery.recorder import Recorder
 from gradiend_mlflow.store.store import Store
-from gradiend_mlflow.trainings.terms import key_of, step_metrics
+from gradiend_mlflow.trainings.words.terms import key_of, step_metrics
 
 
 def test_odd_names_and_values(server: str, request: Any, warnings: Any, tmp_path: Path) -> None:

@@ -88,7 +88,9 @@ def children_of(client: MlflowClient, run: Run) -> list[Run]:
     )
 
 
-def make_suite(base_model: str, folder: Path, **options: Any) -> SymmetricTrainerSuite:
+def make_suite(
+    base_model: str, folder: Path, *, run_id: str | None = "pronouns", **options: Any
+) -> SymmetricTrainerSuite:
     """Three pronoun classes, so three trainers."""
     classes = ["1SG", "3SG", "3PL"]
     arguments = {
@@ -104,6 +106,6 @@ def make_suite(base_model: str, folder: Path, **options: Any) -> SymmetricTraine
         data={name: pronoun_sentences(name) for name in classes},
         target_classes=classes,
         args=TrainingArguments(experiment_dir=str(folder), **(arguments | {"max_seeds": 1} | options)),
-        run_id="pronouns",
+        run_id=run_id,
         random_state=0,
     )

@@ -12,14 +12,15 @@ import mlflow
 import numpy as np
 import pytest
 import torch
-from gradiend import TextPredictionTrainer
+from gradiend import TextPredictionTrainer, TrainingArguments
 from gradiend.trainer import PostPruneConfig
 from gradiend.trainer.core.callbacks import TrainingCallback
 from mlflow import MlflowClient
 
 import gradiend_mlflow
 from gradiend_mlflow import InvalidInputError, MLflowCallback, TopKSet, load_topk, search_runs, start_run
-from tests.support.trainings import Failing, MakeTrainer, Scripted, history, only_run
+from quickstart import pronoun_sentences
+from tests.support.trainings import Failing, MakeTrainer, Scripted, children_of, history, only_run
 
 
 class TestStartRun:
@@ -63,7 +64,8 @@ class TestStartRun:
         report = trainer.get_seed_report()
         assert parent.data.tags["gradiend.seed"] == str(report["best_seed"])
         assert parent.data.params["max_seeds"] == "2"
-        assert parent.data.params["output_dir"] == trainer.model_path
+        assert parent.data.tags["gradiend.directory"] == str(Path(trainer.model_path).resolve())
+        assert "output_dir" not in parent.data.params  # it would be the first difference between any two runs
         children = search_runs(kinds=["seed"])
         assert children["run_name"].tolist() == ["3SG_3PL/seed_0", "3SG_3PL/seed_1"]
         sets = load_topk(children, topk=100)
@@ -342,3 +344,46 @@ def test_the_training_is_really_compared_bit_by_bit(make_trainer: MakeTrainer, t
         trainer.train(evaluate_fn=Scripted({0: 0.1, 2: 0.9, 4: 0.2}))
         files.append((Path(trainer.model_path) / "model.safetensors").read_bytes())
     assert files[0] != files[1]
+
+
+def test_classes_that_are_inferred_within_train(base_model: str, tmp_path: Path, tracking: MlflowClient) -> None:
+    """The run is called after them, not `gradiend`; so are the runs of its seeds, and an import."""
+    gradiend_mlflow.autolog(topk=10)
+    trainer = TextPredictionTrainer(
+        model=base_model,
+        data={name: pronoun_sentences(name) for name in ("3SG", "3PL")},
+        args=TrainingArguments(
+            experiment_dir=str(tmp_path / "unnamed"), max_steps=2, eval_steps=2, max_seeds=1, encoder_eval_max_size=4
+        ),
+        random_state=0,
+    )
+    assert not trainer.target_classes
+    trainer.train()
+    run = only_run(tracking)
+    assert run.info.run_name == " vs ".join(trainer.target_classes)
+    assert json.loads(run.data.tags["gradiend.target_classes"]) == list(trainer.target_classes)
+    frame = gradiend_mlflow.import_runs(tmp_path / "unnamed", experiment_name="imported", topk=10, progress=False)
+    assert frame["run_name"][0] == run.info.run_name
+
+
+def test_a_run_that_was_asked_for_before_its_classes_are_known(
+    base_model: str, tmp_path: Path, tracking: MlflowClient
+) -> None:
+    """It is renamed when they are, with those of its seeds; not if the user has named it."""
+    for name, expected in ((None, "3PL vs 3SG"), ("mine", "mine")):
+        trainer = TextPredictionTrainer(
+            model=base_model,
+            data={name: pronoun_sentences(name) for name in ("3SG", "3PL")},
+            args=TrainingArguments(
+                experiment_dir=str(tmp_path / str(name)), max_steps=2, eval_steps=2, encoder_eval_max_size=4
+            ),
+            random_state=0,
+        )
+        with gradiend_mlflow.start_run(trainer, topk=10, run_name=name) as callback:
+            run_id = callback.run_id
+            assert run_id is not None
+            assert tracking.get_run(run_id).info.run_name == (name or "gradiend")
+            trainer.train(callbacks=[callback])
+        run = tracking.get_run(run_id)
+        assert run.info.run_name == expected
+        assert {child.info.run_name.rpartition("/")[0] for child in children_of(tracking, run)} == {expected}

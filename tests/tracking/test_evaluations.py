@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 
 import gradiend_mlflow
 from gradiend_mlflow import search_runs, start_run
-from gradiend_mlflow.trainings.terms import decoder_metrics, encoder_metrics
+from gradiend_mlflow.trainings.words.terms import decoder_metrics, encoder_metrics
 from tests.support.trainings import MakeTrainer, children_of, history, only_run
 
 PLOTTED = {"plot": True, "plot_kwargs": {"show": False}}

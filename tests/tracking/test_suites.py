@@ -42,6 +42,15 @@ def test_a_symmetric_suite(base_model: str, tmp_path: Path, tracking: MlflowClie
         assert json.loads(child.data.tags["gradiend.target_classes"]) == list(trainer.target_classes)
 
 
+def test_a_suite_without_a_name(base_model: str, tmp_path: Path, tracking: MlflowClient) -> None:
+    """It is not called after the directory, as any two suites there would be, but after what it is."""
+    gradiend_mlflow.autolog(topk=100)
+    make_suite(base_model, tmp_path, run_id=None).train()
+    (parent,) = suite_runs(tracking)
+    assert parent.info.run_name == "SymmetricTrainerSuite · 3 pairs"
+    assert "gradiend.run_id" not in parent.data.tags
+
+
 def test_a_positive_suite_with_seeds(base_model: str, tmp_path: Path, tracking: MlflowClient) -> None:
     """Suite, trainers, seeds: three levels."""
     gradiend_mlflow.autolog(topk=100)
@@ -77,7 +86,7 @@ def test_a_collection(make_trainer: MakeTrainer, tmp_path: Path, tracking: Mlflo
     gradiend_mlflow.autolog(topk=10)
     TrainerCollection(make_trainer("3SG", "3PL"), make_trainer("1SG", "1PL")).train()
     (parent,) = suite_runs(tracking)
-    assert parent.info.run_name == "runs", "named after the directory that its trainers share"
+    assert parent.info.run_name == "TrainerCollection · 2 trainings"
     assert [child.info.run_name for child in children_of(tracking, parent)] == ["3SG_3PL", "1SG_1PL"]
 
 
@@ -91,7 +100,7 @@ def test_a_collection_from_everywhere(
     second = make_trainer("1SG", "1PL", experiment_dir=tmp_path / "absolute")
     TrainerCollection(first, second).train()
     (parent,) = suite_runs(tracking)
-    assert parent.info.run_name == "TrainerCollection"
+    assert parent.info.run_name == "TrainerCollection · 2 trainings"
     assert len(children_of(tracking, parent)) == 2
 
 

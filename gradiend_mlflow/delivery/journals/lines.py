@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gradiend_mlflow.delivery.journals.records import (
+    Describe,
     Destination,
     DrawPicture,
     EndRun,
@@ -182,6 +183,7 @@ def _as_destination(value: Any, name: str) -> Destination:
         experiment_id=optional(given.get("experiment_id"), "experiment_id", _as_id),
         experiment_name=optional(given.get("experiment_name"), "experiment_name", _as_text),
         adopt=optional(given.get("adopt"), "adopt", _as_id),
+        views=as_bool(given.get("views", True), "views"),
     )
 
 
@@ -226,6 +228,7 @@ _FIELDS: Mapping[type[Record], Mapping[str, _Check]] = {
     LogMetrics: {"points": _as_points},
     LogParams: {"params": _as_texts},
     SetTags: {"run_tags": _as_texts},
+    Describe: {"description": _as_text},
     Upload: {"file": _as_path, "folder": _as_folder},
     DrawPicture: {"directory": _as_path},
     LinkModel: {"name": _as_text, "directory": _as_path, "params": _as_texts},

@@ -8,6 +8,7 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import cast
 
+from gradiend_mlflow.store.current import active_run_id, chosen_experiment
 from gradiend_mlflow.store.store import MetricPoint
 from gradiend_mlflow.trainings.account import Account
 from gradiend_mlflow.trainings.options import LogOptions
@@ -15,11 +16,22 @@ from gradiend_mlflow.trainings.options import LogOptions
 
 @dataclass(frozen=True)
 class Destination:
-    """The experiment of a new run; or, as `adopt`, the id of the user's active run, which is logged into instead."""
+    """The experiment of a new run; or, as `adopt`, the id of the user's active run, which is logged into instead.
+
+    `views`: whether the experiment gets its saved views.
+    """
 
     experiment_id: str | None = None
     experiment_name: str | None = None
     adopt: str | None = None
+    views: bool = True
+
+    @classmethod
+    def now(cls, options: LogOptions) -> Destination:
+        """Where a run that starts now, in this thread, goes."""
+        experiment_id, chosen_name = chosen_experiment(options.tracking_uri)
+        adopt = active_run_id(options.tracking_uri)
+        return cls(experiment_id, options.experiment_name or chosen_name, adopt, options.views)
 
 
 @dataclass(frozen=True)
@@ -94,6 +106,13 @@ class SetTags(Record):
     """Set tags of the run `key`."""
 
     run_tags: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Describe(Record):
+    """Set the run's description, unless its owner has written one; MLflow's ids are filled in when it is sent."""
+
+    description: str
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from mlflow.utils.validation import _validate_metric_name
 
 from gradiend_mlflow import CheckpointError
 from gradiend_mlflow.trainings.directories import read_json
-from gradiend_mlflow.trainings.terms import (
+from gradiend_mlflow.trainings.words.terms import (
     Outcome,
     history,
     key_of,

@@ -20,6 +20,7 @@ _STABILITY = {
     "intersection_size": "seeds/topk_intersection",
     "union_size": "seeds/topk_union",
 }
+_PLACES = ("experiment_dir", "output_dir")
 _SEED_SCORES = ("training_score", "eval_correlation", "selection_score")
 _ENCODER_SCALARS = ("correlation", "accuracy")
 _DECODER_SCALARS = ("value", "learning_rate", "feature_factor", "lms", "base_lms")
@@ -45,12 +46,17 @@ def key_of(name: object) -> str:
 def params_of(arguments: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     """The training arguments, flattened with dots: `pre_prune_config.topk`.
 
+    Where a training lies is no param but the tag `gradiend.directory`: it differs between any two runs, so that
+    comparing their params would show nothing else first.
+
     Example:
         >>> params_of({"seed": 0, "pre_prune_config": {"topk": 0.1}})
         {'seed': '0', 'pre_prune_config.topk': '0.1'}
     """
     params: dict[str, str] = {}
     for name, value in arguments.items():
+        if not prefix and name in _PLACES:
+            continue
         key = prefix + key_of(name)
         if isinstance(value, Mapping) and value:
             params |= params_of(value, prefix=f"{key}.")

@@ -1,0 +1,1 @@
+"""What MLflow's UI shows of an experiment."""
