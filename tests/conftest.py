@@ -103,7 +103,8 @@ def tracking(empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def _forget_mlflow_state() -> None:
     """MLflow keeps the active experiment in a global and in the environment."""
     mlflow.tracking.fluent._active_experiment_id = None
-    os.environ.pop("MLFLOW_EXPERIMENT_ID", None)
+    for name in ("MLFLOW_EXPERIMENT_ID", "MLFLOW_RUN_ID"):
+        os.environ.pop(name, None)
     mlflow.set_tracking_uri(None)
 
 

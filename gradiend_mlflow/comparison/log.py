@@ -23,6 +23,7 @@ from gradiend_mlflow.errors import InvalidInputError, StoreError, UnavailableErr
 from gradiend_mlflow.runs.search import PARALLEL_REQUESTS, result_or_error
 from gradiend_mlflow.store import tags
 from gradiend_mlflow.store.store import MetricPoint, Store, now_ms
+from gradiend_mlflow.store.ui.pages import page_of_run, told
 
 SHARED_EXPERIMENT = "gradiend-comparisons"
 
@@ -72,6 +73,7 @@ def logged(comparison: Comparison, store: Store, options: LoggingChoices) -> Com
         run_id = _log(comparison, store, experiment_id, question, name)
         if options.views:
             store.add_views(experiment_id)
+    logger.info("The comparison is a run in MLflow: %s", told(page_of_run(experiment_id, run_id), store.uri))
     if options.link:
         _link(store, list(comparison.runs["run_id"]), run_id)
     return replace(comparison, run_id=run_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 from collections import defaultdict
 
 from gradiend_mlflow.delivery.held_files import HeldFiles, LostFileError
@@ -29,9 +30,12 @@ from gradiend_mlflow.sets.topk import TopKSet
 from gradiend_mlflow.store import tags
 from gradiend_mlflow.store.limits import is_long_param
 from gradiend_mlflow.store.reader import DEFAULT_EXPERIMENT_ID
-from gradiend_mlflow.store.secrets import has_secrets
 from gradiend_mlflow.store.store import Store
+from gradiend_mlflow.store.ui.pages import page_of_run, page_of_view, told
+from gradiend_mlflow.store.ui.views import TRAININGS
 from gradiend_mlflow.trainings.description import with_ids
+
+_told_of: set[tuple[str, str]] = set()  # experiments, by server, of which this process has said that runs go there
 
 
 class Sender:
@@ -52,6 +56,7 @@ class Sender:
         self._adopted: set[str] = set()  # the keys of runs that their owner ends
         self._deferred: dict[str, StartRun] = {}  # runs that start when their first child does
         self._requested: set[str] = set()  # the keys of runs that may exist although no answer has confirmed it
+        self._told: dict[str, str] = {}  # by run, the names of those whose end is told
         self._untrue: dict[str, set[str]] = {}  # by run, the tags that would claim that lost records had arrived
         self._lost: dict[str, dict[str, str]] = defaultdict(dict)  # by run, the parts whose sets are gone, and why
         self.experiments: dict[str, str] = {}  # the names, by id, of those that were chosen by id
@@ -142,12 +147,15 @@ class Sender:
             case LinkModel():
                 self._store.link_model(run.run_id, run.experiment_id, record.name, record.directory, record.params)
             case EndRun():
-                self._held.release(record.key)
-                if record.key not in self._adopted:
-                    # `sync` may end a hundred runs, so it prints no links; nor is a password printed in one.
-                    quietly = self._again or has_secrets(self._store.uri)
-                    end = self._store.end_imported_run if quietly else self._store.end_run
-                    end(run.run_id, record.status, record.end_time)
+                self._end(record, run)
+
+    def _end(self, record: EndRun, run: KnownRun) -> None:
+        self._held.release(record.key)
+        if record.key not in self._adopted:
+            self._store.end_run(run.run_id, record.status, record.end_time)
+        if name := self._told.pop(record.key, None):
+            page = told(page_of_run(run.experiment_id, run.run_id), self._store.uri)
+            logger.info("%s is %s in MLflow: %s", name, record.status, page)
 
     def _set_tags(self, record: SetTags, run_id: str) -> None:
         """Set tags, except those that would claim that lost records had arrived; name the sets that are gone."""
@@ -225,6 +233,8 @@ class Sender:
             parent, experiment_id = above.run_id, above.experiment_id
         else:
             parent, experiment_id = None, self._experiment(record.destination)
+        if not self._again and record.run_tags.get(tags.KIND) != tags.SEED_RUN:
+            self._tell(record, experiment_id)
         if parent is not None:
             run_tags[tags.MLFLOW_PARENT] = parent
         run_id = self._find_or_create(record, experiment_id, run_tags)
@@ -233,6 +243,15 @@ class Sender:
             self._store.add_views(experiment_id)
         if record.destination.experiment_id is not None or adopt is not None:
             self._note_name(experiment_id)
+
+    def _tell(self, record: StartRun, experiment_id: str) -> None:
+        """Say where runs go, once for each experiment; at its end, where this one is."""
+        self._told[record.key] = record.name
+        if logger.isEnabledFor(logging.INFO) and (self._store.uri, experiment_id) not in _told_of:
+            _told_of.add((self._store.uri, experiment_id))
+            with contextlib.suppress(StoreError):
+                page = told(page_of_view(experiment_id, TRAININGS), self._store.uri)
+                logger.info("Runs go to the experiment %r: %s", self._store.experiment_name(experiment_id), page)
 
     def _note_name(self, experiment_id: str) -> None:
         """Find out what an experiment is called: on another server its id means another one."""

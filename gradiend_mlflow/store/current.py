@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import mlflow
-from mlflow.environment_variables import MLFLOW_EXPERIMENT_ID, MLFLOW_EXPERIMENT_NAME
+from mlflow.environment_variables import MLFLOW_EXPERIMENT_ID, MLFLOW_EXPERIMENT_NAME, MLFLOW_RUN_ID
 from mlflow.tracking import fluent
 from mlflow.utils.autologging_utils import is_testing
 
@@ -26,9 +26,14 @@ def configured_uri(kept: str) -> str | None:
 
 
 def active_run_id(tracking_uri: str | None = None) -> str | None:
-    """The id of this thread's active run if it is on this server (default: MLflow's current one), else None."""
+    """The id of the run that MLflow's own calls would log to on this server (default: MLflow's current one), or None.
+
+    It is this thread's active run, or else the one that the environment names, as `mlflow run` does for its project.
+    """
+    if not is_current(tracking_uri):
+        return None
     active = mlflow.active_run()
-    return None if active is None or not is_current(tracking_uri) else str(active.info.run_id)
+    return MLFLOW_RUN_ID.get() if active is None else str(active.info.run_id)
 
 
 def chosen_experiment(tracking_uri: str | None = None) -> tuple[str | None, str | None]:

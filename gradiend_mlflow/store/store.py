@@ -189,15 +189,11 @@ class Store(Reader):
             self._client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
 
     def end_run(self, run_id: str, status: str, end_time: int | None = None) -> None:
-        """End a run with the status FINISHED, FAILED or KILLED; MLflow prints a link to it."""
+        """End a run with the status FINISHED, FAILED or KILLED, by default now."""
         with self._asking(f"end the run {run_id}"):
-            self._client.set_terminated(run_id, status=status, end_time=end_time)
-
-    def end_imported_run(self, run_id: str, status: str, end_time: int) -> None:
-        """The same in one request and without a link: whoever imports a hundred runs does not want a hundred links."""
-        with self._asking(f"end the run {run_id}"):
-            tracking = self._client._tracking_client  # noqa: SLF001  # the public way to give an end time prints
-            tracking.store.update_run_info(run_id, RunStatus.from_string(status), end_time, None)
+            # MLflow's public function prints a link with the password of the address, a hundred of them in an import.
+            tracking = self._client._tracking_client  # noqa: SLF001
+            tracking.store.update_run_info(run_id, RunStatus.from_string(status), end_time or now_ms(), None)
 
 
 @contextlib.contextmanager

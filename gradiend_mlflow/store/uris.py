@@ -19,15 +19,15 @@ _OPENING_SECONDS = 120.0
 
 def kept_uri(uri: str) -> str:
     """The URI as it may be written down: without secrets, and valid in any working directory."""
-    return without_secrets(_absolute(uri))
+    return without_secrets(absolute(uri))
 
 
 def sync_command(path: Path, uri: str) -> str:
     """The command that sends the journals below a directory to a server; it asks for what is secret in its address."""
-    return f"gradiend-mlflow sync {shlex.quote(str(path))} --tracking-uri {shlex.quote(masked(_absolute(uri)))}"
+    return f"gradiend-mlflow sync {shlex.quote(str(path))} --tracking-uri {shlex.quote(masked(absolute(uri)))}"
 
 
-def _absolute(uri: str) -> str:
+def absolute(uri: str) -> str:
     """The URI, valid in any working directory."""
     if uri.startswith(_SQLITE) and (name := uri.removeprefix(_SQLITE)) and not name.startswith((":", "/")):
         return f"{_SQLITE}{Path(name).resolve()}"

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import functools
 import inspect
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from gradiend.trainer.suite import TrainerCollection, TrainerSuite
 from gradiend.trainer.trainer import Trainer
-from mlflow.utils.autologging_utils import ExceptionSafeAbstractClass, autologging_integration, safe_patch
+from mlflow.utils.autologging_utils import (
+    ExceptionSafeAbstractClass,
+    autologging_integration,
+    get_autologging_config,
+    safe_patch,
+)
 
+from gradiend_mlflow.errors import logger
 from gradiend_mlflow.sets.parts import DEFAULT_TOPK, PARTS
 from gradiend_mlflow.store import tags
 from gradiend_mlflow.tracking.callback import MLflowCallback, is_first_rank
@@ -25,6 +32,15 @@ from gradiend_mlflow.trainings.options import DEFAULT_DEADLINE, LogModels
 FLAVOR = "gradiend"
 
 NewCallback = Callable[[], MLflowCallback]
+
+
+def _may_speak(_: logging.LogRecord) -> bool:
+    """Whether autologging is not silent now."""
+    is_on = not get_autologging_config(FLAVOR, "disable", default_value=True)
+    return not (is_on and get_autologging_config(FLAVOR, "silent", default_value=False))
+
+
+logger.addFilter(_may_speak)
 
 
 @autologging_integration(FLAVOR)
@@ -58,7 +74,8 @@ def autolog(
         parts: Which of gradiend's four importances; one that the GRADIEND lacks is left out and named.
         disable: Stop logging.
         exclusive: Do not log to a run that the user has started: trainings inside one are not logged.
-        silent: Suppress MLflow's event logs and warnings, as for MLflow's own flavors.
+        silent: Suppress MLflow's event logs and warnings, as for MLflow's own flavors, and this package's: where runs
+            go (said once for each experiment) and are (at the end of each training), and what could not be logged.
         extra_tags: More tags for every run.
         log_models: True logs each selected model's directory as `model/`; "external" registers it as an MLflow
             external model, the weights staying where they are.

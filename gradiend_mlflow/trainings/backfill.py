@@ -106,7 +106,7 @@ class Backfill:
         """End the runs of imported suites at the end of their last training."""
         for run_id, end in self._suites.values():
             if tags.IMPORTED in self._store.run(run_id).tags:
-                self._store.end_imported_run(run_id, "FINISHED", end)
+                self._store.end_run(run_id, "FINISHED", end)
 
     def _suite_run(self, directory: Path, account: Account) -> tuple[str, int]:
         own = {tags.KIND: tags.SUITE, tags.DIRECTORY: str(directory)}
@@ -182,7 +182,7 @@ class Backfill:
         if self._known is not None:  # copies of a directory are one training
             self._known.append(replace(run, tags={**run.tags, **run_tags}))
         if run.run_id != self._keep_open:
-            self._store.end_imported_run(run.run_id, "FINISHED", account.end_time)
+            self._store.end_run(run.run_id, "FINISHED", account.end_time)
         return run.run_id
 
     def _new_run(self, account: Account, parent: str | None) -> LoggedRun:

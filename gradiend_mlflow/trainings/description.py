@@ -7,7 +7,8 @@ from urllib.parse import quote
 
 from gradiend_mlflow.sets.picture import LAYERS_FILE
 from gradiend_mlflow.store import tags
-from gradiend_mlflow.store.ui.views import COMPARISONS, page_of
+from gradiend_mlflow.store.ui.pages import page_of_view
+from gradiend_mlflow.store.ui.views import COMPARISONS
 from gradiend_mlflow.trainings.account import Account
 from gradiend_mlflow.trainings.words.chosen import chosen
 from gradiend_mlflow.trainings.words.terms import Outcome
@@ -32,7 +33,7 @@ def description_of(account: Account, outcome: Outcome) -> str:
     paragraphs = [f"**{_what(account)}**: {', '.join(_result(account, outcome))}."]
     if named := [f"{key} {_short(value)}" for key, value in chosen(account.params).items() if key != "seed"]:
         paragraphs.append(f"Chosen: {', '.join(some_of(named, _MOST_CHOSEN))}.")
-    paragraphs.append(f"[Comparisons of this experiment]({page_of(_EXPERIMENT, COMPARISONS)})")
+    paragraphs.append(f"[Comparisons of this experiment]({page_of_view(_EXPERIMENT, COMPARISONS)})")
     if account.has_weights:
         path = quote(f"{tags.FIGURES_FOLDER}/{LAYERS_FILE}", safe="")
         paragraphs.append(f"![Where the top weights lie](get-artifact?run_uuid={_RUN}&path={path})")

@@ -12,6 +12,7 @@ from gradiend.trainer.core.callbacks import TrainingCallback
 
 import gradiend_mlflow
 from tests.support.faults import runs_of, state, weights
+from tests.support.logs import warned
 from tests.support.proxy import Proxy
 from tests.support.trainings import MakeTrainer, train
 
@@ -28,11 +29,7 @@ def proxy(server: str) -> Iterator[Proxy]:
 def warnings(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
     """The plugin's warnings so far."""
     caplog.set_level(logging.WARNING, logger="gradiend_mlflow")
-    return lambda: [
-        record.getMessage()
-        for record in caplog.records
-        if record.name == "gradiend_mlflow" and record.levelno >= logging.WARNING
-    ]
+    return lambda: warned(caplog)
 
 
 @pytest.fixture(scope="session")

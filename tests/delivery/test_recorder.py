@@ -14,6 +14,7 @@ from gradiend_mlflow import StoreError
 from gradiend_mlflow.delivery.journals.records import Destination
 from gradiend_mlflow.delivery.recorder import Recorder
 from gradiend_mlflow.store.store import MetricPoint, Store
+from tests.support.logs import warned
 
 
 class CountingStore(Store):
@@ -98,7 +99,7 @@ def test_failures_are_reported_once_and_the_rest_arrives(
     run.end("FINISHED")
     with caplog.at_level(logging.WARNING):
         recorder.close(30)
-    warnings = [record.getMessage() for record in caplog.records if record.name == "gradiend_mlflow"]
+    warnings = warned(caplog)
     assert len(warnings) == 2
     assert "no metrics today" in warnings[0]
     assert "the training goes on" in warnings[0]
@@ -242,7 +243,7 @@ def test_a_run_that_cannot_start_is_reported_once(
     run.end("FINISHED")
     with caplog.at_level(logging.WARNING):
         recorder.close(60)
-    warnings = [record.getMessage() for record in caplog.records if record.name == "gradiend_mlflow"]
+    warnings = warned(caplog)
     assert len(warnings) == 2
     assert "file/mlflow.db" in warnings[0]
     assert "3 values" in warnings[1]

@@ -28,6 +28,7 @@ from gradiend_mlflow.delivery.journals.records import (
     Upload,
 )
 from gradiend_mlflow.store.store import MetricPoint
+from tests.support.logs import warned
 from tests.support.proxy import HOLE, Proxy
 
 STEPS = 300
@@ -164,6 +165,7 @@ def test_another_server(tracking: MlflowClient, tmp_path: Path) -> None:
 
 _SYNC = """
 import sys, gradiend_mlflow
+from tests.support.logs import warned
 frame = gradiend_mlflow.sync(sys.argv[1], tracking_uri=sys.argv[2], progress=False)
 print(*frame['result'], flush=True)
 """
@@ -260,9 +262,7 @@ def test_a_run_that_was_deleted(tracking: MlflowClient, tmp_path: Path, caplog: 
     frame = sync(tmp_path, progress=False)
     assert frame["result"].tolist() == ["failed"]
     assert "Current state is deleted" in frame["reason"][0]
-    assert [record.getMessage() for record in caplog.records if record.name == "gradiend_mlflow"] == [
-        f"{tmp_path} could not be sent to MLflow: {frame['reason'][0]}"
-    ]
+    assert warned(caplog) == [f"{tmp_path} could not be sent to MLflow: {frame['reason'][0]}"]
 
 
 def test_the_command(tracking: MlflowClient, tmp_path: Path) -> None:

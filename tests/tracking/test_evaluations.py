@@ -13,6 +13,7 @@ from mlflow import MlflowClient
 import gradiend_mlflow
 from gradiend_mlflow import search_runs, start_run
 from gradiend_mlflow.trainings.words.terms import decoder_metrics, encoder_metrics
+from tests.support.logs import warned
 from tests.support.trainings import MakeTrainer, children_of, history, only_run
 
 PLOTTED = {"plot": True, "plot_kwargs": {"show": False}}
@@ -108,7 +109,7 @@ def test_a_fault_of_ours_never_reaches_the_evaluation(
     monkeypatch.setattr("gradiend_mlflow.tracking.evaluations.encoder_metrics", lambda *_: 1 / 0)
     with caplog.at_level(logging.WARNING, logger="gradiend_mlflow"):
         assert trainer.evaluate_encoder()["correlation"]
-    (warning,) = [record.getMessage() for record in caplog.records if record.name == "gradiend_mlflow"]
+    (warning,) = warned(caplog)
     assert "Could not log evaluate_encoder: ZeroDivisionError: division by zero" in warning
 
 

@@ -20,6 +20,7 @@ from mlflow.entities import Run
 
 import gradiend_mlflow
 from gradiend_mlflow import PARTS, MLflowCallback, TopKSet, load_topk, search_runs, start_run
+from tests.support.logs import warned
 from tests.support.trainings import MakeTrainer, Scripted, children_of, history, only_run
 
 CONVERGED = {0: 0.1, 2: 0.9, 4: 0.8}
@@ -123,7 +124,7 @@ class TestSeeds:
         assert all(entry["used_cache"] for entry in resumed.get_seed_report()["runs"]), "it was not resumed"
         run = assert_holds_selected_model(tracking, resumed)
         assert len(children_of(tracking, run)) == 2
-        assert [record for record in caplog.records if record.name == "gradiend_mlflow"] == []
+        assert warned(caplog) == []
 
     def test_failing_for_want_of_convergence(self, make_trainer: MakeTrainer, tracking: MlflowClient) -> None:
         """FAILED with the reason; what the seeds were is kept, with gradiend's report."""
@@ -413,7 +414,7 @@ def test_only_rank_0_logs(
             trainer.train(callbacks=[callback])
         assert callback.run_id is None
     assert tracking.search_runs(["0"]) == []
-    assert [record for record in caplog.records if record.name == "gradiend_mlflow"] == []
+    assert warned(caplog) == []
     monkeypatch.setenv("RANK", "0")
     make_trainer().train()
     assert len(search_runs()) == 1
@@ -431,7 +432,7 @@ def test_a_rank_without_torchrun_is_reported(
     gradiend_mlflow.autolog(topk=10)
     with caplog.at_level(logging.WARNING, logger="gradiend_mlflow"):
         make_trainer().train()
-    (warning,) = [record.getMessage() for record in caplog.records if record.name == "gradiend_mlflow"]
+    (warning,) = warned(caplog)
     assert "RANK=3" in warning
     assert "unset it" in warning
     assert tracking.search_runs(["0"]) == []

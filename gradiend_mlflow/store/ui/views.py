@@ -10,7 +10,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
 from gradiend_mlflow.store import tags
 
@@ -91,11 +90,6 @@ SEEDS = View(
     ),
 )
 VIEWS = (TRAININGS, COMPARISONS, SEEDS)
-
-
-def page_of(experiment_id: str, view: View) -> str:
-    """The address of a view below the address of the UI."""
-    return f"#/experiments/{quote(experiment_id, '')}/runs?workflowType=machine_learning&viewStateShareKey={view.key}"
 
 
 def tags_of_views(existing: Mapping[str, str], now: int) -> dict[str, str]:
