@@ -105,6 +105,7 @@ def imported(module: Module) -> Iterator[str]:
             yield from own or [node.module]
 
 
+@cache
 def own_imports(module: Module) -> set[str]:
     """The modules of this package that it imports."""
     return {name.removeprefix("gradiend_mlflow.") for name in imported(module) if name.startswith("gradiend_mlflow.")}
