@@ -85,7 +85,7 @@ def dense(value: Any, what: str) -> torch.Tensor:
     if value.numel() * value.element_size() > value.untyped_storage().nbytes():
         stored = value.untyped_storage().nbytes()
         raise CheckpointError(f"{what} has the shape {tuple(value.shape)}, but only {stored:,} bytes are stored")
-    return value
+    return value.resolve_neg()  # a file may say that its numbers have the other sign
 
 
 def weight_values(value: Any, shape: tuple[int, ...], what: str) -> torch.Tensor:

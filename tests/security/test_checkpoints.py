@@ -159,6 +159,17 @@ def test_weights_that_are_none_are_named(checkpoint: Path, fault: str) -> None:
         sets_of(checkpoint)
 
 
+def test_a_file_may_say_that_its_numbers_have_the_other_sign(checkpoint: Path) -> None:
+    """torch reads them so."""
+    expected = sets_of(checkpoint)
+    for name in (DECODER, "encoder.0.linear.weight"):
+        edit_tensors(
+            checkpoint / "pytorch_model.bin",
+            lambda state, name=name: state.update({name: torch._neg_view(-state[name].detach())}),
+        )
+    assert sets_of(checkpoint) == expected
+
+
 @pytest.mark.timeout(20)
 def test_sizes_that_nothing_backs_are_refused(checkpoint: Path) -> None:
     """A terabyte of weights in four bytes."""
