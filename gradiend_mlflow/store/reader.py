@@ -20,6 +20,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from mlflow.store.artifact.http_artifact_repo import HttpArtifactRepository
 from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 from mlflow.tracking import fluent
+from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import augmented_raise_for_status, http_request
 
 from gradiend_mlflow.checks import check_names
@@ -106,23 +107,31 @@ class Reader:
         with self.retries.used(), at_work():
             try:
                 yield
-            except StoreError:
-                raise
+            except StoreError as error:
+                if (text := scrubbed(str(error), self.uri, self._sent())) == str(error):
+                    raise
+                failure = type(error)(text)  # it quoted what a server has answered
             except Exception as error:  # MLflow lets through the exceptions of requests, SQLAlchemy and its plugins
                 failure, cause = self._failure(action, error), error
         if failure is None:
             return
-        if not has_secrets(self.uri):
+        if cause is not None and not (has_secrets(self.uri) or self._sent()):
             raise failure from cause
         try:
             raise failure from None
         finally:
-            failure.__context__ = None  # the texts of the causes contain the address as it was given
+            failure.__context__ = None  # the texts of the causes may contain what is secret
 
     def _failure(self, action: str, error: Exception) -> StoreError:
         kind = UnavailableError if self.retries.may_pass(error) else StoreError
-        told = scrubbed(f"could not {action} at MLflow on {self.shown_uri}", self.uri)
-        return kind(f"{told}: {reason_of(error, self.uri)}{self.retries.explanation}")
+        sent = self._sent()
+        told = scrubbed(f"could not {action} at MLflow on {self.shown_uri}", self.uri, sent)
+        return kind(f"{told}: {reason_of(error, self.uri, sent)}{self.retries.explanation}")
+
+    def _sent(self) -> frozenset[str]:
+        """What proves who the user is, beside the address: MLflow's settings, and what the last request had."""
+        known = get_default_host_creds(self.uri)
+        return self.retries.sent | {secret.strip() for secret in (known.password, known.token) if secret}
 
     def active_experiment_id(self) -> str:
         """The experiment that MLflow's own calls would log to now; on a server that is not MLflow's current one, 0."""

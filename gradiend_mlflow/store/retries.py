@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -21,7 +21,7 @@ from requests.utils import super_len
 
 from gradiend_mlflow.environment import positive_number
 from gradiend_mlflow.forks import away
-from gradiend_mlflow.store.secrets import scrubbed
+from gradiend_mlflow.store.secrets import scrubbed, secrets_in
 from gradiend_mlflow.store.trust.answers import Refused
 from gradiend_mlflow.untrusted import MOST_QUOTED
 from gradiend_mlflow.wording import visible
@@ -68,6 +68,7 @@ class Retries:
 
     def __init__(self, deadline: float | None, timeout: float | None = None) -> None:
         self.answered = True  # whether the last request that failed was answered, if only with a fault
+        self.sent: frozenset[str] = frozenset()  # what was secret in the last request's headers
         self._deadline = deadline
         self._timeout = min(_TIMEOUT, timeout or _TIMEOUT)
         self._unanswered_since: float | None = None
@@ -158,11 +159,13 @@ class Retries:
         try:
             response = send(*args, **kwargs | {"stream": True})  # the session's hook reads it, within its limits
         except requests.RequestException as error:
+            self._note_sent(error.request)
             if not _is_permanent(error):
                 self._note_fault(begun, answered=False)
             raise
         finally:
             self._begun = None
+        self._note_sent(response.request)
         if response.status_code in _TRANSIENT_STATUSES:
             self._note_fault(begun, answered=True)
         else:
@@ -170,6 +173,10 @@ class Retries:
             self._unanswered_since = self._failing_since = None
             self._transient = False
         return response
+
+    def _note_sent(self, request: requests.PreparedRequest | requests.Request | None) -> None:
+        if request is not None:
+            self.sent = secrets_in({name: str(value) for name, value in request.headers.items()})
 
     def _note_fault(self, begun: float, *, answered: bool) -> None:
         self._failing_since = self._failing_since or begun
@@ -197,11 +204,12 @@ def _is_lock(error: BaseException) -> bool:
     return may_pass and ("sqlite" not in str(error) or "locked" in str(error))
 
 
-def reason_of(error: BaseException, uri: str = "") -> str:
+def reason_of(error: BaseException, uri: str = "", sent: Iterable[str] = ()) -> str:
     """Why a request failed, on one line: the operating system's message, else the error's text without markup.
 
     MLflow nests the errors of requests, urllib3 and the system in one another, and quotes whole HTML pages. Longer
-    texts are cut after 200 characters. The secrets of `uri` are masked, control characters are escaped.
+    texts are cut after 200 characters. The secrets of `uri`, and those that were `sent`, are masked. Control
+    characters are escaped.
 
     Example:
         >>> reason_of(RuntimeError("502: <html><h1>Bad gateway</h1></html>"))
@@ -209,10 +217,10 @@ def reason_of(error: BaseException, uri: str = "") -> str:
     """
     refusal = next((str(one) for one in _causes(error) if isinstance(one, Refused)), None)
     if refusal is not None:
-        return scrubbed(refusal, uri)
+        return scrubbed(refusal, uri, sent)
     text = _system_message(error) or " ".join(re.sub(r"<[^<>]*>", " ", str(error)).split())
     text = _MLFLOWS_PREFIX.sub("", text)
-    text = visible(scrubbed(text, uri))
+    text = visible(scrubbed(text, uri, sent))
     return text if len(text) <= MOST_QUOTED else text[: MOST_QUOTED - 1] + "…"
 
 

@@ -1,9 +1,10 @@
-"""Tracking URIs without what is secret in them, and texts without the secrets of a URI."""
+"""Tracking URIs without what is secret in them, and texts without the secrets of a URI and of what was sent."""
 
 from __future__ import annotations
 
+import base64
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, unquote, unquote_plus
 
@@ -13,6 +14,17 @@ _WEB = ("http://", "https://")
 _SECRET_NAME = re.compile(r"pass|pwd|secret|token|key|credential|auth|signature|sig$|odbc_connect", re.IGNORECASE)
 _PARAMETER = re.compile(r"([?&;#])([^=&;#]*)=([^&;#]*)")
 _AUTHORITY = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(:\d{0,5})?")  # a host and a port
+_SHORT = 4  # letters; shorter secrets are parts of ordinary words
+# Where credentials stand: in an address, as a parameter, as a quoted value, in a header.
+_PLACES = (
+    r"(?<=//){}(?=[:@])",
+    r"(?<=:){}(?=@)",
+    r"(?<==){}(?!\w)",
+    r"(?<=[:=]['\"]){}(?=['\"])",
+    r"(?<=[:=]\s['\"]){}(?=['\"])",
+    r"(?<=Basic\s){}(?!\w)",
+    r"(?<=Bearer\s){}(?!\w)",
+)
 
 
 @dataclass(frozen=True)
@@ -75,28 +87,69 @@ def without_secrets(uri: str) -> str:
     return parts.scheme + (f"{parts.user}@" if parts.user and not _is_web(parts) else "") + rest
 
 
-def scrubbed(text: str, uri: str) -> str:
-    """A text, such as an error of MLflow's, without the secrets of a URI."""
-    for secret in _secrets_of(uri):
-        text = text.replace(secret, MASK)
+def scrubbed(text: str, uri: str, sent: Iterable[str] = ()) -> str:
+    """A text, such as an error of MLflow's, without the secrets of a URI, and without those that were sent beside it.
+
+    Secrets of up to three letters are in every text by chance. They are masked only where credentials stand, such as
+    in addresses and after an equals sign.
+
+    Example:
+        >>> scrubbed("could not reach http://co:x@host", "http://co:x@host")
+        'could not reach http://***@host'
+    """
+    for secret in _longest_first({*_secrets_of(uri), *sent}):
+        if len(secret) < _SHORT:
+            places = "|".join(place.format(re.escape(secret)) for place in _PLACES)
+            text = re.sub(places, MASK, text)
+        else:
+            text = text.replace(secret, MASK)
     return text
+
+
+def secrets_in(headers: Mapping[str, str]) -> frozenset[str]:
+    """What is secret in the headers of a request, in the forms in which an answer may repeat it.
+
+    Example:
+        >>> sorted(secrets_in({"Authorization": "Basic bWU6cHc=", "Accept": "text/html"}))
+        ['bWU6cHc=', 'me:pw', 'pw']
+    """
+    found: set[str] = set()
+    for name, value in headers.items():
+        if _SECRET_NAME.search(name):
+            credentials = value.partition(" ")[2] or value  # behind the name of their scheme
+            found |= {credentials, *_unpacked(credentials)}
+    return frozenset(found - {""})
+
+
+def _unpacked(credentials: str) -> Iterator[str]:
+    """The user with the password, and the password, if that is what is packed in base64."""
+    try:
+        pair = base64.b64decode(credentials, validate=True).decode()
+    except ValueError:
+        return
+    if ":" in pair:
+        yield pair
+        yield pair.partition(":")[2]
 
 
 def has_secrets(uri: str) -> bool:
     """Whether there is anything in a URI that must not be shown."""
-    return next(_secrets_of(uri), None) is not None
+    return bool(_secrets_of(uri))
 
 
-def _secrets_of(uri: str) -> Iterator[str]:
-    """The secrets in a URI, as they stand there and unescaped, the longest forms first."""
+def _longest_first(secrets: Iterable[str]) -> list[str]:
+    return sorted(secrets, key=lambda secret: (-len(secret), secret))
+
+
+def _secrets_of(uri: str) -> set[str]:
+    """The secrets in a URI, as they stand there and unescaped."""
     parts = _split(uri)
     found = [value for _, name, value in _PARAMETER.findall(parts.rest) if _SECRET_NAME.search(name)]
     if parts.password is not None:
         found += [f"{parts.user}:{parts.password}", parts.password]
     if parts.user and _is_web(parts):
         found.append(parts.user)
-    forms = {form for secret in found if secret for form in (secret, unquote(secret), unquote_plus(secret))}
-    yield from sorted(forms, key=lambda form: (-len(form), form))
+    return {form for secret in found if secret for form in (secret, unquote(secret), unquote_plus(secret))}
 
 
 def _shown_value(found: re.Match[str]) -> str:

@@ -22,12 +22,14 @@ from gradiend_mlflow.store import tags
 from gradiend_mlflow.store.limits import fitting_tags, shortened_param
 from gradiend_mlflow.store.reader import Reader
 from gradiend_mlflow.store.ui.views import tags_of_views
+from gradiend_mlflow.untrusted import quoted
 from gradiend_mlflow.wording import some_of
 
 _METRICS_PER_BATCH = 1000
 _PARAMS_PER_BATCH = 100
 _RUN_IS_DELETED = "Current state is deleted"
 _NOT_IN_ARTIFACT_NAMES = re.compile(r"[^A-Za-z0-9._-]")
+_RUN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")  # as journals know them
 _NOT_IN_MODEL_NAMES = re.compile(r"[/:.%\"']")
 
 _with_views: set[tuple[str, str]] = set()  # experiments that are known to have got theirs, by server
@@ -94,7 +96,9 @@ class Store(Reader):
             run = self._client.create_run(
                 experiment_id, run_name=name, tags=resolve_tags(fitting_tags(run_tags)), start_time=start_time
             )
-            return str(run.info.run_id)
+            if not _RUN_ID.fullmatch(run_id := str(run.info.run_id)):
+                raise StoreError(f"MLflow at {self.shown_uri} calls a new run {quoted(run_id)}, which is no id")
+            return run_id
 
     def log_metrics(self, run_id: str, points: Iterable[MetricPoint]) -> list[MetricPoint]:
         """Log metric values, in as few requests as the server allows.

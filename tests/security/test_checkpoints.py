@@ -160,7 +160,7 @@ def test_weights_that_are_none_are_named(checkpoint: Path, fault: str) -> None:
 
 
 def test_a_file_may_say_that_its_numbers_have_the_other_sign(checkpoint: Path) -> None:
-    """torch reads them so."""
+    """As torch reads them."""
     expected = sets_of(checkpoint)
     for name in (DECODER, "encoder.0.linear.weight"):
         edit_tensors(

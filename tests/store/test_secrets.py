@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import logging
 import re
 import traceback
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 import gradiend_mlflow
 from gradiend_mlflow.errors import StoreError
-from gradiend_mlflow.store.secrets import has_secrets, masked, scrubbed, without_secrets
+from gradiend_mlflow.store.secrets import MASK, has_secrets, masked, scrubbed, secrets_in, without_secrets
 from gradiend_mlflow.store.store import Store
 from tests.support.trainings import MakeTrainer
 
@@ -70,6 +71,29 @@ def test_any_password_before_the_host(password: str, form: str) -> None:
     for text in (masked(uri), without_secrets(uri), scrubbed(f"no route to {uri}", uri)):
         assert password not in text
         assert "host" in text
+
+
+@pytest.mark.parametrize("uri", ["http://co:x@host", "http://me@host:5000", "postgresql://me:no@h/db", "http://a:b@h"])
+def test_short_secrets_do_not_garble_prose(uri: str) -> None:
+    """They occur in any text; where credentials stand they are masked like others."""
+    prose = "could not list the experiments of me and co, no run: a: 'bob', b, x=xx; at https://example.com/me/no?a:80"
+    assert scrubbed(prose, uri) == prose
+    user, _, password = uri.partition("://")[2].partition("@")[0].partition(":")
+    for secret in filter(None, (password or user, f"{user}:{password}" if password else "")):
+        for form in ("s://{}@h", "q?password={}", "{{'password': '{}'}}", "k: Bearer {}"):
+            assert scrubbed(form.format(secret), uri) == form.format(MASK)
+    assert re.fullmatch(r"no route to \w+://\*\*\*@[\w:/]+", scrubbed(f"no route to {uri}", uri))
+
+
+@given(passwords, st.sampled_from(["Basic", "Bearer"]))
+def test_what_a_header_has(password: str, scheme: str) -> None:
+    """As it was sent, and unpacked."""
+    packed = base64.b64encode(f"me:{password}".encode()).decode()
+    sent = secrets_in({"Authorization": f"{scheme} {packed}", "Accept": "text/html"})
+    shown = scrubbed(f"bad header {scheme} {packed}, me:{password}, of text/html", "http://host", sent)
+    assert shown == f"bad header {scheme} ***, ***, of text/html"
+    assert secrets_in({"X-Api-Key": "a b"}) == {"b"}
+    assert secrets_in({"Accept": "text/html", "Authorization": ""}) == frozenset()
 
 
 def everything_said(error: BaseException) -> str:

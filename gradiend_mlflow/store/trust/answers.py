@@ -68,7 +68,7 @@ def receive(response: requests.Response, *_: Any, **__: Any) -> None:
     promised = response.headers.get("Content-Length", "")
     if not fault and promised.isdecimal() and int(promised[:20]) > most:
         response.close()
-        raise Refused(f"it announces an answer of {int(promised[:20]):,} bytes; at most {most:,} are read")
+        raise _refused(response, f"it announces an answer of {int(promised[:20]):,} bytes; at most {most:,} are read")
     body = io.BytesIO()
     for piece in response.iter_content(_PIECE):
         body.write(piece[: most - body.tell()] if fault else piece)
@@ -76,7 +76,7 @@ def receive(response: requests.Response, *_: Any, **__: Any) -> None:
             response.close()
             break
     if body.tell() > most:
-        raise Refused(f"its answer is longer than {most:,} bytes, and nothing that long is read")
+        raise _refused(response, f"its answer is longer than {most:,} bytes, and nothing that long is read")
     response._content = body.getvalue()  # noqa: SLF001  # as requests itself does it
     response._content_consumed = True  # noqa: SLF001
     response.encoding = response.encoding or "utf-8"  # else requests guesses, which takes long
@@ -90,10 +90,15 @@ def _check_redirect(response: requests.Response) -> None:
     if within and (response.request.method in ("GET", "HEAD") or response.status_code in _KEEPS_METHOD):
         return
     response.close()
-    raise Refused(
+    raise _refused(
+        response,
         f"it redirects to {quoted(target)}, which is not followed"
-        + ("" if within else ": a token must not go to another server. If that is its address, use it")
+        + ("" if within else ": a token must not go to another server. If that is its address, use it"),
     )
+
+
+def _refused(response: requests.Response, reason: str) -> Refused:
+    return Refused(reason, request=response.request)
 
 
 class _Wire(io.RawIOBase):
