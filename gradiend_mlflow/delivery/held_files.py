@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gradiend_mlflow.disk.temporary import temporary_folder
+from gradiend_mlflow.disk.trees import read_regular
 from gradiend_mlflow.errors import StoreError
 
 _LARGEST = 16 * 2**20  # bytes of a file that is held
 _MOST = 128 * 2**20  # bytes of all that are held by one recorder
+_MOST_READ = 2**30  # bytes of a file that is read from the disk: as much as that of a set may have
 
 
 class LostFileError(StoreError):
@@ -48,10 +50,13 @@ class HeldFiles:
 
         Raises:
             LostFileError: If it is in neither.
+            StoreError: If it has more than 1 GB.
         """
         held = self._held.get(key, {}).get(file)
         try:
-            return file.read_bytes() if held is None else held
+            return read_regular(file, most=_MOST_READ) if held is None else held
+        except ValueError as error:
+            raise StoreError(f"{file} is not read: {error}") from None
         except FileNotFoundError:
             raise LostFileError(f"{file.name} is gone: {file.parent} was removed before MLflow had it") from None
 

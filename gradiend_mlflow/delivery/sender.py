@@ -164,7 +164,7 @@ class Sender:
         self.undelivered += len(record.run_tags) - len(true)
         if record.key in self._adopted:  # it keeps the name that its owner gave it
             true.pop(tags.MLFLOW_RUN_NAME, None)
-        listed = json.loads(true.get(tags.TOPK, "{}"))
+        listed = tags.sets_of(true)
         gone = {part: reason for part, reason in lost.items() if part in listed}
         if gone:
             kept = {part: entry for part, entry in listed.items() if part not in gone}
@@ -211,7 +211,7 @@ class Sender:
                 self._store.upload(run_id, file, tags.FIGURES_FOLDER)
 
     def _start(self, record: StartRun) -> None:
-        run_tags = {**record.run_tags, tags.KEY: record.key}
+        run_tags = {**record.run_tags, tags.KEY: tags.shown_key(record.key)}
         adopt = record.destination.adopt
         if adopt is not None:
             active = self._store.run(adopt)
@@ -219,7 +219,7 @@ class Sender:
             experiment_id = active.experiment_id
             # On replay it must carry our key: a journal may name any run.
             is_free = tags.KIND not in active.tags and not self._again
-            if active.tags.get(tags.KEY, record.key if is_free else "") == record.key:
+            if tags.carries_key(active.tags, record.key) or (is_free and tags.KEY not in active.tags):
                 self._note_name(experiment_id)
                 self._store.set_tags(adopt, run_tags)
                 self._adopted.add(record.key)

@@ -142,7 +142,7 @@ def _replay(terms: Terms, sender: Sender, *, until: float) -> str | None:
     Raises:
         StoreError: If some of it could not be delivered.
     """
-    journal, killed = terms.journal, list[str]()
+    journal, killed = terms.journal, dict[str, None]()
     for record in join_metrics(_records(journal, killed)):
         _deliver(terms, sender, record, until)
     failures = [*some_of(journal.unreadable), *([sender.reason] if sender.undelivered else [])]
@@ -151,12 +151,12 @@ def _replay(terms: Terms, sender: Sender, *, until: float) -> str | None:
     notes = {
         "its last line was broken off, and is left out": journal.torn,
         f"MLflow refuses {counted(sender.refused, 'value')}: {sender.reason}": sender.refused,
-        KILLED: killed,
+        KILLED: bool(killed),
     }
     return "; ".join(note for note, applies in notes.items() if applies) or None
 
 
-def _records(journal: LeftJournal, killed: list[str]) -> Iterator[Record]:
+def _records(journal: LeftJournal, killed: dict[str, None]) -> Iterator[Record]:
     """The records of a journal, then those that its training would have added had it not been killed.
 
     The keys of the runs that it began and did not end are added to `killed`. They end, children first, at the time of
@@ -166,9 +166,9 @@ def _records(journal: LeftJournal, killed: list[str]) -> Iterator[Record]:
     for line in journal.lines():
         last = max(line.made, last)
         if isinstance(line.record, StartRun):
-            killed.append(line.record.key)
-        elif isinstance(line.record, EndRun) and line.record.key in killed:
-            killed.remove(line.record.key)
+            killed[line.record.key] = None
+        elif isinstance(line.record, EndRun):
+            killed.pop(line.record.key, None)
         yield line.record
     for key in reversed(killed):
         yield SetTags(key, {tags.FAILURE: KILLED})

@@ -238,8 +238,10 @@ class Reader:
 
     def run_of_key(self, experiment_id: str, key: str) -> str | None:
         """The id of the run that was started with this key (the tag `gradiend.key`), if there is one."""
-        found = self.search([experiment_id], f"tags.`{tags.KEY}` = '{key}'", max_results=1)
-        return found[0].run_id if found else None
+        for carried in (tags.shown_key(key), key):  # earlier versions tagged runs with the key itself
+            if found := self.search([experiment_id], f"tags.`{tags.KEY}` = '{carried}'", max_results=1):
+                return found[0].run_id
+        return None
 
 
 def _all_pages(page_after: Callable[[str | None], Any], most: int | None = None) -> list[Any]:

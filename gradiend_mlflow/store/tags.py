@@ -5,6 +5,7 @@ The values of tags are checked here, because anybody who may write to the server
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -27,7 +28,7 @@ SEED = "gradiend.seed"
 GRADIEND_VERSION = "gradiend.version"
 PLUGIN_VERSION = "gradiend.mlflow_version"
 FAILURE = "gradiend.failure"
-KEY = "gradiend.key"  # identifies a run before MLflow has given it an id, so that it is started only once
+KEY = "gradiend.key"  # a digest of what identifies a run before MLflow has given it an id: see `shown_key`
 TUNED_LEARNING_RATE = "gradiend.tuned_learning_rate"
 # Where the model is, and a digest of its files: by these an import finds out what is logged already.
 DIRECTORY = "gradiend.directory"
@@ -74,6 +75,16 @@ _LONGEST = 100_000  # characters; MLflow's databases hold 8000 of a tag
 _MOST_PARTS = 100
 _MOST_WEIGHTS = 2**40  # in a set
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+def shown_key(key: str) -> str:
+    """What a run carries of its key: a digest, because whoever knows the key may write to the run from a journal."""
+    return f"sha256:{hashlib.sha256(key.encode()).hexdigest()}"
+
+
+def carries_key(run_tags: Mapping[str, str], key: str) -> bool:
+    """Whether a run was started with a key; earlier versions tagged it with the key itself."""
+    return run_tags.get(KEY) in (shown_key(key), key)
 
 
 def seed_of(run_tags: Mapping[str, str]) -> int | None:

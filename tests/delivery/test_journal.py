@@ -26,6 +26,7 @@ from gradiend_mlflow.delivery.journals.records import (
     SetTags,
     StartRun,
     Upload,
+    join_metrics,
 )
 from gradiend_mlflow.store.pending import JOURNALS
 from gradiend_mlflow.store.store import MetricPoint
@@ -247,3 +248,13 @@ def test_a_journal_is_not_taken_for_a_training(make_trainer: MakeTrainer) -> Non
     journal.close()
     assert (training.fingerprint(), find_trainings(experiment)) == before
     assert [*experiment.glob(JOURNALS)] != []
+
+
+def test_metrics_are_joined_up_to_ten_thousand_values() -> None:
+    """Not however many a journal has, which need not fit into memory."""
+    points = tuple(MetricPoint("m", 1.0, 1, step) for step in range(4000))
+    records = [*[LogMetrics("k", points)] * 4, LogMetrics("l", points), SetTags("l", {}), LogMetrics("l", points)]
+    joined = list(join_metrics(records))
+    assert [len(record.points) for record in joined if isinstance(record, LogMetrics)] == [12000, 4000, 4000, 4000]
+    assert [record.key for record in joined] == ["k", "k", "l", "l", "l"]
+    assert joined[0] == LogMetrics("k", points * 3)

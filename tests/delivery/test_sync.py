@@ -28,6 +28,7 @@ from gradiend_mlflow.delivery.journals.records import (
     Upload,
 )
 from gradiend_mlflow.store.store import MetricPoint
+from gradiend_mlflow.store.tags import shown_key
 from tests.support.logs import warned
 from tests.support.proxy import HOLE, Proxy
 
@@ -185,7 +186,7 @@ def test_a_record_that_the_server_cannot_take_holds_up_no_other(server: str, tmp
     assert row["result"] == "failed"
     client = MlflowClient(server)
     (found,) = client.search_runs(
-        [client.get_experiment_by_name("held up").experiment_id], "tags.`gradiend.key` = 'held-up'"
+        [client.get_experiment_by_name("held up").experiment_id], f"tags.`gradiend.key` = '{shown_key('held-up')}'"
     )
     assert (found.info.status, found.data.tags["last"], found.data.params) == ("FINISHED", "yes", {"p": "1"})
     proxy.fault = lambda method, path: None

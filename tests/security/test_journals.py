@@ -22,7 +22,7 @@ from mlflow.entities import Run
 from gradiend_mlflow import InvalidInputError, sync
 from gradiend_mlflow.cli import main
 from gradiend_mlflow.delivery.journals.journal import Journal, LeftJournal
-from gradiend_mlflow.delivery.journals.lines import MOST_LINE
+from gradiend_mlflow.delivery.journals.lines import MOST_LINE, write_line
 from gradiend_mlflow.delivery.journals.records import (
     Destination,
     DrawPicture,
@@ -122,6 +122,32 @@ class TestFiles:
         assert "gradiend.topk" not in run.data.tags
         assert artifacts(tracking, run) == []
         assert SECRET not in caplog.text
+
+    def test_a_file_with_another_name_is_not_sent(self, secret: Path, tracking: MlflowClient, tmp_path: Path) -> None:
+        """A hard link is no link that could be followed to where it leads."""
+        journal = Journal(tmp_path / "runs", tracking.tracking_uri)
+        journal.append(StartRun("k", "run k", {}, 1000, Destination(experiment_name="planted")))
+        own = journal.new_folder() / "decoder-weight.parquet"
+        own.hardlink_to(secret)
+        journal.append(Upload("k", own, "f"))
+        journal.append(DrawPicture("k", own.parent))
+        journal.close()
+        (row,) = sync(tmp_path / "runs", progress=False).to_dict("records")
+        assert f"{own} is not sent: it has another name elsewhere (a hard link)" in row["reason"]
+        assert [artifacts(tracking, run) for run in planted(tracking)] == [[]]
+
+    def test_a_picture_of_files_without_end(self, tracking: MlflowClient, tmp_path: Path) -> None:
+        """They are not read."""
+        journal = Journal(tmp_path / "runs", tracking.tracking_uri)
+        file = journal.new_folder() / "decoder-weight.parquet"
+        journal.close()
+        with file.open("wb") as stream:
+            stream.truncate(10**13)
+        with journal.file.open("ab") as stream:
+            for record in (StartRun("k", "k", {}, 1, Destination()), DrawPicture("k", file.parent)):
+                stream.write(write_line(record, 1, journal.folder))
+        (row,) = sync(tmp_path / "runs", progress=False).to_dict("records")
+        assert f"{file} is not read: it has 10,000,000,000,000 bytes" in row["reason"]
 
     @pytest.mark.parametrize("where", ["outside", "no model", "linked"])
     def test_only_models_below_the_path_are_sent_from_where_they_lie(
@@ -285,6 +311,44 @@ class TestRuns:
         else:
             assert (row["result"], run.data.params, run.info.status) == ("failed", {}, "RUNNING")
             assert "carries neither the key of this journal" in row["reason"]
+
+    def test_what_a_run_carries_is_not_the_key(self, tracking: MlflowClient, tmp_path: Path) -> None:
+        """Everybody who may read the server sees it, but only the journal finds its run by the key."""
+        plant(tmp_path / "mine", tracking.tracking_uri, key="mine")
+        sync(tmp_path / "mine", progress=False)
+        (run,) = planted(tracking)
+        shown = run.data.tags["gradiend.key"]
+        for key in (shown, shown.removeprefix("sha256:")):
+            folder = tmp_path / key[-8:] / key[:3]
+            plant(folder, tracking.tracking_uri, SetTags(key, {"mine": "no"}), key=key)
+            journal = Journal(folder, tracking.tracking_uri)
+            for record in (KnownRun(key, run.info.run_id, "1"), SetTags(key, {"mine": "no"})):
+                journal.append(record)
+            journal.close()
+            assert "failed" in sync(folder, progress=False)["result"].tolist()
+        assert "mine" not in tracking.get_run(run.info.run_id).data.tags
+        plant(tmp_path / "mine", tracking.tracking_uri, SetTags("mine", {"mine": "yes"}), key="mine")
+        assert sync(tmp_path / "mine", progress=False)["run_ids"].tolist() == [(run.info.run_id,)]
+        assert tracking.get_run(run.info.run_id).data.tags["mine"] == "yes"
+
+    @pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="only root may give files away")
+    @pytest.mark.parametrize("vanished", [False, True])
+    def test_a_journal_of_another_user_above_a_training(
+        self, vanished: bool, tracking: MlflowClient, tmp_path: Path
+    ) -> None:
+        """In a directory that several write into, being above it does not make a training one's own."""
+        directory = tmp_path / "runs" / "a" / "model"
+        directory.mkdir(parents=True)
+        run_id = tracking.create_run("0", tags={"gradiend.directory": str(directory)}).info.run_id
+        journal = Journal(tmp_path / "runs", tracking.tracking_uri)
+        for record in (KnownRun("e", run_id, "0"), LogParams("e", {"p": "1"})):
+            journal.append(record)
+        journal.close()
+        os.chown(journal.file, 12345, 12345)
+        if vanished:
+            directory.rmdir()
+        assert sync(tmp_path, progress=False)["result"].tolist() == ["failed"]
+        assert tracking.get_run(run_id).data.params == {}
 
 
 class TestOtherServers:
@@ -519,6 +583,18 @@ resource.setrlimit(resource.RLIMIT_DATA, (400_000_000, 400_000_000))
 print(len(list(journal.lines())), journal.unreadable)
 """
         assert run_python(script).strip() == f"2 ['line 4: it has more than {MOST_LINE:,} bytes']"
+
+    @pytest.mark.timeout(20)
+    def test_many_runs_that_never_start(self, tracking: MlflowClient, tmp_path: Path) -> None:
+        """They take time, but not its square."""
+        journal = Journal(tmp_path, tracking.tracking_uri)
+        journal.close()
+        keys = [f"k{number}" for number in range(30_000)]
+        lines = [StartRun(key, "d", {}, 1, Destination(), deferred=True) for key in keys]
+        lines += [EndRun(key, "FINISHED", 1) for key in reversed(keys)]
+        with journal.file.open("ab") as stream:
+            stream.writelines(write_line(record, 1, journal.folder) for record in lines)
+        assert sync(tmp_path, progress=False)["result"].tolist() == ["synced"]
 
     def test_directories_without_bottom(self, tracking: MlflowClient, tmp_path: Path) -> None:
         """They are named, and journals beside them are sent."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import groupby, islice
+from itertools import groupby
 from pathlib import Path
 from typing import cast
 
@@ -147,14 +147,20 @@ class EndRun(Record):
     end_time: int
 
 
-_TOGETHER = 1000
+_TOGETHER = 10_000  # metric values
 
 
 def join_metrics(records: Iterable[Record]) -> Iterator[Record]:
-    """The records in order; up to 1000 consecutive metrics records of one run become one."""
+    """The records in order; consecutive metrics records of one run become one, until it has 10,000 values."""
     for (key, are_metrics), group in groupby(records, lambda record: (record.key, isinstance(record, LogMetrics))):
         if not are_metrics:
             yield from group
             continue
-        while some := cast(list[LogMetrics], list(islice(group, _TOGETHER))):
-            yield LogMetrics(key, tuple(point for record in some for point in record.points))
+        points: list[MetricPoint] = []
+        for record in cast(Iterator[LogMetrics], group):
+            points += record.points
+            if len(points) >= _TOGETHER:
+                yield LogMetrics(key, tuple(points))
+                points = []
+        if points:
+            yield LogMetrics(key, tuple(points))

@@ -114,6 +114,11 @@ class Terms:
         is_own = Path(os.path.realpath(file)).is_relative_to(own)  # also if it does not exist any more
         if not is_own or (os.path.lexists(file) and not file.is_file()):
             raise GradiendMLflowError(f"{file} is not sent: it is no file of the journal's own")
+        if file.is_file() and file.stat().st_nlink > 1:
+            raise GradiendMLflowError(
+                f"{file} is not sent: it has another name elsewhere (a hard link), so it may be another file; if it "
+                "is the training's, put a copy in its place"
+            )
 
     def _below_root(self, directory: Path) -> Path:
         if not is_inside(directory, self.root):
@@ -135,13 +140,19 @@ class Terms:
     def _check_known(self, record: KnownRun) -> None:
         """A run that exists is written to if it carries our key, or says that it is of this experiment directory."""
         run_tags = self.store.run(record.run_id).tags
-        directory = Path(run_tags.get(tags.DIRECTORY, os.sep))
-        is_ours = directory.is_relative_to(self.journal.experiment_dir.resolve())
-        if run_tags.get(tags.KEY) != record.key and not is_ours:
+        if not (tags.carries_key(run_tags, record.key) or self._is_beside(Path(run_tags.get(tags.DIRECTORY, os.sep)))):
             raise StoreError(
                 f"the run {record.run_id} carries neither the key of this journal ({tags.KEY}) nor the directory of "
                 f"its training ({tags.DIRECTORY}), so nothing is written to it"
             )
+
+    def _is_beside(self, directory: Path) -> bool:
+        """Whether a training's directory lies beside the journal, and belongs to the user who has written that."""
+        around = self.journal.experiment_dir.resolve()
+        if not directory.is_relative_to(around):
+            return False
+        owned = directory if directory.exists() else around
+        return owned.stat().st_uid == self.journal.file.stat().st_uid
 
     def _aimed(self, key: str, to: Destination) -> Destination:
         """Where a run goes: as the training chose, by name where ids mean something else."""
@@ -160,7 +171,7 @@ class Terms:
         """Whether the run has been started on this server, which is then the training's own by another address."""
         try:
             if to.adopt is not None:
-                return self.store.run(to.adopt).tags.get(tags.KEY) == key
+                return tags.carries_key(self.store.run(to.adopt).tags, key)
             by_id = to.experiment_name is None and to.experiment_id is not None
             return by_id and self.store.run_of_key(str(to.experiment_id), key) is not None
         except UnavailableError:
