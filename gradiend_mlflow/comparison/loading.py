@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import struct
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime, timezone
@@ -17,6 +14,7 @@ from gradiend_mlflow.comparison.chosen.selection import Skipped
 from gradiend_mlflow.comparison.compared import seed_numbers
 from gradiend_mlflow.comparison.comparison import Comparison
 from gradiend_mlflow.comparison.files import FACTS, FORMAT, SET_NAME, SETS
+from gradiend_mlflow.disk.archives import stored_files
 from gradiend_mlflow.errors import ArtifactError, GradiendMLflowError, InvalidInputError
 from gradiend_mlflow.overlap.measures import Value, check_value
 from gradiend_mlflow.overlap.overlap import compute_overlap
@@ -43,17 +41,6 @@ from gradiend_mlflow.wording import visible
 
 # Of 2000 runs, whose matrices fill most of it; and the sets of as many.
 _LARGEST_FACTS, _LARGEST_ARCHIVE = 2**29, 2**31
-# What zipfile raises for files that are not as they should be.
-_ZIP_FAULTS = (
-    zipfile.BadZipFile,
-    KeyError,
-    RuntimeError,
-    EOFError,
-    OSError,
-    ValueError,
-    OverflowError,
-    struct.error,
-)
 
 
 @dataclass(frozen=True)
@@ -254,14 +241,9 @@ def read_sets(archive: bytes, facts: Facts) -> dict[str, TopKSet]:
         ArtifactError: If it is not as `write_files` writes it.
     """
     try:
-        with zipfile.ZipFile(io.BytesIO(archive)) as files:
-            members = [files.getinfo(SET_NAME.format(row)) for row in range(len(facts.labels))]
-            # As they are written; a small file could else unfold to a large one, or be read again and again.
-            if any(member.compress_type for member in members) or sum(m.file_size for m in members) > len(archive):
-                raise ArtifactError(f"{SETS} is not as it was written: its files must be stored as they are, once")
-            contents = [files.read(member) for member in members]
-    except _ZIP_FAULTS as error:
-        raise ArtifactError(f"{SETS} is not as it was written: {quoted(str(error))}") from error
+        contents = stored_files(archive, [SET_NAME.format(row) for row in range(len(facts.labels))])
+    except ValueError as error:
+        raise ArtifactError(f"{SETS} is not as it was written: {error}") from error
     named = zip(facts.labels, contents, strict=True)
     return {label: parse_topk(content, origin=f"{SETS}, {quoted(label)}") for label, content in named}
 

@@ -6,6 +6,7 @@ import copy
 import hashlib
 import io
 import json
+import struct
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -176,6 +177,32 @@ def test_sets_zip(archive: bytes) -> None:
     with pytest.raises(ArtifactError, match=r"sets\.zip") as raised:
         read(FACTS, archive)
     assert len(str(raised.value)) < 600
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("end", ["usual", "64 bits", "comment"])
+def test_a_table_of_contents_is_not_longer_than_its_files_need(end: str) -> None:
+    """One of a million entries would take half a minute and half a gigabyte, and an archive may have fifty."""
+    entry = b"PK\x01\x02" + struct.pack("<4B4HL2L5H2L", 20, 3, 20, *[0] * 8, 1, *[0] * 6) + b"a"
+    contents = entry * 1_000_000
+    archive, size = contents, len(contents)
+    if end == "64 bits":
+        archive += b"PK\x06\x06" + struct.pack("<Q2H2L4Q", 44, 45, 45, 0, 0, 1_000_000, 1_000_000, size, 0)
+        archive += b"PK\x06\x07" + struct.pack("<LQL", 0, size, 1)
+        size = 0
+    archive += b"PK\x05\x06" + struct.pack("<4H2LH", 0, 0, 0xFFFF, 0xFFFF, size, 0, 2 * (end == "comment"))
+    with pytest.raises(ArtifactError, match=r"sets\.zip is not as it was written: it does not end as an archive of 2"):
+        read(FACTS, archive + b"ab" * (end == "comment"))
+
+
+@pytest.mark.parametrize("piece", [b"[],", b"{},", b'"\xc3\xa9",', b"1.5,"])
+def test_a_document_of_many_values_is_not_read(piece: bytes) -> None:
+    """It would take thirty times its size in memory."""
+    document = b'{"format": 1, "more": [' + piece * (40_000_000 if piece[0:1] == b"1" else 4_200_000) + b"1]}"
+    with pytest.raises(
+        ArtifactError, match=r"comparison\.json is not as it was written: it holds more lists, objects"
+    ):
+        read_facts(document)
 
 
 def test_one_file_that_is_two() -> None:
