@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 from gradiend_mlflow.disk.trees import read_regular
 from gradiend_mlflow.errors import logger
@@ -71,10 +71,7 @@ def model_on_disk(name: str | None) -> BaseModel:
         return UNKNOWN
     try:
         config = _file(name, "config.json")
-        if config is None:
-            return UNKNOWN
-        tokenizer = _file(name, "tokenizer.json")
-        return _read(config, config.stat().st_mtime_ns, tokenizer)
+        return UNKNOWN if config is None else _read(_as_it_is(config), _as_it_is(_file(name, "tokenizer.json")))
     except Exception as error:  # files of any kind; a set without names is better than none
         return _unknown(name, error)
 
@@ -95,16 +92,31 @@ def _file(name: str, file: str) -> Path | None:
     return Path(cached) if isinstance(cached, str) else None
 
 
+class _Version(NamedTuple):
+    """A file, and what changes when it is written anew."""
+
+    file: Path
+    changed: int
+    size: int
+
+
+def _as_it_is(file: Path | None) -> _Version | None:
+    if file is None:
+        return None
+    status = file.stat()
+    return _Version(file, status.st_mtime_ns, status.st_size)
+
+
 @lru_cache(maxsize=8)  # the trainings of a study share their base model
-def _read(config: Path, changed: int, tokenizer: Path | None) -> BaseModel:  # noqa: ARG001  # a key of the cache
-    told = _json(config)
+def _read(config: _Version, tokenizer: _Version | None) -> BaseModel:
+    told = _json(config.file)
     for known, others in _ALIASES.items():
         told.setdefault(known, next((told[other] for other in others if other in told), None))
     described = SimpleNamespace(**{str(key): value for key, value in told.items()})
     heads, vocab = Heads.from_config(described), _vocab(described)
     if tokenizer is None:
         return BaseModel(heads, vocab)
-    tokens, special = _tokens(_json(tokenizer))
+    tokens, special = _tokens(_json(tokenizer.file))
     return BaseModel(heads, vocab, lambda rows: {row: tokens[row] for row in rows if row in tokens}, special)
 
 

@@ -189,6 +189,14 @@ def test_tokens_of_every_kind_of_tokenizer(tmp_path: Path, told: Any, known: set
     assert anatomy == Anatomy(Heads(2, 2), 3, {0: "a", 1: "b", 2: "<s>"}, frozenset(known))
 
 
+def test_a_tokenizer_that_is_written_anew(tmp_path: Path) -> None:
+    """In a process that has read the old one."""
+    (tmp_path / "config.json").write_text(json.dumps({"vocab_size": 3, "num_attention_heads": 2}))
+    for token in ("old", "newer"):
+        (tmp_path / "tokenizer.json").write_text(json.dumps({"model": {"vocab": {token: 0}}}))
+        assert model_on_disk(str(tmp_path)).anatomy([0]).tokens == {0: token}
+
+
 def test_a_tokenizer_of_ones_own(caplog: pytest.LogCaptureFixture) -> None:
     """It may lack anything; its fault is a line for who debugs."""
     config = SimpleNamespace(num_attention_heads=2, vocab_size=5)
