@@ -16,6 +16,14 @@ _CONTROLS = re.compile(
 )
 # What a spreadsheet may take for the beginning of a formula, also behind apostrophes that were put before it.
 _FORMULA = re.compile(r"'*[=+\-@\uff1d\uff0b\uff0d\uff20]")
+_IN_LATEX = str.maketrans(
+    {
+        **{letter: "\\" + letter for letter in "&%$#_{}"},
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+    }
+)
 
 
 def visible(text: str, *, lines: bool = False) -> str:
@@ -34,6 +42,16 @@ def visible(text: str, *, lines: bool = False) -> str:
 
 def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode()
+
+
+def latex_text(text: str) -> str:
+    r"""A text as LaTeX takes it literally.
+
+    Example:
+        >>> print(latex_text("3SG_3PL \input{x}"))
+        3SG\_3PL \textbackslash{}input\{x\}
+    """
+    return text.translate(_IN_LATEX)
 
 
 def some_of(items: Sequence[str], most: int = _MOST) -> list[str]:

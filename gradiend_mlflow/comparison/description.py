@@ -228,5 +228,6 @@ def _shortened(text: str, length: int) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Text that Markdown's tables and links take literally."""
-    return re.sub(r"([|\[\]_*`\\])", r"\\\1", text).replace("<", "&lt;")
+    """Text that Markdown takes literally, in tables and links and at the beginning of a line."""
+    inside = re.sub(r"([|\[\]_*~`\\])", r"\\\1", text).replace("&", "&amp;").replace("<", "&lt;")
+    return re.sub(r"^(\d*)([#>+=.)-])", r"\1\\\2", inside)

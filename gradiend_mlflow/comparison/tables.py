@@ -17,6 +17,7 @@ from gradiend_mlflow.overlap.measures import Value
 from gradiend_mlflow.overlap.overlap import Overlap
 from gradiend_mlflow.overlap.seeds import SeedOverlap
 from gradiend_mlflow.overlap.statistics.frames import pairs_of
+from gradiend_mlflow.wording import latex_text
 
 # What a paper prints above a column, in LaTeX.
 _HEADINGS = {
@@ -41,14 +42,6 @@ _HEADINGS = {
 }
 _PROBABILITIES = ("p_value", "q_value")
 _SMALLEST = 1e-300
-_ESCAPED = str.maketrans(
-    {
-        **{letter: "\\" + letter for letter in "&%$#_{}"},
-        "\\": r"\textbackslash{}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-    }
-)
 
 
 def pair_table(overlap: Overlap | SeedOverlap, value: Value) -> pd.DataFrame:
@@ -151,7 +144,7 @@ class LatexStyle:
 
     def heading(self, column: str) -> str:
         """What stands above a column."""
-        heading = (self.headings or {}).get(column) or _HEADINGS.get(column) or column.translate(_ESCAPED)
+        heading = (self.headings or {}).get(column) or _HEADINGS.get(column) or latex_text(column)
         return _in_row(heading)
 
 
@@ -188,7 +181,7 @@ def latex_of(frame: pd.DataFrame, style: LatexStyle | None = None) -> str:
 
 def _cell(cell: Any, style: LatexStyle, *, probability: bool) -> str:
     if isinstance(cell, str):
-        return _in_row(cell.translate(_ESCAPED))
+        return _in_row(latex_text(cell))
     if pd.isna(cell):
         return "--"
     if isinstance(cell, (int, np.integer)):

@@ -23,6 +23,7 @@ from gradiend_mlflow.cli import main
 from gradiend_mlflow.comparison.description import description_of
 from gradiend_mlflow.comparison.tables import latex_of
 from gradiend_mlflow.errors import GradiendMLflowError, logger
+from gradiend_mlflow.figures.drawing.text import literal
 from gradiend_mlflow.wording import csv_of, visible
 from tests.support.checkpoints import make_model
 
@@ -169,6 +170,14 @@ def test_figures_show_escapes() -> None:
     assert all(map(clear, labels))
 
 
+def test_labels_are_no_commands_of_latex() -> None:
+    """Where matplotlib is told to set its texts with LaTeX, which could read files."""
+    label = r"3SG_3PL \input{/etc/passwd} $x^$"
+    assert literal(label) == r"3SG_3PL \input{/etc/passwd} \$x^\$"
+    with plt.rc_context({"text.usetex": True}):
+        assert literal(label) == r"3SG\_3PL \textbackslash{}input\{/etc/passwd\} \$x\textasciicircum{}\$"
+
+
 def test_labels_in_markdown_are_text(tracking: MlflowClient) -> None:
     """On the page of a comparison's run a label is no element, no link, and no cell or line of its own."""
     ids = []
@@ -178,7 +187,11 @@ def test_labels_in_markdown_are_text(tracking: MlflowClient) -> None:
         log_topk(make_model([("layer.0.query", (20, 5), "all")], seed=index), run_id=run_id)
         tracking.set_terminated(run_id)
         ids.append(run_id)
+    names = ("# title &lt;b>", "1. item", "> ~~quote~~", "- item")
+    ids += [tracking.create_run("0", run_name=name).info.run_id for name in names]
     lines = description_of(compare(ids, topk=10, labels="run_name", log=False)).splitlines()
+    skipped = [line[: line.index(" (")] for line in lines if line.startswith("* ") and "RUNNING" in line]
+    assert skipped == [r"* \# title &amp;lt;b>", r"* 1\. item", r"* \> \~\~quote\~\~", r"* \- item"]
     table = [line for line in lines if line.startswith("|")]
     assert len(table) == 3
     assert len({len(re.findall(rf"{PLAIN}\|", line)) for line in table}) == 1

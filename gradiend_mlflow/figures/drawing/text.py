@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
-from gradiend_mlflow.wording import some_of, visible
+from gradiend_mlflow.wording import latex_text, some_of, visible
 
 LONGEST_LABEL = 40
 _PACKAGE = __name__.partition(".")[0]
@@ -25,8 +25,13 @@ def single_line(labels: Iterable[str], longest: int = LONGEST_LABEL) -> list[str
 
 
 def literal(text: str) -> str:
-    """Text that matplotlib takes literally: it would read what stands between two dollar signs as a formula."""
-    return text.replace("$", r"\$")
+    """Text that matplotlib takes literally: it would read what stands between two dollar signs as a formula.
+
+    With `text.usetex` it hands every text to LaTeX, which would read all of it so.
+    """
+    import matplotlib as mpl
+
+    return latex_text(text) if mpl.rcParams["text.usetex"] else text.replace("$", r"\$")
 
 
 def with_arrows(label: str) -> str:
