@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import zipfile
 from dataclasses import asdict
@@ -17,6 +16,7 @@ from gradiend_mlflow.comparison.chosen.labels import TRAINING_RUN
 from gradiend_mlflow.comparison.comparison import Comparison
 from gradiend_mlflow.comparison.report import MOST_RUNS, steps_up_to, write_report
 from gradiend_mlflow.disk.temporary import temporary_folder
+from gradiend_mlflow.disk.trees import sha256_of
 from gradiend_mlflow.overlap.statistics.group_test import GroupTest
 from gradiend_mlflow.runs.search import COLUMNS
 from gradiend_mlflow.sets.artifact import save_topk
@@ -28,7 +28,6 @@ SETS = "sets.zip"
 FORMAT = 1  # of comparison.json and sets.zip
 
 SET_NAME = "{:05d}.parquet"  # in sets.zip, by row
-_PIECE = 2**20
 _PREVIEWED_PAIRS = 500  # rows that the UI shows of a table
 
 
@@ -42,20 +41,11 @@ def write_files(comparison: Comparison, folder: Path) -> None:
     for name, text in tables.items():
         (folder / name).write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
     _write_sets(comparison, folder / SETS)
-    facts = facts_of(comparison) | {"sets_sha256": sha256_of(folder / SETS)}
+    facts = facts_of(comparison) | {"sets_sha256": sha256_of(folder / SETS).hex()}
     with (folder / FACTS).open("w", encoding="utf-8") as file:
         json.dump(facts, file, default=_jsonable, allow_nan=False)
     write_report(comparison, folder / "report.html")
     _draw(comparison, folder)
-
-
-def sha256_of(file: Path) -> str:
-    """The hex digest of a file, read in pieces, because with 2000 runs it has hundreds of megabytes."""
-    digest = hashlib.sha256()
-    with file.open("rb") as content:
-        while piece := content.read(_PIECE):
-            digest.update(piece)
-    return digest.hexdigest()
 
 
 def _draw(comparison: Comparison, folder: Path) -> None:

@@ -15,9 +15,10 @@ from gradiend_mlflow.checks import check_flags, check_names
 from gradiend_mlflow.comparison.chosen.selection import FINISHED
 from gradiend_mlflow.comparison.comparison import Comparison
 from gradiend_mlflow.comparison.description import description_of, name_of_comparison, summary_of
-from gradiend_mlflow.comparison.files import FACTS, FORMAT, sha256_of, write_files
+from gradiend_mlflow.comparison.files import FACTS, FORMAT, write_files
 from gradiend_mlflow.comparison.loading import fetch_files
 from gradiend_mlflow.disk.temporary import temporary_folder
+from gradiend_mlflow.disk.trees import sha256_of
 from gradiend_mlflow.environment import installed_version
 from gradiend_mlflow.errors import InvalidInputError, StoreError, UnavailableError, logger
 from gradiend_mlflow.runs.search import PARALLEL_REQUESTS, result_or_error
@@ -178,7 +179,7 @@ def _upload_files(comparison: Comparison, store: Store, run_id: str) -> str:
         for key, name in _IMAGES.items():
             with Image.open(folder / name) as image:
                 store.log_image(run_id, image, key)
-        return sha256_of(folder / FACTS)
+        return sha256_of(folder / FACTS).hex()
 
 
 def _link(store: Store, run_ids: Sequence[str], comparison_id: str) -> None:

@@ -5,6 +5,7 @@ A link is followed only if what it leads to lies in the directory that the user 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 MOST_LEVELS = 100
+_PIECE = 2**20  # bytes that are read at once
 LEADS_OUT = "it is a link that leads out of {}, so it is not followed"
 
 Found = tuple[Path, str]
@@ -124,3 +126,16 @@ def read_regular(file: Path, *, most: int) -> bytes:
         if size > most:
             raise ValueError(f"it has {size:,} bytes; at most {most:,} are read")
         return stream.read(size)
+
+
+def sha256_of(file: Path) -> bytes:
+    """The digest of such a file, which need not fit into memory.
+
+    Raises:
+        OSError: If it cannot be read, or is not a regular file.
+    """
+    digest = hashlib.sha256()
+    with open_regular(file) as content:
+        while piece := content.read(_PIECE):
+            digest.update(piece)
+    return digest.digest()

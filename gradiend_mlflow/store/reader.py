@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import difflib
-import errno
 import hashlib
-import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +23,7 @@ from mlflow.utils.rest_utils import augmented_raise_for_status, http_request
 
 from gradiend_mlflow.checks import check_names
 from gradiend_mlflow.disk.temporary import temporary_folder
+from gradiend_mlflow.disk.trees import open_regular
 from gradiend_mlflow.errors import ArtifactError, StoreError, UnavailableError
 from gradiend_mlflow.forks import at_work
 from gradiend_mlflow.store import tags
@@ -229,12 +228,14 @@ class Reader:
                 augmented_raise_for_status(response)
                 return bytes(response.content)
             if isinstance(repository, LocalArtifactRepository):
-                return _beginning_of(Path(repository.artifact_dir, path), most + 1)
+                with open_regular(Path(repository.artifact_dir, path)) as content:
+                    return content.read(most + 1)
             with temporary_folder() as folder:
                 file = folder / "artifact"  # a fixed name: nothing that the server sends decides it
                 # The public download_artifacts lists the folder first: a second request for each file.
                 repository._download_file(path, str(file))  # noqa: SLF001
-                return _beginning_of(file, most + 1)
+                with open_regular(file) as content:
+                    return content.read(most + 1)
 
     def run_of_key(self, experiment_id: str, key: str) -> str | None:
         """The id of the run that was started with this key (the tag `gradiend.key`), if there is one."""
@@ -262,14 +263,6 @@ def _all_pages(page_after: Callable[[str | None], Any], most: int | None = None)
         if token in seen or not page or len(seen) == _MOST_PAGES:
             raise StoreError(f"its answer has no end: after {len(seen) + 1} pages it still names another")
         seen.add(token)
-
-
-def _beginning_of(file: Path, length: int) -> bytes:
-    """The first bytes of a file; of nothing else, because a pipe or a device may have no end."""
-    if not file.is_file():
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(file))
-    with file.open("rb") as content:
-        return content.read(length)
 
 
 def _logged(run: Run) -> LoggedRun:

@@ -19,7 +19,7 @@ from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
 
-from gradiend_mlflow.disk.trees import is_inside, leads_out, read_regular
+from gradiend_mlflow.disk.trees import is_inside, leads_out, read_regular, sha256_of
 from gradiend_mlflow.errors import CheckpointError
 from gradiend_mlflow.store import tags
 from gradiend_mlflow.untrusted import as_dict, check_depth, parse_json
@@ -146,11 +146,11 @@ class TrainingDirectory:
         digest = hashlib.sha256()
         for folder, files in sorted(self.files().items()):
             for file in sorted(files):
-                digest.update(f"{folder}/{file.name}\0".encode() + _digest(file))
+                digest.update(f"{folder}/{file.name}\0".encode() + sha256_of(file))
         for directory in (self.model, *self.seeds):
             training_files = self._existing(directory / TRAINING_FILE)
             for file in training_files:
-                digest.update(_digest(file))
+                digest.update(sha256_of(file))
             is_stub = all(file.stat().st_size < _STUB_BYTES for file in training_files)
             for file in self._existing(*(directory / name for name in WEIGHTS)):
                 digest.update(
@@ -187,10 +187,6 @@ def read_json(file: Path) -> Mapping[str, Any]:
         return {}
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{file} cannot be read: {error}") from error
-
-
-def _digest(file: Path) -> bytes:
-    return hashlib.sha256(file.read_bytes()).digest()
 
 
 def _samples(file: Path) -> bytes:

@@ -385,3 +385,18 @@ class TestCache:
         assert stat.S_IMODE(folder.stat().st_mode) == 0o777
         assert stat.S_IMODE((folder / "notes.txt").stat().st_mode) == 0o666
         assert stat.S_IMODE((folder / f"{'a' * 64}.parquet").stat().st_mode) == 0o600
+
+
+def test_a_file_that_does_not_fit_into_memory(tmp_path: Path, run_python: Callable[[str], str]) -> None:
+    """It is logged as it is, and recognized the next time."""
+    shutil.copytree(GOLDEN, tmp_path / "runs")
+    with (tmp_path / "runs" / "training_convergence.png").open("wb") as stream:
+        stream.truncate(700_000_000)
+    script = f"""
+import resource
+from pathlib import Path
+from gradiend_mlflow.trainings.directories import TrainingDirectory
+resource.setrlimit(resource.RLIMIT_DATA, (400_000_000, 400_000_000))
+print(len(TrainingDirectory.of(Path({str(tmp_path)!r}) / "runs" / "model").fingerprint()))
+"""
+    assert run_python(script).strip() == "64"
