@@ -86,13 +86,14 @@ def counted(number: int, what: str) -> str:
 
 
 def markdown(text: str) -> str:
-    r"""Text that Markdown, its tables and its links take literally.
+    r"""Text that Markdown takes literally, in tables and links and at the beginning of a line.
 
     Example:
         >>> print(markdown("a_b|c <b>"))
         a\_b\|c &lt;b>
     """
-    return re.sub(r"([|\[\]_*`\\])", r"\\\1", text).replace("<", "&lt;")
+    inside = re.sub(r"([|\[\]_*~`\\])", r"\\\1", text).replace("&", "&amp;").replace("<", "&lt;")
+    return re.sub(r"^(\d*)([#>+=.)-])", r"\1\\\2", inside)
 
 
 def csv_of(frame: pd.DataFrame, *, index: bool = False) -> str:

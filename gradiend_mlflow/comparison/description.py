@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -18,7 +17,7 @@ from gradiend_mlflow.comparison.comparison import Comparison
 from gradiend_mlflow.overlap.measures import SIGNED, Value
 from gradiend_mlflow.overlap.statistics.group_test import GroupTest
 from gradiend_mlflow.sets.parts import shown_topk
-from gradiend_mlflow.wording import counted, some_of
+from gradiend_mlflow.wording import counted, markdown, some_of
 
 _LISTED_PAIRS = 10
 _LISTED_SKIPPED = 20
@@ -86,7 +85,7 @@ def description_of(comparison: Comparison) -> str:
     """Markdown: the answer in a sentence, the first pairs, the notes, the skipped runs, links to all runs."""
     pairs, sizes, skipped = comparison.pairs, comparison.overlap.sizes, comparison.skipped
     (answer, *more), *others = answers_of(comparison)
-    paragraphs = [" ".join([f"**{answer}**", *more, *(_escaped(sentence) for topic in others for sentence in topic)])]
+    paragraphs = [" ".join([f"**{answer}**", *more, *(markdown(sentence) for topic in others for sentence in topic)])]
     paragraphs.append(_pair_table(comparison))
     if len(pairs) > _LISTED_PAIRS:
         paragraphs.append(f"The {_LISTED_PAIRS} most overlapping of {len(pairs):,} pairs; all are in matrix.csv.")
@@ -98,7 +97,7 @@ def description_of(comparison: Comparison) -> str:
     if notes := [*comparison.notes, *(test.notes if isinstance(test, GroupTest) else ())]:
         paragraphs.append(_bullets([_shortened(note, 600) for note in notes]))
     if skipped:
-        lines = [f"{_escaped(run.name)} ({run.run_id}): {_shortened(run.reason, 160)}" for run in skipped]
+        lines = [f"{markdown(run.name)} ({run.run_id}): {_shortened(run.reason, 160)}" for run in skipped]
         paragraphs.append(f"**Skipped**, {len(skipped)} of the runs asked for; comparison.json has the full reasons:")
         paragraphs.append(_bullets(some_of(lines, _LISTED_SKIPPED)))
     text = "\n\n".join(paragraphs)
@@ -209,7 +208,7 @@ def _links(comparison: Comparison) -> dict[str, str]:
     run_ids = column_by_label(comparison, "run_id" if comparison.seed_overlap is None else TRAINING_RUN)
     experiments = column_by_label(comparison, "experiment_id")
     return {
-        label: f"[{_escaped(label)}](#/experiments/{quote(experiments[label], '')}/runs/{quote(run_id, '')})"
+        label: f"[{markdown(label)}](#/experiments/{quote(experiments[label], '')}/runs/{quote(run_id, '')})"
         for label, run_id in run_ids.items()
     }
 
@@ -224,10 +223,4 @@ def _bullets(lines: Sequence[str]) -> str:
 
 
 def _shortened(text: str, length: int) -> str:
-    return _escaped(textwrap.shorten(text, length, placeholder=" …"))
-
-
-def _escaped(text: str) -> str:
-    """Text that Markdown takes literally, in tables and links and at the beginning of a line."""
-    inside = re.sub(r"([|\[\]_*~`\\])", r"\\\1", text).replace("&", "&amp;").replace("<", "&lt;")
-    return re.sub(r"^(\d*)([#>+=.)-])", r"\1\\\2", inside)
+    return markdown(textwrap.shorten(text, length, placeholder=" …"))
