@@ -13,7 +13,8 @@ from gradiend_mlflow.figures.drawing.canvas import FigureSize, OutputPath, Sheet
 from gradiend_mlflow.figures.drawing.names import LEAST_POINTS, measured, points_of
 from gradiend_mlflow.figures.drawing.page import PAD, Page, small_points
 from gradiend_mlflow.figures.drawing.text import warn_user
-from gradiend_mlflow.figures.plans.upset import NAMED_UP_TO, SIZES_HEADING, Plan, Wish, planned, usual_width
+from gradiend_mlflow.figures.plans.combinations import NAMED_UP_TO
+from gradiend_mlflow.figures.plans.upset import SIZES_HEADING, Plan, Wish, planned, usual_width
 from gradiend_mlflow.overlap.overlap import Overlap
 
 _INK, _REST, _STRIPE = 0.85, 0.35, 0.05  # how much of the color of text is in them
@@ -52,7 +53,9 @@ def plot_upset(
 
     Returns:
         The figure. Sets in none of the combinations shown have no row; a footnote says how many they are, and how
-        many weights the default of 2 leaves out. The rows of more than 60 sets have no names, which it says too.
+        many weights the default of 2 leaves out. A figure that is too low for all rows' names has fewer combinations,
+        or names every second, third, ... row; more than 60 sets have no names. The footnote says it, and a warning
+        says which size would do if nothing that is written has room.
 
     Raises:
         InvalidInputError: If `max_regions` is not at least 1, no weight is in `min_sets` sets, `fig` has axes already,
@@ -96,7 +99,7 @@ def _draw(page: Page, plan: Plan) -> None:
         "multialignment": "left",
         "rotation_mode": "default",
     }
-    page.text(plan.left - PAD, top + height, plan.beside, points, **heading)
+    page.text(plan.left - PAD, top + height - plan.beside[1], plan.beside[0], points, **heading)
     page.title(plan.title, points_of("axes.titlesize"))
     page.text(PAD, page.height - PAD, plan.footer, points, va="bottom")
 
@@ -116,13 +119,13 @@ def _draw_dots(axes: Axes, plan: Plan) -> None:
         if len(rows) > 1:
             axes.vlines(column + 0.5, *(rows[[0, -1]] + 0.5), color=ink, linewidth=min(diameter / 3, 1.5))
     if plan.names is not None:
-        axes.set_yticks(np.arange(n) + 0.5, plan.names.texts, fontsize=plan.names.points)
+        axes.set_yticks(np.arange(0, n, plan.every) + 0.5, plan.names.texts, fontsize=plan.names.points)
         axes.tick_params(length=0, pad=72 * PAD)
 
 
 def _draw_bars(axes: Axes, plan: Plan) -> None:
     """A bar per combination, with its number; that of the rest is cut if it is much higher than the others."""
-    shown, (points, upright) = plan.shown, plan.counts
+    shown, (points, upright) = plan.shown, plan.counts or (0.0, False)
     columns, own = len(shown.counts), len(shown.counts) - shown.rest
     heights = [min(count, _CUT * shown.highest) for count in shown.counts]
     bars = axes.bar(np.arange(columns) + 0.5, heights, width=min(0.7, 0.3 / plan.column), linewidth=0)
@@ -130,10 +133,10 @@ def _draw_bars(axes: Axes, plan: Plan) -> None:
         bar.set_facecolor(shade(axes.figure, _INK if index < own else _REST))
         if heights[index] < shown.counts[index]:
             bar.set(hatch="////", edgecolor=shade(axes.figure, 0.0))
-    size = [measured(f"{count:,}", points)[not upright] for count in shown.counts]
+    size = [measured(f"{count:,}", points)[not upright] if points else 0.0 for count in shown.counts]
     over = max(height / max(plan.bars[1] - number - PAD, 0.1) for height, number in zip(heights, size, strict=True))
     axes.set(xlim=(0, columns), ylim=(0, over * plan.bars[1]))
-    for x, height, count in zip(range(columns), heights, shown.counts, strict=True):
+    for x, height, count in zip(range(columns), heights, shown.counts, strict=True) if points else ():
         place: Any = {"xytext": (0, 1.5), "textcoords": "offset points", "ha": "center", "va": "bottom"}
         axes.annotate(f"{count:,}", (x + 0.5, height), fontsize=points, rotation=90 * upright, **place)
 
@@ -144,8 +147,8 @@ def _draw_sizes(axes: Axes, plan: Plan) -> None:
     axes.barh(np.arange(len(sizes)) + 0.5, sizes, height=0.6, color=shade(axes.figure, _REST), linewidth=0)
     room = plan.sizes - measured(f"{max(sizes):,}", small)[0] - PAD
     axes.set(xlim=(max(sizes) * plan.sizes / room, 0), ylim=(len(sizes), 0))
-    points = max(min(small, 72 * 0.85 * plan.row), LEAST_POINTS)
+    points = max(min(small, 72 * 0.85 * plan.every * plan.row), LEAST_POINTS)
     if plan.names is not None:
-        for row, size in enumerate(sizes):
+        for row, size in [*enumerate(sizes)][:: plan.every]:
             place: Any = {"xytext": (-2, 0), "textcoords": "offset points", "ha": "right", "va": "center"}
             axes.annotate(f"{size:,}", (size, row + 0.5), fontsize=points, **place)

@@ -88,6 +88,15 @@ GIVEN = random.Random(1).sample(
 )
 
 
+# Narrower or lower than what is drawn would have by itself.
+LOW = random.Random(2).sample(
+    list(
+        itertools.product((8, 12, 30, 45, 80), ((3.3, 2.3), (3.3, 1.6), (2.4, 2.0), (7.0, 2.5)), (6, 8, 10), (3, 30))
+    ),
+    12,
+)
+
+
 def style_of(points: int, context: str | None = None) -> dict[str, Any]:
     """Settings with this size of type; those of seaborn's contexts have their own sizes of titles and labels."""
     if context is None:
@@ -127,3 +136,22 @@ def test_given_figures_can_be_read(
         made = PLOTS[plot](overlap_with(labels_of(longest, n)), title=TITLE, **given)
         assert made is next(iter(given.values()))
         check(part, size=size)
+
+
+@pytest.mark.parametrize(("n", "size", "points", "longest"), [(30, (3.3, 2.3), 8, 30), *LOW])
+def test_low_upset_plots_can_be_read(n: int, size: tuple[float, float], points: int, longest: int) -> None:
+    """They show less: fewer combinations, names of some rows, and if none has room no text at all, with a warning."""
+    overlap = overlap_with([f"r{i}" if longest < 5 else f"{i:02d} {LONG}"[:longest] for i in range(n)])
+    with mpl.rc_context(style_of(points)), warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        figure = plot_upset(overlap, Figure(figsize=size))
+        check(figure, size=size)
+    rows = [label for label in figure.axes[0].get_yticklabels() if label.get_text()]
+    below = figure.texts[-1].get_text().replace("\n", " ")
+    if told:
+        (warning,) = told
+        assert "inches have no room for names and numbers; " in str(warning.message)
+        assert size != (3.3, 2.3)
+        assert not rows
+    else:
+        assert bool(rows) or "no room for their names" in below or "too many to be named" in below

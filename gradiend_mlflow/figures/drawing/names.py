@@ -25,6 +25,7 @@ _FINEST = 0.004  # inches
 _DPI, _POINTS = 200.0, 10.0  # of the measurement
 _SPARE = 1.04  # letters have other widths at other sizes
 _ROUNDED = 0.005  # inches: lines are as high as whole dots
+_APART = " " * 5  # between the entries of a key
 # After a space, but never between a word and the arrow that follows it.
 _BREAK = re.compile(r"(?<=\s)(?![→↔⇒])(?!(?:->|<->|=>)\s)")
 
@@ -149,6 +150,18 @@ def in_lines(text: str, width: float, points: float, *, anywhere: bool = False) 
         broken = (_put_together(line, most, font) if _measured(line, font)[0] > most else [line] for line in lines)
         lines = [part for parts in broken for part in parts]
     return "\n".join(lines)
+
+
+def in_rows(entries: Sequence[str], width: float, points: float) -> str:
+    """Entries of a key side by side, as many as fit into `width` inches; those that are too long are wrapped."""
+    rows, taken, apart = "", width, measured(f"x{_APART}x", points)[0] - measured("xx", points)[0]
+    for entry in entries:
+        wide = measured(entry, points)[0]
+        if taken + apart + wide <= width:
+            rows, taken = f"{rows}{_APART}{entry}", taken + apart + wide
+        else:
+            rows, taken = f"{rows}\n{in_lines(entry, width, points, anywhere=True)}", min(wide, width)
+    return rows.lstrip("\n")
 
 
 def _lines(text: str, width: float, font: _Font) -> list[str]:

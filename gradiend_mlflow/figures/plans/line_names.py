@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from gradiend_mlflow.figures.drawing.names import LEAST_POINTS, Way, in_lines, measured, named, widest
+from gradiend_mlflow.figures.drawing.names import LEAST_POINTS, Way, in_lines, in_rows, measured, named, widest
 from gradiend_mlflow.figures.drawing.page import PAD
 from gradiend_mlflow.figures.drawing.text import literal, with_arrows
 from gradiend_mlflow.figures.plans.lines import Line
@@ -140,7 +140,7 @@ def _namings(
     for points in sizes:
         entries = [f"{number}  {literal(with_arrows(label))}" for number, label in enumerate(own, start=1)]
         numbers = [str(number) for number in range(1, len(own) + 1)]
-        yield Naming(texts(numbers, points, limit), points, "end", _in_rows(entries, below, points))
+        yield Naming(texts(numbers, points, limit), points, "end", in_rows(entries, below, points))
     for points in large:
         yield from at_ends(points, ("shortened",))
 
@@ -160,17 +160,6 @@ def _text(line: Line, name_of: Mapping[int, str], points: float, limit: float) -
         return whole
     pair = f"{a} & {b}" if "\n" not in whole and measured(f"{a} & {b}", points)[0] <= limit else f"{a} &\n{b}"
     return "\n".join([*[line.text.strip()] * bool(line.text), pair])
-
-
-def _in_rows(entries: Sequence[str], width: float, points: float) -> str:
-    """Entries side by side, as many as fit into a row; those that are too long for one are wrapped."""
-    rows: list[str] = []
-    for entry in entries:
-        if rows and measured(joined := f"{rows[-1]}     {entry}", points)[0] <= width:
-            rows[-1] = joined
-        else:
-            rows.append(in_lines(entry, width, points, anywhere=True))
-    return "\n".join(rows)
 
 
 def spread(wanted: Sequence[float], heights: Sequence[float], top: float) -> npt.NDArray[np.float64]:
