@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.text import Text
 
-from gradiend_mlflow.figures.drawing.text import literal, told_apart, with_arrows
+from gradiend_mlflow.figures.drawing.text import common_ending, literal, told_apart, with_arrows
 
 LEAST_POINTS = 5.0  # smaller text is read by nobody in print
 _STEP = 0.5  # points
@@ -59,8 +59,9 @@ class Names:
         """How much of the labels can be read, and how well; 1 for whole labels in the preferred size."""
         lines = max((text.count("\n") for text in self.texts), default=0)
         kept = {"whole": 1.0, "wrapped": 1.0 - 0.05 * lines, "numbered": 0.1}.get(self.way)
-        if kept is None:
-            kept = 0.9 * (sum(map(len, self.texts)) / max(sum(map(len, labels)), 1)) ** 1.5
+        if kept is None:  # an ending of all labels tells nobody anything
+            telling = sum(map(len, labels)) - len(labels) * len(common_ending(labels))
+            kept = 0.9 * min(sum(map(len, self.texts)) / max(telling, 1), 1.0) ** 1.5
         return float(kept * (self.points / preferred) ** 0.4)
 
 

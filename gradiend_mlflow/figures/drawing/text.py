@@ -96,8 +96,9 @@ def warn_user(message: str) -> None:
 def shortened(labels: Sequence[str], longest: int = LONGEST_LABEL) -> list[str]:
     """The labels in at most `longest` letters each, never two alike.
 
-    Labels that fit stay as they are; the others lose their middle. Labels that this makes alike keep their beginning
-    and the part in which they differ instead. Labels that are still alike are numbered.
+    Labels that fit stay as they are; the others lose the ending that they have in common, then their middle. If that
+    makes some alike, these keep their beginning and the part in which they differ, and the others their beginning.
+    Labels that are still alike are numbered.
 
     Args:
         labels: Any number of labels, also equal ones.
@@ -122,12 +123,37 @@ def told_apart(labels: Sequence[str], longest: int) -> list[str] | None:
 
 
 def _told_apart(labels: Sequence[str], longest: int) -> list[str]:
-    """The labels without their middle, or with what differs where this makes them alike."""
-    short = [_without_middle(label, longest) for label in labels]
-    for alike in _clashes(short):
+    """The labels without their common ending and their middle, or with what differs where this makes some alike."""
+    long = [index for index, label in enumerate(labels) if len(label) > longest]
+    common = len(common_ending([labels[index] for index in long]))
+
+    def with_these(indices: Sequence[int], texts: Sequence[str]) -> list[str]:
+        text_of = dict(zip(indices, texts, strict=True))
+        return [text_of.get(index, label) for index, label in enumerate(labels)]
+
+    closing = "…" * bool(common)
+    stems = [labels[index][: len(labels[index]) - common] for index in long]
+    short = with_these(long, [_without_middle(stem, longest - len(closing)) + closing for stem in stems])
+    if not (clashes := _clashes(short)):
+        return short
+    different = with_these(long, _differences(labels, long, longest)) if long else short
+    if not _clashes(different):
+        return different
+    # What follows the difference is left out of all of them, so that they are read in the same way.
+    short = with_these(long, [labels[index][: longest - 1] + "…" for index in long])
+    for alike in clashes:
         for index, label in zip(alike, _differences(labels, alike, longest), strict=True):
             short[index] = label
     return short
+
+
+def common_ending(labels: Sequence[str]) -> str:
+    """How several labels end, from the beginning of a word on; nothing if that is less than is written instead."""
+    if len(labels) < 2:  # noqa: PLR2004
+        return ""
+    ending = _common_beginning([label[::-1] for label in labels])[::-1]
+    ending = ending[_context(r"^\w*", ending) :]
+    return ending if len(ending) > 2 and len(ending) < min(map(len, labels)) else ""  # noqa: PLR2004
 
 
 def _clashes(labels: Sequence[str]) -> list[list[int]]:

@@ -56,6 +56,25 @@ def test_labels_that_clash_keep_what_tells_them_from_the_rest() -> None:
     assert ["seed 1…" in label for label in short] == [True, False, True, False]
 
 
+def test_a_common_ending_goes_first() -> None:
+    """It tells nothing apart, and would take the room of what does."""
+    races = ["white_black", "white_asian", "black_asian"]
+    labels = [f"race_{pair} decoder-weight, top 1000" for pair in races]
+    assert shortened(labels, 20) == [f"race_{pair}…" for pair in races]
+    assert shortened(["race", *labels], 20)[1:] == [f"race_{pair}…" for pair in races]
+
+
+@pytest.mark.parametrize("longest", [10, 14, 18, 24])
+def test_one_figure_has_one_way_to_shorten(longest: int) -> None:
+    """Whether or not some labels clash: what is left out in the middle and at the end is so in all that are too long."""
+    labels = ["bert-base-cased-1SG_1PL-seed-0", "bert-base-cased-1SG_3PL-seed-0", "bert-base-cased-3SG_3PL-seed-0"]
+    short = shortened(labels, longest)
+    assert len({label.count("…") for label in short}) == 1
+    assert all(label.endswith("…") for label in short)
+    mixed = [f"gender of bert-base-cased, seed {n}, decoder" for n in (1, 2)] + ["race of roberta-large, decoder"]
+    assert all(label.endswith("…") for label in shortened(mixed, longest))
+
+
 def test_numbers_where_nothing_else_helps() -> None:
     """If what differs does not fit, or two labels are equal."""
     ways = itertools.product("aA", "bB", "cC")
