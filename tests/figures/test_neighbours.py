@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
@@ -11,6 +13,7 @@ from matplotlib.figure import Figure
 
 from gradiend_mlflow import InvalidInputError, OverlapMap, TopKSet, compute_overlap, plot_map
 from tests.figures.legible import check
+from tests.figures.test_paper import style_of
 
 
 def map_of_runs(groups: int, each: int, name: str = "{group}{number}") -> tuple[OverlapMap, dict[str, str]]:
@@ -50,16 +53,45 @@ def test_every_name_is_beside_its_point(ax: Axes) -> None:
         assert np.hypot(*text.get_position()) < 72 * 0.5
 
 
+@pytest.mark.parametrize("points", [6, 8, 11])
 @pytest.mark.parametrize("figsize", ["column", "text", None])
 @pytest.mark.parametrize("name", ["{group}{number}", "the training of {group} with number {number}"])
-def test_it_can_be_read(figsize: Any, name: str) -> None:
-    """Names that have no room are left out, which the label below says."""
+def test_it_can_be_read(figsize: Any, name: str, points: float) -> None:
+    """All runs are named beside their points, or numbered with a key; type follows the settings."""
     drawn, groups = map_of_runs(4, 6, name)
-    figure = plot_map(drawn, groups=groups, title="Who is near whom", figsize=figsize)
-    check(figure)
+    with mpl.rc_context(style_of(points)), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure = plot_map(drawn, groups=groups, title="Who is near whom", figsize=figsize)
+        check(figure)
     (axes,) = figure.axes
-    some = len(axes.texts) < len(drawn.labels)
-    assert some == ("(some runs have no room for their names)" in axes.get_xlabel())
+    names = [text.get_text() for text in axes.texts][-len(drawn.labels) :]
+    assert len(set(names)) == len(drawn.labels)
+    if "1" in names:
+        key = " ".join(axes.texts[0].get_text().split())
+        assert all(f"{n} {label}" in key for n, label in enumerate(drawn.labels, start=1))
+    assert axes.xaxis.label.get_fontsize() == points
+
+
+def test_runs_in_one_place_are_numbered() -> None:
+    """Identical runs are one point; lines lead to their numbers."""
+    sets = {f"run number {n}": TopKSet.from_indices([1, 2, 3], space=9) for n in range(7)}
+    sets |= {f"other {n}": TopKSet.from_indices([1, 2, 4 + n], space=9) for n in range(3)}
+    figure = plot_map(compute_overlap(sets).map(), figsize="column")
+    check(figure)
+    assert len(figure.axes[0].texts) >= 10
+
+
+def test_what_has_no_room_is_said() -> None:
+    """In a line below, and in a warning that says what to do."""
+    drawn, groups = map_of_runs(5, 8, "the training of {group} with number {number}")
+    figure = Figure(figsize=(2.4, 2.0), layout="constrained")
+    with (
+        mpl.rc_context(style_of(8)),
+        pytest.warns(UserWarning, match="plot_map: some runs have no room for their names: make the figure larger"),
+    ):
+        axes = plot_map(drawn, figure.subplots(), groups=groups)
+    check(figure, size=(2.4, 2.0))
+    assert "no room" in " ".join(axes.texts[0].get_text().split())
 
 
 def test_it_keeps_to_given_axes_and_their_texts() -> None:

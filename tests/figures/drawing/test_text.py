@@ -66,7 +66,7 @@ def test_a_common_ending_goes_first() -> None:
 
 @pytest.mark.parametrize("longest", [10, 14, 18, 24])
 def test_one_figure_has_one_way_to_shorten(longest: int) -> None:
-    """Whether or not some labels clash: what is left out in the middle and at the end is so in all that are too long."""
+    """Whether or not some labels clash: what is left out of one is left out of all that are too long."""
     labels = ["bert-base-cased-1SG_1PL-seed-0", "bert-base-cased-1SG_3PL-seed-0", "bert-base-cased-3SG_3PL-seed-0"]
     short = shortened(labels, longest)
     assert len({label.count("…") for label in short}) == 1
