@@ -53,7 +53,7 @@ def plot_layers(
         one each for the weights in at least two sets and in all, with their number. Beside each of these, bars say how
         many of the shared weights have the same sign in all the sets that hold them. Layers and components have the
         names of `Overlap.by_layer` and `Overlap.by_component`. If names have no room, every second, third, ... has
-        one, and more than 60 sets have none.
+        one, which a line below says, and more than 60 sets have none.
 
     Raises:
         InvalidInputError: If no set has a weight, `fig` has axes already, or another argument is not acceptable.

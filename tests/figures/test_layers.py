@@ -14,6 +14,7 @@ from gradiend_mlflow import InvalidInputError, Overlap, TopKSet, compute_overlap
 from gradiend_mlflow.overlap.grouping import SHARED_BY_ALL, SHARED_BY_TWO
 from tests.figures.examples import EXTREMES, SPACE, family, overlap_of, texts, ticks
 from tests.figures.legible import check
+from tests.figures.test_paper import overlap_with
 
 
 def signed(*families: dict[int, float]) -> Overlap:
@@ -117,3 +118,16 @@ def test_what_many_runs_share_is_named(n: int) -> None:
     check(figure)
     written = [label.get_text() for label in figure.axes[1].get_xticklabels()]
     assert [text.partition(":")[0] for text in written[-2:]] == ["in ≥ 2 runs", "in all runs"]
+
+
+@pytest.mark.parametrize("height", [2.0, 2.6, 6.0])
+def test_rows_without_a_name_are_said(height: float) -> None:
+    """In a figure that is too low for all of them."""
+    overlap = overlap_with([f"r{i}" for i in range(6)])
+    figure = plot_layers(overlap, Figure(figsize=(3.3, height)))
+    check(figure, size=(3.3, height))
+    layers = len(ticks(figure.axes[0])[1])
+    below = " ".join(text.get_text().replace("\n", " ") for text in figure.texts)
+    every = -(-13 // layers)
+    assert (every > 1) == (height < 5)
+    assert (f"one row in {every} is named" in below) == (every > 1)

@@ -169,8 +169,9 @@ def _plan_of(content: Content, width: float, height: float | None, *, bar: float
     each = 1.03 * measured("0", LEAST_POINTS)[1] + 0.005  # `named` rounds down what a name has
     every = max(int(np.ceil(each / column)), 1) if n <= _NAMED_UP_TO else n
 
-    def footer_of(names: Names | None, extra: Names | None = None) -> str:
+    def footer_of(names: Names | None, extra: Names | None = None, every_row: int = 1) -> str:
         said = [f"{n} runs" if names is None else f"one run in {every} is named"] * (every > 1)
+        said += [f"one row in {every_row} is named"] * (every_row > 1)
         said += ["in percent of each column's weights"] * (not bar)
         keys = [line for named_so in (names, extra) if named_so for line in named_so.key]
         lines = [*keys, *(["; ".join(said)] if said else [])]
@@ -184,14 +185,14 @@ def _plan_of(content: Content, width: float, height: float | None, *, bar: float
         None if n > _NAMED_UP_TO else named(content.labels[::every], most, body, lines=2, height=0.98 * every * column)
     )
     extra = _extra_names(content.extra, most, names.points if names else small, 0.98 * content.wide * column)
-    footer = footer_of(names, extra)
     below = max(widest(names.texts, names.points) if names else 0.0, widest(extra.texts, extra.points)) + PAD
-    rest = room(footer) - below - 2 * PAD
-    heading = measured("by", small)[1] + PAD / 2
-    heading *= rest - 2 * heading >= total * _LEAST_ROW
-    row = max(1.2 * measured("0", rows.points)[1], 0.17)
-    row = row if height is None else min(max((rest - 2 * heading) / total, 0.01), 2.5 * row)
-    points, every_row = _fitting(rows.points, row)
+    line, easy, every_row = measured("by", small)[1] + PAD / 2, max(1.2 * measured("0", rows.points)[1], 0.17), 1
+    for _ in range(2):  # to say that not all rows are named takes room
+        footer = footer_of(names, extra, every_row)
+        rest = room(footer) - below - 2 * PAD
+        heading = line * (rest - 2 * line >= total * _LEAST_ROW)
+        row = easy if height is None else min(max((rest - 2 * heading) / total, 0.01), 2.5 * easy)
+        points, every_row = _fitting(rows.points, row)
     return Plan(
         names,
         every,
