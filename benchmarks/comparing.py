@@ -75,10 +75,9 @@ shown = plot_topk_overlap_heatmap(models, topk=int(topk), percentages=False, sho
 np.save(matrix, np.asarray(shown["matrix"]))
 """
 
-# What ours cannot do without: to load MLflow, its database and seaborn. It compares nothing and draws nothing.
+# What ours cannot do without: to load MLflow, its database and matplotlib. It compares nothing and draws nothing.
 _LIMIT = """
 import sys
-import seaborn
 from matplotlib.figure import Figure
 from mlflow import MlflowClient
 
@@ -100,7 +99,7 @@ def run(*, quick: bool) -> Outcome:
         (
             "Comparing: whole processes, their start and the heatmap's PNG included, the local cache empty. The peer "
             "releases each model once it is ranked, which takes less memory than gradiend's own way to load them all. "
-            "The limit loads MLflow, the database and seaborn, and compares nothing."
+            "The limit loads MLflow, the database and matplotlib, and compares nothing."
         ),
         f"Of more runs, sets of {STORED:,} random weights are compared whole; they have next to nothing in common.",
     ]

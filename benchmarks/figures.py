@@ -77,7 +77,7 @@ def _heatmap_times(sets: Sets, file: Path, repetitions: int) -> dict[str, list[f
         if "peer" in results:
             require(np.array_equal(results["ours"], results["peer"]), "ours and the peer's counts differ")
 
-    _heatmap(sets, file)  # the first figure loads matplotlib's and seaborn's parts
+    _heatmap(sets, file)  # the first figure loads matplotlib's parts
     return alternate({"ours": lambda: _heatmap(sets, file), "peer": peer}, {"ours": repetitions, "peer": 1}, check)
 
 

@@ -1,12 +1,18 @@
 """Draw the pictures of `docs/gallery.md`: `python docs/make_gallery.py`; with `--ui` the UI's too, by chromium.
 
-The figures are of made-up sets, six features in three languages, whose overlaps are known; so no training is needed.
+Most are of the six GRADIENDs that `make demo` trains, each at the widths of a column and of the text of a paper. Those of
+groups are of made-up sets, six features in three languages, whose overlaps are known. Gradiend's own Venn diagrams take
+`pip install matplotlib-venn venn`, which nothing else does.
 """
 
 from __future__ import annotations
 
+import io
+import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +20,10 @@ import mlflow
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from PIL import Image
 
 import gradiend_mlflow
-from gradiend_mlflow import Overlap, TopKSet, WeightSpace, compute_overlap
+from gradiend_mlflow import TopKSet, WeightSpace, compute_overlap
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
@@ -29,7 +36,7 @@ KINDS = (
     "intermediate.dense",
     "output.dense",
 )
-K = 1000
+K, WIDTHS = 1000, ("column", "text")
 
 
 def made_up_sets(features: tuple[str, ...] = FEATURES) -> dict[str, TopKSet]:
@@ -51,51 +58,92 @@ def made_up_sets(features: tuple[str, ...] = FEATURES) -> dict[str, TopKSet]:
     return sets
 
 
-def save(drawn: Any, name: str, *, dpi: float = 80) -> None:
-    """Write one picture."""
-    figure = drawn.figure if isinstance(drawn, Axes) else drawn
-    figure.savefig(IMAGES / f"{name}.png", dpi=dpi)
+def save(name: str, *drawn: Any, dpi: float = 100) -> None:
+    """Write figures side by side as one picture of few colors."""
+    pictures = [_picture(one, dpi) for one in drawn]
+    gap = round(0.25 * dpi) * (len(pictures) > 1)
+    width = sum(picture.width + gap for picture in pictures) - gap
+    whole = Image.new("RGB", (width, max(picture.height for picture in pictures)), "white")
+    left = 0
+    for picture in pictures:
+        whole.paste(picture, (left, 0))
+        left += picture.width + gap
+    whole.quantize(128, dither=Image.Dither.NONE).save(IMAGES / f"{name}.png", optimize=True)
 
 
-def draw_figures() -> None:
-    """Each figure once, as `docs/gallery.md` calls it."""
+def _picture(drawn: Any, dpi: float) -> Image.Image:
+    file = io.BytesIO()
+    (drawn.figure if isinstance(drawn, Axes) else drawn).savefig(file, dpi=dpi)
+    return Image.open(file).convert("RGB")
+
+
+def both(plot: Callable[..., Any], of: Any, **options: Any) -> tuple[Any, ...]:
+    """A figure at the width of a column and of the text."""
+    return tuple(plot(of, figsize=width, **options) for width in WIDTHS)
+
+
+def draw_trained(sets: dict[str, TopKSet]) -> None:
+    """The figures of the quickstart's runs, as `docs/gallery.md` calls them, and gradiend's own of the same."""
+    whole = compute_overlap(sets)
+    overlap = compute_overlap({label: one.top(K) for label, one in sets.items()})
+    three = compute_overlap({label: sets[label].top(K) for label in list(sets)[:3]})
+    five = compute_overlap({label: sets[label].top(K) for label in list(sets)[:5]})
+    save("heatmap", *both(gradiend_mlflow.plot_heatmap, overlap))
+    save("venn_three", *both(gradiend_mlflow.plot_venn, three))
+    save("venn_five", *both(gradiend_mlflow.plot_venn, five))
+    save("venn_six", *both(gradiend_mlflow.plot_venn, overlap))
+    save("upset", *both(gradiend_mlflow.plot_upset, overlap))
+    save("curve", *both(gradiend_mlflow.plot_curve, whole, k=K))
+    save("layers", *both(gradiend_mlflow.plot_layers, overlap))
+    draw_gradiends(sets, heatmap=[figure.get_size_inches() for figure in both(gradiend_mlflow.plot_heatmap, overlap)])
+
+
+def draw_made_up() -> None:
+    """The figures of 18 sets, whose overlaps are known: what groups, clusters and maps are for."""
     overlap = compute_overlap(made_up_sets())
     groups = {label: label.split()[0] for label in overlap.labels}
     correlation = {label: 0.5 + 0.4 * np.sin(i) ** 2 for i, label in enumerate(overlap.labels)}
     converged = {label: not label.startswith("tense f") for label in overlap.labels}
-    save(gradiend_mlflow.plot_heatmap(overlap, groups=groups), "heatmap_groups")
-    save(
-        gradiend_mlflow.plot_heatmap(
-            overlap, cluster=True, scale="sqrt", row_metric=correlation, converged=converged, annot=False
-        ),
-        "heatmap_cluster",
+    save("heatmap_groups", *both(gradiend_mlflow.plot_heatmap, overlap, groups=groups))
+    clustered = gradiend_mlflow.plot_heatmap(
+        overlap, cluster=True, scale="sqrt", row_metric=correlation, converged=converged, annot=False, figsize="text"
     )
-    save(gradiend_mlflow.plot_venn(_of(overlap, 3), figsize="column"), "venn_three", dpi=150)
-    save(gradiend_mlflow.plot_venn(_of(overlap, 5)), "venn_five")
-    save(gradiend_mlflow.plot_venn(_of(overlap, 6), figsize="text"), "venn_six")
-    save(gradiend_mlflow.plot_upset(overlap, min_sets=2, max_regions=15), "upset")
-    save(gradiend_mlflow.plot_curve(overlap), "curve")
-    save(gradiend_mlflow.plot_layers(_of(overlap, 6)), "layers")
-    save(gradiend_mlflow.plot_groups(overlap.test_groups(groups), figsize="column"), "groups", dpi=150)
-    save(gradiend_mlflow.plot_curve(overlap, groups=groups, facet="group", k=500, figsize="text"), "curve_groups")
-    save(gradiend_mlflow.plot_heatmap(_of(overlap, 8), figsize="column"), "heatmap_column", dpi=150)
+    save("heatmap_cluster", clustered)
+    save(
+        "curve_groups",
+        gradiend_mlflow.plot_curve(overlap, groups=groups, facet="group", k=500, figsize="text"),
+    )
+    save("groups", *both(gradiend_mlflow.plot_groups, overlap.test_groups(groups)))
+    save("map", *both(gradiend_mlflow.plot_map, overlap.map(), groups=groups))
 
 
-def draw_gradiends() -> None:
-    """Gradiend's own heatmap of the sets of `heatmap_column`, in the same size."""
+def draw_gradiends(sets: dict[str, TopKSet], heatmap: list[Any]) -> None:
+    """Gradiend's own figures of the same sets, in figures of the same sizes.
+
+    Its Venn diagrams need the packages matplotlib-venn and venn, which are none of ours; without them they are left
+    as they are.
+    """
+    import matplotlib as mpl
     from gradiend.visualizer.topk.pairwise_heatmap import plot_topk_overlap_heatmap
 
-    models = {label: _Ranked(topk_set) for label, topk_set in list(made_up_sets().items())[:8]}
-    size = gradiend_mlflow.plot_heatmap(compute_overlap(dict(list(made_up_sets().items())[:8])), figsize="column")
-    figure = Figure(figsize=tuple(size.get_size_inches()), layout="constrained")
-    plot_topk_overlap_heatmap(
-        models,
-        topk=K,
-        value="intersection_frac",
-        ax=figure.add_subplot(),
-        show=False,
-    )
-    save(figure, "heatmap_gradiend", dpi=150)
+    models: Any = {label: _Ranked(topk_set) for label, topk_set in sets.items()}
+    figures = [Figure(figsize=tuple(size), layout="constrained") for size in heatmap]
+    for figure in figures:
+        plot_topk_overlap_heatmap(models, topk=K, value="intersection_frac", ax=figure.add_subplot(), show=False)
+    save("heatmap_gradiend", *figures)
+    if not all(map(find_spec, ("matplotlib_venn", "venn"))):
+        print("venn_gradiend.png is left as it is: drawing it takes `pip install matplotlib-venn venn`")
+        return
+    mpl.use("Agg")
+    from gradiend.visualizer.topk.venn_ import plot_topk_venn
+    from matplotlib import pyplot as plt
+
+    drawn = []
+    for size in (3.3, 7.0):
+        plot_topk_venn({label: models[label] for label in list(models)[:3]}, topk=K, figsize=(size, 0.8 * size))
+        drawn.append(plt.gcf())
+    save("venn_gradiend", *drawn)
+    plt.close("all")
 
 
 class _Ranked:
@@ -109,9 +157,15 @@ class _Ranked:
         return self.indices[:topk]
 
 
-def _of(overlap: Overlap, n: int) -> Overlap:
-    sets = made_up_sets()
-    return compute_overlap({label: sets[label] for label in overlap.labels[:n]})
+def trained_sets() -> dict[str, TopKSet]:
+    """The logged sets of the quickstart's six runs, which are trained now if they are not there."""
+    demo = ROOT / "demo"
+    if not (demo / "mlflow.db").is_file():
+        subprocess.run([sys.executable, ROOT / "examples" / "quickstart.py", "--output", demo], check=True)
+    uri = f"sqlite:///{demo}/mlflow.db"
+    runs = gradiend_mlflow.search_runs("pronouns", tracking_uri=uri).tail(6)
+    sets = gradiend_mlflow.load_topk(runs, part="decoder-weight", tracking_uri=uri)
+    return {label.replace("_", "->"): one for label, one in zip(runs["gradiend_run_id"], sets.values(), strict=True)}
 
 
 def photograph_ui() -> None:
@@ -145,7 +199,13 @@ def photograph_ui() -> None:
                     frame.locator("body[data-ready]").wait_for(timeout=60_000)
                     frame.locator("#pairs tbody tr").first.click()
                 page.wait_for_timeout(2500)
-                page.screenshot(path=IMAGES / f"{name}.png")
+                _picture_of_page(page.screenshot(), name)
+
+
+def _picture_of_page(png: bytes, name: str) -> None:
+    page = Image.open(io.BytesIO(png)).convert("RGB")
+    page = page.resize((page.width * 3 // 4, page.height * 3 // 4), Image.Resampling.LANCZOS)
+    page.quantize(128, dither=Image.Dither.NONE).save(IMAGES / f"{name}.png", optimize=True)
 
 
 def _logged(server: str, folder: Path) -> gradiend_mlflow.Comparison:
@@ -172,7 +232,7 @@ def _logged(server: str, folder: Path) -> gradiend_mlflow.Comparison:
 
 if __name__ == "__main__":
     IMAGES.mkdir(exist_ok=True)
-    draw_figures()
-    draw_gradiends()
+    draw_trained(trained_sets())
+    draw_made_up()
     if "--ui" in sys.argv:
         photograph_ui()
