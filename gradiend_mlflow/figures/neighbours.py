@@ -70,7 +70,7 @@ def plot_map(
     check_arguments(overlap_map, (OverlapMap,), title, ax=ax)
     sheet = Sheet.checked(ax, figsize=figsize, output_path=output_path, show=show)
     group_of = complete_groups(groups, overlap_map.labels) if groups is not None else {}
-    axes = ax or sheet.figure(lambda width: 0.85 * width, usual=5.0).add_subplot()
+    axes = ax or sheet.figure(lambda width: 0.65 * width + _around(title, group_of), usual=5.0).add_subplot()
     _draw_points(axes, overlap_map, group_of)
     _draw_frame(axes, overlap_map)
     set_title(axes, title)
@@ -78,6 +78,13 @@ def plot_map(
         axes, overlap_map, list(dict.fromkeys(group_of.values())), grows=ax is None and not isinstance(figsize, tuple)
     )
     return sheet.finished(ax) if ax is not None else sheet.finished(axes.figure)
+
+
+def _around(title: str | None, group_of: Mapping[str, str]) -> float:
+    """The height in inches of what stands above and below the points, without a key."""
+    lines = {"axes.titlesize": bool(title), "xtick.labelsize": 1, "axes.labelsize": 1}
+    groups = len(set(group_of.values())) * measured("0", small_points())[1]
+    return groups + sum(1.4 * count * measured("0", points_of(size))[1] for size, count in lines.items())
 
 
 def _draw_points(axes: Axes, overlap_map: OverlapMap, group_of: Mapping[str, str]) -> None:
@@ -90,14 +97,16 @@ def _draw_points(axes: Axes, overlap_map: OverlapMap, group_of: Mapping[str, str
 
 
 def _draw_frame(axes: Axes, overlap_map: OverlapMap) -> None:
-    points, high = points_of("axes.labelsize"), float(cell_size(axes)[1])
+    points, (wide, high) = points_of("axes.labelsize"), cell_size(axes).tolist()
     shares = [f"{share:.0%}".replace("%", " %") + " of the variation" for share in overlap_map.explained]
-    axes.set_xlabel(shares[0], fontsize=points)
     axes.set_ylabel(in_lines(shares[1], 0.5 * high, points), fontsize=points)
-    axes.tick_params(axis="x", labelsize=points_of("xtick.labelsize"))
-    axes.tick_params(axis="y", labelsize=points_of("ytick.labelsize"))
-    axes.xaxis.set_major_locator(MaxNLocator(5, prune="both"))  # so that none reaches over the edge
-    axes.yaxis.set_major_locator(MaxNLocator(5, prune="both"))
+    room = wide - _left(axes)
+    axes.set_xlabel(in_lines(shares[0], room, points), fontsize=points)
+    for axis, size, length in ((axes.xaxis, "xtick.labelsize", room), (axes.yaxis, "ytick.labelsize", 0.5 * high)):
+        each = measured("-0.00", points_of(size))[0]
+        axis.set_tick_params(labelsize=points_of(size))
+        # Pruned, so that none reaches over the edge.
+        axis.set_major_locator(MaxNLocator(max(min(int(length / each / 1.5), 5), 2), prune="both"))
     axes.set_aspect("equal", adjustable="datalim")
     axes.margins(0.12)
     axes.grid(color=shade(axes.figure, 0.08))

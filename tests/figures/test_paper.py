@@ -14,7 +14,17 @@ import pytest
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from gradiend_mlflow import Overlap, TopKSet, WeightSpace, compute_overlap, plot_curve, plot_layers, plot_upset
+from gradiend_mlflow import (
+    Overlap,
+    TopKSet,
+    WeightSpace,
+    compute_overlap,
+    plot_curve,
+    plot_groups,
+    plot_layers,
+    plot_map,
+    plot_upset,
+)
 from tests.figures.examples import figure_of
 from tests.figures.legible import check
 
@@ -69,6 +79,16 @@ def in_panels(overlap: Overlap, **options: Any) -> Any:
     return plot_curve(overlap, groups=groups_of(overlap), facet="group", control=labels, k=300, **options)
 
 
+def strips(overlap: Overlap, **options: Any) -> Any:
+    """Pairs within and between two groups."""
+    return plot_groups(overlap.test_groups(groups_of(overlap), permutations=200), **options)
+
+
+def mapped(overlap: Overlap, **options: Any) -> Any:
+    """A map in the colors of the groups."""
+    return plot_map(overlap.map(), groups=groups_of(overlap), **options)
+
+
 PLOTS = {
     "curve": plot_curve,
     "groups": in_groups,
@@ -77,6 +97,7 @@ PLOTS = {
     "upset": plot_upset,
     "layers": plot_layers,
 }
+OF_GROUPS = {"strips": strips, "map": mapped}
 STYLES = (None, "paper", "notebook", "talk", "poster")
 OWN = random.Random(0).sample(
     list(itertools.product(PLOTS, (2, 3, 4, 6, 12), (3.3, 5.0, 7.0), (6, 8, 9, 12), STYLES, (3, 25, 30, 60))), 36
@@ -88,6 +109,14 @@ GIVEN = random.Random(1).sample(
 )
 
 
+# Axes of the column's width with titles of 24 points have no room for a map, which it says.
+OWN += random.Random(3).sample(
+    list(itertools.product(OF_GROUPS, (4, 6, 12), (3.3, 5.0, 7.0), (6, 8, 9, 12), STYLES[:4], (3, 25, 30, 60))), 16
+)
+GIVEN += random.Random(4).sample(
+    list(itertools.product(OF_GROUPS, (4, 6, 12), (3.3, 5.0, 7.0), (6, 8, 9), (3, 25, 30), PLACES)), 16
+)
+PLOTS |= OF_GROUPS
 # Narrower or lower than what is drawn would have by itself.
 LOW = random.Random(2).sample(
     list(
@@ -121,7 +150,7 @@ def test_given_figures_can_be_read(
     plot: str, n: int, width: float, points: int, longest: int, place: tuple[str, Any]
 ) -> None:
     """Axes, whole figures and parts of them keep their size, and what is drawn stays in them."""
-    on_axes, (kind, layout) = plot in ("curve", "groups", "highlighted"), place
+    on_axes, (kind, layout) = plot in ("curve", "groups", "highlighted", *OF_GROUPS), place
     size = (width if kind == "whole" else 2 * width, 5.0 if plot == "panels" else 3.0)
     figure = Figure(figsize=size, layout=layout)
     part: Any = figure.subfigures(1, 2)[0] if kind == "part" else figure
