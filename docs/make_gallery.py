@@ -1,8 +1,8 @@
-"""Draw the pictures of `docs/gallery.md`: `python docs/make_gallery.py`; with `--ui` the UI's too, by chromium.
+"""Draw the pictures of the gallery: `python docs/make_gallery.py`; with `--ui` the UI's too, by chromium.
 
-Most are of the six GRADIENDs that `make demo` trains, each at the widths of a column and of the text of a paper. Those of
-groups are of made-up sets, six features in three languages, whose overlaps are known. Gradiend's own Venn diagrams take
-`pip install matplotlib-venn venn`, which nothing else does.
+Most are of the six GRADIENDs that `make demo` trains, at the widths of a column and of the text of a paper, in its 8
+points. Those of groups are of made-up sets, six features in three languages, whose overlaps are known. Gradiend's own
+Venn diagrams take `pip install matplotlib-venn venn`, which nothing else does.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import mlflow
 import numpy as np
 from matplotlib.axes import Axes
@@ -68,7 +69,13 @@ def save(name: str, *drawn: Any, dpi: float = 100) -> None:
     for picture in pictures:
         whole.paste(picture, (left, 0))
         left += picture.width + gap
-    whole.quantize(128, dither=Image.Dither.NONE).save(IMAGES / f"{name}.png", optimize=True)
+    _write(whole, name)
+
+
+def _write(picture: Image.Image, name: str) -> None:
+    """Save a picture in 256 colors, a third of the bytes."""
+    colors = picture.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    colors.save(IMAGES / f"{name}.png", optimize=True)
 
 
 def _picture(drawn: Any, dpi: float) -> Image.Image:
@@ -123,7 +130,6 @@ def draw_gradiends(sets: dict[str, TopKSet], heatmap: list[Any]) -> None:
     Its Venn diagrams need the packages matplotlib-venn and venn, which are none of ours; without them they are left
     as they are.
     """
-    import matplotlib as mpl
     from gradiend.visualizer.topk.pairwise_heatmap import plot_topk_overlap_heatmap
 
     models: Any = {label: _Ranked(topk_set) for label, topk_set in sets.items()}
@@ -132,7 +138,9 @@ def draw_gradiends(sets: dict[str, TopKSet], heatmap: list[Any]) -> None:
         plot_topk_overlap_heatmap(models, topk=K, value="intersection_frac", ax=figure.add_subplot(), show=False)
     save("heatmap_gradiend", *figures)
     if not all(map(find_spec, ("matplotlib_venn", "venn"))):
-        print("venn_gradiend.png is left as it is: drawing it takes `pip install matplotlib-venn venn`")
+        print(  # noqa: T201  # a script
+            "venn_gradiend.png is left as it is: drawing it takes `pip install matplotlib-venn venn`"
+        )
         return
     mpl.use("Agg")
     from gradiend.visualizer.topk.venn_ import plot_topk_venn
@@ -161,10 +169,10 @@ def trained_sets() -> dict[str, TopKSet]:
     """The logged sets of the quickstart's six runs, which are trained now if they are not there."""
     demo = ROOT / "demo"
     if not (demo / "mlflow.db").is_file():
-        subprocess.run([sys.executable, ROOT / "examples" / "quickstart.py", "--output", demo], check=True)
+        subprocess.run([sys.executable, ROOT / "examples" / "quickstart.py", "--output", demo], check=True)  # noqa: S603  # our own script
     uri = f"sqlite:///{demo}/mlflow.db"
     runs = gradiend_mlflow.search_runs("pronouns", tracking_uri=uri).tail(6)
-    sets = gradiend_mlflow.load_topk(runs, part="decoder-weight", tracking_uri=uri)
+    sets = gradiend_mlflow.load_topk(runs, part="decoder-weight", topk=10_000, tracking_uri=uri)
     return {label.replace("_", "->"): one for label, one in zip(runs["gradiend_run_id"], sets.values(), strict=True)}
 
 
@@ -205,7 +213,7 @@ def photograph_ui() -> None:
 def _picture_of_page(png: bytes, name: str) -> None:
     page = Image.open(io.BytesIO(png)).convert("RGB")
     page = page.resize((page.width * 3 // 4, page.height * 3 // 4), Image.Resampling.LANCZOS)
-    page.quantize(128, dither=Image.Dither.NONE).save(IMAGES / f"{name}.png", optimize=True)
+    _write(page, name)
 
 
 def _logged(server: str, folder: Path) -> gradiend_mlflow.Comparison:
@@ -232,7 +240,8 @@ def _logged(server: str, folder: Path) -> gradiend_mlflow.Comparison:
 
 if __name__ == "__main__":
     IMAGES.mkdir(exist_ok=True)
-    draw_trained(trained_sets())
-    draw_made_up()
+    with mpl.rc_context({"font.size": 8}):
+        draw_trained(trained_sets())
+        draw_made_up()
     if "--ui" in sys.argv:
         photograph_ui()

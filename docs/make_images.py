@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from matplotlib.figure import Figure
+from PIL import Image
 
 import gradiend_mlflow
 
@@ -20,7 +21,10 @@ def main() -> None:
     gradiend_mlflow.compare(runs, **asked).plot_heatmap(left, title="six pronoun GRADIENDs, decoder-weight, top 1000")
     three = runs[runs["gradiend_run_id"].str.startswith("1SG")]
     gradiend_mlflow.compare(three, **asked).plot_venn(right, title="three of them")
-    figure.savefig(ROOT / "docs" / "images" / "overlap.png", dpi=110)
+    file = ROOT / "docs" / "images" / "overlap.png"
+    figure.savefig(file, dpi=110)
+    few_colors = Image.open(file).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    few_colors.save(file, optimize=True)
 
 
 if __name__ == "__main__":
