@@ -184,3 +184,14 @@ def test_low_upset_plots_can_be_read(n: int, size: tuple[float, float], points: 
         assert not rows
     else:
         assert bool(rows) or "no room for their names" in below or "too many to be named" in below
+
+
+@pytest.mark.filterwarnings("ignore:This figure includes Axes that are not compatible with tight_layout")
+def test_parts_of_a_figure_with_a_tight_layout() -> None:
+    """Which moves the axes of all parts when the figure is drawn, as if they had all of it."""
+    overlap = overlap_with(labels_of(3, 6))
+    for plots in (("curve", "strips"), ("map", "upset"), ("layers", "groups")):
+        figure = Figure(figsize=(10, 4), layout="tight")
+        for plot, part in zip(plots, figure.subfigures(1, 2), strict=True):
+            PLOTS[plot](overlap, **({"fig": part} if plot in ("upset", "layers") else {"ax": part.subplots()}))
+        check(figure, size=(10, 4))

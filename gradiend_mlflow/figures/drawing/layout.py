@@ -44,11 +44,30 @@ def lay_out(axes: Axes) -> None:
         x1, y1 = max(min(wanted.x1, x1), x0 + _LEAST), max(min(wanted.y1, y1), y0 + _LEAST)
         axes.set_position(Bbox.from_extents(x0, y0, x1, y1))
         axes.set_in_layout(True)  # setting a position takes them out
+    if engine is None and isinstance(figure.figure.get_layout_engine(), TightLayoutEngine):
+        # It moves axes of parts of the figure too, whose size it takes for that of the whole.
+        axes.set_axes_locator(_Fixed(axes.get_position(original=True), axes))
     axes.apply_aspect()
     title, allowed = axes.title, cell.transformed(figure.transSubfigure)
     written = title.get_window_extent()
     outside = max(allowed.x0 - written.x0, 0.0) - max(written.x1 - allowed.x1, 0.0)
     title.set_x(title.get_position()[0] + outside / axes.get_window_extent().width)
+
+
+@dataclass(frozen=True)
+class _Fixed:
+    """Axes' box in shares of their part of the figure, whatever a layout engine says: a locator of matplotlib."""
+
+    box: Bbox
+    axes: Axes
+
+    def get_subplotspec(self) -> SubplotSpec | None:
+        """As `Square`'s."""
+        return self.axes.get_subplotspec()
+
+    def __call__(self, axes: Any, renderer: Any) -> Bbox:  # noqa: ARG002  # matplotlib passes it
+        """The box."""
+        return self.box
 
 
 @dataclass(frozen=True)

@@ -189,7 +189,7 @@ def _plan_of(
             names = replace(names, points=max(points, LEAST_POINTS), fit=names.fit and points >= LEAST_POINTS)
     highest = max((measured(text, names.points)[1] for text in names.texts), default=0.0) if names else 0.0
     row = min(row, max(1.1 * highest / every, 0.16 if names and every == 1 else 0.06))
-    bars = float(np.clip(0.4 * width, 1.1, 1.8)) if height is None else max(room(footer) - n * row, 0.0)
+    bars = float(np.clip(0.4 * width, 1.1, 2.1)) if height is None else max(room(footer) - n * row, 0.0)
     over = max(highest - row, 0.0) / 2  # of the first name over its row
     headings_of_bars = [in_lines(text, bars - over, small) for text in _HEADINGS]
     beside = next((text for text in headings_of_bars if measured(text, small)[0] <= bars - over), "")
