@@ -30,21 +30,25 @@ def _namer(overlap: PairwiseOverlap, piece: Piece) -> Namer:
     space, anatomy = overlap.space, overlap.anatomy
     layer_of = namers(space.names)["layer"]
 
+    def nothing(offsets: IntArray) -> Names:
+        return np.full(len(offsets), None, dtype=object)
+
     def head(param_id: int, offsets: IntArray) -> Names:
         name, shape = space.names[param_id], space.shapes[param_id]
         if anatomy.heads is None:
-            return np.full(len(offsets), None, dtype=object)
+            return nothing(offsets)
         found = heads_of(name, shape, offsets, anatomy.heads)
         return _mapped(found, lambda number: f"{layer_of(name)} head {number}")
 
     def neuron(param_id: int, offsets: IntArray) -> Names:
         name = space.names[param_id]
-        return _mapped(units_of(space.shapes[param_id], offsets, anatomy.heads), lambda unit: f"{name}[{unit}]")
+        units = units_of(name, space.shapes[param_id], offsets, anatomy.heads)
+        return nothing(offsets) if units is None else _mapped(units, lambda unit: f"{name}[{unit}]")
 
     def token(param_id: int, offsets: IntArray) -> Names:
         name, shape = space.names[param_id], space.shapes[param_id]
         if not anatomy.has_tokens(name, shape):
-            return np.full(len(offsets), None, dtype=object)
+            return nothing(offsets)
         # Another row may have the same string, and a row that no set knows the string of has a number.
         return _mapped(token_rows(shape, offsets), lambda row: anatomy.tokens.get(row, f"row {row}"))
 

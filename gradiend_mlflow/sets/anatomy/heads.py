@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -119,18 +121,32 @@ def heads_of(param: str, shape: Sequence[int], offsets: IntArray, heads: Heads) 
     return nothing if namer is None else namer(units)
 
 
-def units_of(shape: Sequence[int], offsets: IntArray, heads: Heads | None = None) -> npt.NDArray[np.object_]:
-    """The output unit ("neuron") of each weight of a parameter, as the index of its row; shape (n,).
+def units_of(
+    param: str, shape: Sequence[int], offsets: IntArray, heads: Heads | None = None
+) -> npt.NDArray[np.int64] | None:
+    """The output unit ("neuron") of each weight of a parameter, counted from 0; shape (n,).
 
-    A matrix has one per output, and a stack of experts' matrices one per expert and output, counted through. A
-    parameter of one dimension has none: None.
+    A matrix has one per output: a row, or a column where it is stored as (inputs, outputs). A stack of experts'
+    matrices has one per expert and output, counted through. Of an embedding they are its rows. A parameter of one
+    dimension - a bias, a norm - has none: None.
     """
-    if len(shape) < 2:  # noqa: PLR2004  # a bias or a norm
-        return np.full(len(offsets), None, dtype=object)
-    units, size = _units(shape, offsets, heads, inputs=False)
-    if len(shape) > 2:  # noqa: PLR2004  # the first axis counts experts
-        units = units + size * (offsets // int(np.prod(shape[1:])))
-    return np.array(units.tolist(), dtype=object)
+    if len(shape) < 2:  # noqa: PLR2004
+        return None
+    units, size = _units(shape, offsets, _stored(param, heads), inputs=False)
+    return units + size * (offsets // (shape[-2] * shape[-1]))
+
+
+def unit_count(param: str, shape: Sequence[int], heads: Heads | None = None) -> int:
+    """How many output units a parameter has; 0 if it has one dimension."""
+    if len(shape) < 2:  # noqa: PLR2004
+        return 0
+    _, size = _units(shape, np.zeros(0, dtype=np.int64), _stored(param, heads), inputs=False)
+    return size * math.prod(shape[:-2])
+
+
+def _stored(param: str, heads: Heads | None) -> Heads | None:
+    """What is known of how a parameter is stored: only matrices of attention and MLPs are stored by inputs."""
+    return heads if re.search("attention|mlp", component_of(param)) else None
 
 
 def _units(shape: Sequence[int], offsets: IntArray, heads: Heads | None, *, inputs: bool) -> tuple[IntArray, int]:

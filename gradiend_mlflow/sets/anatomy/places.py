@@ -42,7 +42,7 @@ def places(
     for param_id in np.unique(param_ids):
         name, shape = names[param_id], shapes[param_id]
         at = np.flatnonzero(param_ids == param_id)
-        columns["neuron"][at] = units_of(shape, offsets[at], anatomy.heads)
+        columns["neuron"][at] = units_of(name, shape, offsets[at], anatomy.heads)
         if anatomy.heads is not None:
             columns["head"][at] = heads_of(name, shape, offsets[at], anatomy.heads)
         if anatomy.has_tokens(name, shape):

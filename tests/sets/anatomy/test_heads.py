@@ -12,7 +12,7 @@ import torch
 import transformers
 
 from gradiend_mlflow.sets.anatomy.architectures import component_of
-from gradiend_mlflow.sets.anatomy.heads import Heads, heads_of, units_of
+from gradiend_mlflow.sets.anatomy.heads import Heads, heads_of, unit_count, units_of
 
 N_HEADS, HEAD_SIZE = 4, 8
 TINY = {
@@ -128,8 +128,22 @@ def test_a_units_weights_are_those_that_its_output_depends_on(model: Any) -> Non
         unit = 5
         (gradient,) = torch.autograd.grad(module(inputs)[0, unit], weight)
         offsets = gradient.flatten().nonzero().flatten().numpy()
-        assert set(units_of(tuple(weight.shape), offsets, heads)) == {unit}, name
+        units = units_of(f"{name}.weight", tuple(weight.shape), offsets, heads)
+        assert units is not None
+        assert set(units) == {unit}, name
         assert len(offsets) == inputs.numel()
+
+
+def test_an_embeddings_units_are_its_rows(model: Any) -> None:
+    """Also where the other matrices are stored by inputs, as GPT-2's are."""
+    heads = Heads.from_config(model.config)
+    for name, module in model.named_modules():
+        if isinstance(module, torch.nn.Embedding):
+            shape = tuple(module.weight.shape)
+            units = units_of(f"{name}.weight", shape, np.arange(np.prod(shape)), heads)
+            assert units is not None
+            assert (units.reshape(shape) == np.arange(shape[0])[:, None]).all(), name
+            assert unit_count(f"{name}.weight", shape, heads) == shape[0]
 
 
 def test_an_output_reads_its_head(model: Any) -> None:
@@ -157,11 +171,16 @@ def test_units_of_experts(kind: str, config: str, outputs_last: bool) -> None:
     config = getattr(transformers, config)(**options)
     with torch.device("meta"):
         model = getattr(transformers, f"{kind}Model")(config)
-    (shape,) = [tuple(p.shape) for name, p in model.named_parameters() if name.endswith("experts.down_proj")]
+    found = [(name, tuple(p.shape)) for name, p in model.named_parameters() if name.endswith("experts.down_proj")]
+    (name, shape) = found[0]
+    assert len(found) == 1
     heads = Heads.from_config(config)
     assert heads is not None
     assert heads.outputs_last is outputs_last
-    units = units_of(shape, np.arange(np.prod(shape)), heads).reshape(shape)
+    flat = units_of(name, shape, np.arange(np.prod(shape)), heads)
+    assert flat is not None
+    units = flat.reshape(shape)
+    assert unit_count(name, shape, heads) == 3 * 32
     assert len(set(units.flat)) == 3 * 32
     assert len(set(units[1, 0, :] if outputs_last else units[1, :, 0])) == 32
 
