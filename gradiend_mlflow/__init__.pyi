@@ -37,12 +37,8 @@ from .figures.upset import plot_upset as plot_upset
 from .figures.venn import plot_venn as plot_venn
 from .overlap.curve import OverlapCurve as OverlapCurve
 from .overlap.grouping import GroupedOverlap as GroupedOverlap
-from .overlap.overlap import (
-    Overlap as Overlap,
-)
-from .overlap.overlap import (
-    compute_overlap as compute_overlap,
-)
+from .overlap.layout.ties import Ties as Ties
+from .overlap.overlap import Overlap as Overlap
 from .overlap.seeds import (
     SeedOverlap as SeedOverlap,
 )
@@ -53,7 +49,8 @@ from .overlap.statistics.chance import Chance as Chance
 from .overlap.statistics.difference import OverlapDifference as OverlapDifference
 from .overlap.statistics.group_test import GroupTest as GroupTest
 from .overlap.statistics.neighbours import OverlapMap as OverlapMap
-from .overlap.ties import Ties as Ties
+from .overlap.units import NeuronOverlap as NeuronOverlap
+from .overlap.units import compute_overlap as compute_overlap
 from .runs.pulling import load_topk as load_topk
 from .runs.search import search_runs as search_runs
 from .sets.artifact import (

@@ -134,6 +134,7 @@ def sync_command(path: Path, *, tracking_uri: str | None, experiment_name: str |
 @click.option("--part", default="decoder-weight", show_default=True, help="Which importance.")
 @_topk(default="1000", help="How many weights, or what fraction.")
 @click.option("--value", default="intersection_frac", show_default=True, help="Which measure.")
+@click.option("--unit", default="weight", show_default=True, help="weight, or neuron for the neurons they lie in.")
 @click.option("--labels", help="A column, params.<name> or tags.<name>.")
 @click.option("--groups", help="A column, params.<name> or tags.<name>.")
 @click.option("--seeds", default="best", show_default=True, help="best, all_convergent or all_tried.")

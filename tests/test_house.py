@@ -24,6 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "store.ui": {"store"},  # the names of its tags
     "store": {"disk", "sets"},
     "overlap.statistics": {"sets"},
+    "overlap.layout": {"overlap.statistics", "sets"},
     "overlap": {"sets"},
     "runs": {"disk", "store", "sets"},
     "figures.drawing": {"overlap", "sets"},

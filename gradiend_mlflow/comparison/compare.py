@@ -16,8 +16,8 @@ from gradiend_mlflow.comparison.compared import seed_numbers
 from gradiend_mlflow.comparison.comparison import Comparison
 from gradiend_mlflow.comparison.log import LoggingChoices, logged
 from gradiend_mlflow.errors import InvalidInputError, SkippedRunsError, logger
-from gradiend_mlflow.overlap.measures import RBO_P, Value, check_value
-from gradiend_mlflow.overlap.overlap import Overlap, compute_overlap
+from gradiend_mlflow.overlap.measures import RBO_P, Unit, Value, check_p, check_unit, check_value
+from gradiend_mlflow.overlap.overlap import Overlap
 from gradiend_mlflow.overlap.seeds import (
     Aggregate,
     Dispersion,
@@ -28,6 +28,7 @@ from gradiend_mlflow.overlap.seeds import (
     Seeds,
 )
 from gradiend_mlflow.overlap.shared_weights import special_tokens_note
+from gradiend_mlflow.overlap.units import NeuronOverlap, compute_overlap
 from gradiend_mlflow.sets.parts import Part, check_part, check_topk
 from gradiend_mlflow.sets.topk import TopKSet
 from gradiend_mlflow.store.store import Store
@@ -36,10 +37,11 @@ from gradiend_mlflow.wording import counted, lines_of, some_of, visible
 
 @dataclass(frozen=True)
 class Display:
-    """How to show the numbers: which measure, and under which labels and groups; the arguments of `compare`."""
+    """Which numbers to show, and under which labels and groups; the arguments of `compare`."""
 
     value: Value
     rbo_p: float
+    unit: Unit
     labels: Labels
     groups: Groups | None
 
@@ -55,6 +57,7 @@ def compare(
     topk: float = 1000,
     value: Value = "intersection_frac",
     rbo_p: float = RBO_P,
+    unit: Unit = "weight",
     labels: Labels = None,
     groups: Groups | None = None,
     seeds: Seeds = "best",
@@ -88,6 +91,8 @@ def compare(
             "sign_agreement" or "rbo". All are in `comparison.overlap`.
         rbo_p: The parameter p of rank-biased overlap (Webber, Moffat and Zobel 2010), above 0 and below 1: rank d has
             the weight p^(d-1), so the smaller p, the more the first ranks count. Default 0.98.
+        unit: "weight", or "neuron" to compare the neurons that hold at least one of each run's top-k weights: output
+            units of matrices and rows of embeddings. See `compute_overlap`.
         labels: How to call the runs: a column of `search_runs`, "params.<name>", "tags.<name>", a mapping from run id
             to label, or a callable of a row; default gradiend's run_id, else the run's name. Labels that clash are
             extended by the experiment, seed, name or run id, whichever differs.
@@ -141,7 +146,7 @@ def compare(
     """
     check_flags(strict=strict)
     part, topk = check_part(part), check_topk(topk)
-    display = Display(check_value(value), rbo_p, labels, groups)
+    display = Display(check_value(value, check_unit(unit)), check_p(rbo_p), unit, labels, groups)
     options = LoggingChoices(log, log_to, run_name, refresh, link, views)
     policy = SeedPolicy(seeds, seed_aggregate, dispersion, seed_pairing_mode, seed_group_policy)
     search = Search(experiment_names, experiment_ids, filter_string, search_all_experiments)
@@ -185,7 +190,7 @@ def _numbered(selection: Selection, policy: SeedPolicy, display: Display, part: 
     """The comparison of the selected runs, not logged."""
     runs = _labelled(selection.rows, display.labels)
     sets = dict(zip(runs["label"], selection.cut, strict=True))
-    overlap = compute_overlap(sets, rbo_p=display.rbo_p)
+    overlap = compute_overlap(sets, rbo_p=display.rbo_p, unit=display.unit)
     shown, seed_overlap = runs, None
     if policy.seed_aggregate is not None:
         trainings = selection.trainings
@@ -248,7 +253,7 @@ def _notes_of(runs: pd.DataFrame, sets: Mapping[str, TopKSet], overlap: Overlap,
         notes.append(f"Did not converge: {', '.join(some_of(unconverged))}.")
     if special := special_tokens_note(overlap):
         notes.append(special)
-    return tuple(notes)
+    return (*notes, *(overlap.notes() if isinstance(overlap, NeuronOverlap) else ()))
 
 
 def _ties(sets: Mapping[str, TopKSet], stored: Sequence[TopKSet]) -> Iterator[str]:

@@ -12,13 +12,13 @@ import pandas as pd
 from gradiend_mlflow.comparison.chosen.labels import TRAINING_RUN, Groups, column_of, groups_of
 from gradiend_mlflow.comparison.chosen.selection import Skipped
 from gradiend_mlflow.errors import InvalidInputError
-from gradiend_mlflow.overlap.measures import Value
+from gradiend_mlflow.overlap.measures import Unit, Value
 from gradiend_mlflow.overlap.overlap import Overlap
 from gradiend_mlflow.overlap.seeds import SeedOverlap, SeedPolicy
 from gradiend_mlflow.overlap.statistics.difference import OverlapDifference
 from gradiend_mlflow.overlap.statistics.group_test import GroupTest, RandomState
 from gradiend_mlflow.overlap.statistics.neighbours import OverlapMap
-from gradiend_mlflow.sets.parts import Part
+from gradiend_mlflow.sets.parts import Part, shown_topk
 from gradiend_mlflow.sets.space import Matrix
 from gradiend_mlflow.sets.topk import TopKSet
 
@@ -44,6 +44,16 @@ class Compared:
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()
     run_id: str | None = None
+
+    @property
+    def unit(self) -> Unit:
+        """What is compared: "weight" or "neuron"."""
+        return self.overlap.unit
+
+    @property
+    def subject(self) -> str:
+        """What is compared, in a few words: "decoder-weight, top 1000"."""
+        return f"{self.part}, top {shown_topk(self.topk)}{', neurons' * (self.unit == 'neuron')}"
 
     @property
     def shown(self) -> Overlap | SeedOverlap:

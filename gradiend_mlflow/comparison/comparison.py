@@ -87,16 +87,18 @@ class Comparison(Drawn):
         return self.overlap.by_group(grouping, naming=naming)
 
     def shared_weights(self, *, min_runs: int = 2) -> pd.DataFrame:
-        """The weights that several runs' sets hold, those of most runs first.
+        """The weights, or neurons, that several runs' sets hold, those of most runs first.
 
         Args:
             min_runs: How many runs at least; 1 gives every weight of any set.
 
         Returns:
-            One row per weight: param, offset, coordinates (index tuple into the parameter), n_runs, runs (labels),
-            ranks (from 1) and weights (signed; tuples for several latent neurons) in the order of `runs`, and
-            sign_agreement: the share of the runs with the more frequent sign, in [0.5, 1] where no weight is 0; the
-            mean over latent neurons; NaN where weights are unknown or the numbers of latent neurons differ.
+            One row per weight: param, offset, coordinates (index tuple into the parameter), layer, component, head,
+            neuron and token as in `TopKSet.to_frame`, n_runs, runs (labels), ranks (from 1) and weights (signed;
+            tuples for several latent neurons) in the order of `runs`, and sign_agreement: the share of the runs with
+            the more frequent sign, in [0.5, 1] where no weight is 0; the mean over latent neurons; NaN where weights
+            are unknown or the numbers of latent neurons differ. With `unit="neuron"` one row per neuron: the same
+            without offset, coordinates, weights and sign_agreement, and with importances in the order of `runs`.
 
         Raises:
             InvalidInputError: If `min_runs` is not between 1 and the number of runs.
@@ -108,9 +110,9 @@ class Comparison(Drawn):
 
         Args:
             table: "pairs": a row per pair of runs, most overlapping first, with the value, the number of shared
-                weights, and what chance would give (with aggregated seeds: the number of pairs of seeds, and their
-                dispersion). "groups": a row per group and per two groups, with the number of pairs and their mean
-                and largest value; without groups all runs are one group, "all". "matrix": as `matrix`.
+                weights or neurons, and what chance would give (with aggregated seeds: the number of pairs of seeds,
+                and their dispersion). "groups": a row per group and per two groups, with the number of pairs and their
+                mean and largest value; without groups all runs are one group, "all". "matrix": as `matrix`.
             control: Of the groups, the one that comes last.
             relative: Of the matrix, the overlap of trainings relative to what their seeds allow; see
                 `SeedOverlap.relative`.

@@ -26,7 +26,6 @@ _NAME_LENGTH = 60
 _DESCRIPTION_LENGTH = 7900  # MLflow's tags hold 8000 characters
 _SHARES = ("intersection", "intersection_frac")  # two runs share weights; by the other measures they agree
 _TITLES = {
-    "intersection": "shared weights",
     "intersection_frac": "of the smaller set",
     "expected": "by chance",
     "q_value": "q-value",
@@ -66,7 +65,7 @@ def name_of_comparison(comparison: Comparison) -> str:
     labels, value = comparison.shown.labels, comparison.value
     mean = summary_of(comparison)["overlap/mean"]
     answer = f"{mean:.0%}".replace("%", " %") if value not in {"intersection", *SIGNED} else _shown(value, mean)
-    details: list[str] = [value, comparison.part]
+    details: list[str] = [value, *["neurons"] * (comparison.unit == "neuron"), comparison.part]
     if comparison.groups is not None:
         groups = list(dict.fromkeys(comparison.groups.values()))
         names = textwrap.shorten(", ".join(groups), _NAME_LENGTH, placeholder=", …")
@@ -91,7 +90,7 @@ def description_of(comparison: Comparison) -> str:
         paragraphs.append(f"The {_LISTED_PAIRS} most overlapping of {len(pairs):,} pairs; all are in matrix.csv.")
     paragraphs.append("To look at: overlap_heatmap.png, and report.html with every pair and k.")
     if sizes.min() != sizes.max():
-        paragraphs.append(f"The sets differ in size: they hold {sizes.min():,} to {sizes.max():,} weights.")
+        paragraphs.append(f"The sets differ in size: they hold {sizes.min():,} to {sizes.max():,} {comparison.unit}s.")
     # Shortened, because a description holds 8000 characters; comparison.json has the whole.
     test = comparison.tested
     if notes := [*comparison.notes, *(test.notes if isinstance(test, GroupTest) else ())]:
@@ -115,9 +114,11 @@ def _answer(comparison: Comparison) -> Iterator[str]:
     mean, low, high = (_shown(value, summary[f"overlap/{key}"]) for key in ("mean", "min", "max"))
     top = shown_topk(comparison.topk)
     top = f"their top {top}{' of' if top.endswith('%') else ''} weights"
+    if (unit := comparison.unit) == "neuron":
+        top = f"the neurons of {top}"
     answer = f"share {mean} of {top}" if value in _SHARES else f"agree to {mean} ({value}) in {top}"
     seeds_of = "" if seeds is None else f"{seeds.policy.seed_aggregate} over {len(comparison.runs)} seeds; "
-    details = f"{seeds_of}{comparison.part}; {value}"
+    details = f"{seeds_of}{comparison.part}; {value}{' of neurons' if unit == 'neuron' else ''}"
     if len(comparison.pairs) > 1:
         details = f"of {len(comparison.shown.labels)} runs; {details}, from {low} to {high}"
         yield f"Two runs {answer} on average"
@@ -125,10 +126,10 @@ def _answer(comparison: Comparison) -> Iterator[str]:
         yield f"The two runs {answer}"
     yield f"({details})."
     if "overlap/lift" in summary:
-        yield f"They share {summary['overlap/lift']:,.3g} times as many weights as chance would give."
+        yield f"They share {summary['overlap/lift']:,.3g} times as many {unit}s as chance would give."
     if seeds is None:
         core = len(comparison.overlap.core)
-        held = f"{core:,} weights are" if core > 1 else "One weight is" if core else "No weight is"
+        held = f"{core:,} {unit}s are" if core > 1 else f"One {unit} is" if core else f"No {unit} is"
         yield f"{held} in all runs."
 
 
@@ -169,11 +170,13 @@ def _of_seeds(comparison: Comparison) -> Iterator[str]:
 def _pair_table(comparison: Comparison) -> str:
     """The first pairs, with what chance would give; of aggregated seeds with their spread."""
     value, links = comparison.value, _links(comparison)
-    pairs = comparison.pairs.head(_LISTED_PAIRS).drop(columns=["lift", "p_value"], errors="ignore")
+    hidden = ["lift", "p_value", *["q_value"] * (comparison.unit == "neuron")]
+    pairs = comparison.pairs.head(_LISTED_PAIRS).drop(columns=hidden, errors="ignore")
     if "intersection" in pairs:  # the count before what is computed from it
         pairs.insert(2, "intersection", pairs.pop("intersection"))
     columns = [str(name) for name in pairs.columns[2:]]
-    rows = [["run", "run", *(_TITLES.get(name, name) for name in columns)]]
+    titles = _TITLES | {"intersection": f"shared {comparison.unit}s"}
+    rows = [["run", "run", *(titles.get(name, name) for name in columns)]]
     rows += [
         [links[pair["a"]], links[pair["b"]], *(_cell(name, value, pair[name]) for name in columns)]
         for pair in pairs.to_dict("records")

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from gradiend_mlflow.comparison.compared import Compared, column_by_label
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.overlap.curve import OverlapCurve
-from gradiend_mlflow.overlap.overlap import Overlap, compute_overlap
+from gradiend_mlflow.overlap.overlap import Overlap
 from gradiend_mlflow.overlap.statistics.group_test import GroupTest
+from gradiend_mlflow.overlap.units import compute_overlap
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,7 +28,7 @@ class Drawn(Compared):
         """The overlap of `stored`, that is of all the weights that were logged."""
         if all(len(self.sets[label]) == len(whole) for label, whole in self.stored.items()):
             return self.overlap
-        return compute_overlap(self.stored, rbo_p=self.overlap.rbo_p)
+        return compute_overlap(self.stored, rbo_p=self.overlap.rbo_p, unit=self.unit)
 
     def overlap_curve(self, ks: Sequence[int] | None = None) -> OverlapCurve:
         """Every pair's overlap as k grows up to the size of the smallest logged set; see `Overlap.overlap_curve`."""
@@ -122,7 +123,7 @@ class Drawn(Compared):
         """
         from gradiend_mlflow.figures.curve import plot_curve
 
-        compared = set(self.overlap.sizes.tolist())
+        compared = set(self.overlap.n_weights.tolist())
         settings = {"groups": self._groups_of_sets, "k": compared.pop() if len(compared) == 1 else None}
         return plot_curve(self.overlap_curve(ks), ax, **{**settings, **options})
 

@@ -20,7 +20,6 @@ from gradiend_mlflow.disk.trees import sha256_of
 from gradiend_mlflow.overlap.statistics.group_test import GroupTest
 from gradiend_mlflow.runs.search import COLUMNS
 from gradiend_mlflow.sets.artifact import save_topk
-from gradiend_mlflow.sets.parts import shown_topk
 from gradiend_mlflow.wording import csv_of
 
 FACTS = "comparison.json"
@@ -56,7 +55,7 @@ def _draw(comparison: Comparison, folder: Path) -> None:
         write(figure, [folder / f"{name}.png", folder / f"{name}.pdf"])
 
     n = len(comparison.shown.labels)
-    title = f"{comparison.part}, top {shown_topk(comparison.topk)}"
+    title = comparison.subject
     save(comparison.plot_heatmap(title=title), "overlap_heatmap")
     if n in VENN_SIZES:
         save(comparison.plot_venn(title=title), "venn")
@@ -64,7 +63,7 @@ def _draw(comparison: Comparison, folder: Path) -> None:
         save(comparison.plot_upset(title=title), "upset")
     if n <= MOST_RUNS:  # a curve has a matrix per point
         # Fewer points than by default, because with many runs each takes a while.
-        ks = steps_up_to(int(comparison.whole.sizes.min()))
+        ks = steps_up_to(int(comparison.whole.n_weights.min()))
         save(comparison.plot_curve(title=f"{comparison.part}, as k grows", ks=ks), "curve")
     if comparison.regions:  # the intersection of seeds may be empty in every training
         save(comparison.plot_layers(title=title), "layers")
@@ -91,8 +90,9 @@ def facts_of(comparison: Comparison) -> dict[str, Any]:
         "topk": comparison.topk,
         "value": comparison.value,
         "rbo_p": overlap.rbo_p,
+        "unit": comparison.unit,
         "labels": list(overlap.labels),
-        "sizes": overlap.sizes.tolist(),
+        "sizes": overlap.n_weights.tolist(),
         "intersection": overlap.intersection,
         "matrix": {"labels": list(comparison.shown.labels), "values": comparison.matrix.to_numpy()},
         "chance": {name: getattr(chance, name) for name in ("expected", "p_value", "q_value")},

@@ -16,9 +16,9 @@ from gradiend_mlflow.comparison.comparison import Comparison
 from gradiend_mlflow.comparison.files import FACTS, FORMAT, SET_NAME, SETS
 from gradiend_mlflow.disk.archives import stored_files
 from gradiend_mlflow.errors import ArtifactError, GradiendMLflowError, InvalidInputError
-from gradiend_mlflow.overlap.measures import Value, check_value
-from gradiend_mlflow.overlap.overlap import compute_overlap
+from gradiend_mlflow.overlap.measures import Unit, Value, check_unit, check_value
 from gradiend_mlflow.overlap.seeds import SeedOverlap, SeedPolicy
+from gradiend_mlflow.overlap.units import compute_overlap
 from gradiend_mlflow.runs.pulling import largest_set
 from gradiend_mlflow.runs.search import COLUMN_TYPES, COLUMNS
 from gradiend_mlflow.sets.artifact import parse_topk
@@ -51,6 +51,7 @@ class Facts:
     topk: float
     value: Value
     rbo_p: float
+    unit: Unit
     labels: list[str]
     sizes: list[int]
     rows: list[dict[str, Any]]
@@ -141,12 +142,13 @@ def _checked(facts: Mapping[str, Any]) -> Facts:
     ungrouped = set(trainings if policy else labels) - set(groups if groups is not None else trainings or labels)
     if ungrouped:
         raise ValueError(f"groups must name every run; it lacks {quoted(min(ungrouped))}")
-    topk = facts.get("topk")
+    topk, unit = facts.get("topk"), check_unit(as_str(facts.get("unit", "weight"), "unit", most=100))
     return Facts(
         part=check_part(as_str(facts.get("part"), "part", most=100)),
         topk=check_topk(topk if isinstance(topk, int) else as_float(topk, "topk")),
-        value=check_value(as_str(facts.get("value"), "value", most=100)),
+        value=check_value(as_str(facts.get("value"), "value", most=100), unit),
         rbo_p=as_float(facts.get("rbo_p"), "rbo_p"),
+        unit=unit,
         labels=labels,
         sizes=sizes,
         rows=rows,
@@ -255,7 +257,7 @@ def rebuilt(facts: Facts, sets: Mapping[str, TopKSet], run_id: str) -> Compariso
         ArtifactError: If they do not fit each other.
     """
     try:
-        overlap = compute_overlap(sets, rbo_p=facts.rbo_p)
+        overlap = compute_overlap(sets, rbo_p=facts.rbo_p, unit=facts.unit)
         runs = pd.DataFrame(facts.rows, dtype=object).astype(COLUMN_TYPES)
         seed_overlap = None
         if facts.policy is not None:

@@ -109,6 +109,8 @@ def question_of(comparison: Comparison) -> str:
         ],
         "skipped": sorted([run.run_id, run.reason] for run in comparison.skipped),
     }
+    if comparison.unit != "weight":  # comparisons that were logged before there was a choice are of weights
+        asked["unit"] = comparison.unit
     return hashlib.sha256(json.dumps(asked, separators=(",", ":")).encode()).hexdigest()
 
 
@@ -148,12 +150,16 @@ def _free_name(store: Store, experiment_id: str, name: str) -> str:
 
 def _log(comparison: Comparison, store: Store, experiment_id: str, question: str, name: str) -> str:
     """Log the comparison as a new run and return its id."""
-    run_tags = {tags.KIND: tags.COMPARISON, tags.PLUGIN_VERSION: installed_version("gradiend-mlflow")}
+    run_tags = {
+        tags.KIND: tags.COMPARISON,
+        tags.UNIT: comparison.unit,
+        tags.PLUGIN_VERSION: installed_version("gradiend-mlflow"),
+    }
     if len(comparison.runs) <= _MOST_IDS:
         run_tags[tags.SOURCE_RUNS] = json.dumps(list(comparison.runs["run_id"]))
     run_id = store.create_run(experiment_id, name=_UNFINISHED, run_tags=run_tags)
     try:
-        params = {"part": comparison.part, "topk": str(comparison.topk), "value": comparison.value}
+        params = {name: str(getattr(comparison, name)) for name in ("part", "topk", "value", "unit")}
         store.log_params(run_id, params | {"n_runs": str(len(comparison.shown.labels))})
         now = now_ms()
         store.log_metrics(run_id, [MetricPoint(key, value, now, 0) for key, value in summary_of(comparison).items()])

@@ -6,7 +6,6 @@ import base64
 import gzip
 import hashlib
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from gradiend_mlflow.comparison.description import answers_of
 from gradiend_mlflow.comparison.page.views import views_of
 from gradiend_mlflow.figures.drawing.canvas import colormap
 from gradiend_mlflow.figures.drawing.cells import DIVERGING, SEQUENTIAL
-from gradiend_mlflow.overlap.measures import SIGNED, VALUE_TITLES
+from gradiend_mlflow.overlap.measures import SIGNED, VALUES, title_of
 from gradiend_mlflow.overlap.overlap import Overlap
 from gradiend_mlflow.overlap.shared_weights import shared_weights
 from gradiend_mlflow.overlap.statistics.group_test import GroupTest
@@ -74,15 +73,15 @@ def report_data(comparison: Comparison) -> dict[str, Any]:
     overlap, whole = comparison.overlap, comparison.whole
     if len(overlap.labels) > MOST_RUNS:
         left_out.append(f"the first {MOST_RUNS} of {len(overlap.labels)} runs are shown")
-        overlap, whole = _first(overlap), _first(whole)
+        overlap, whole = overlap.first(MOST_RUNS), whole.first(MOST_RUNS)
     n = len(overlap.labels)
     pairs = n * (n - 1) // 2
-    ks = steps_up_to(int(whole.sizes.min()), most=max(_NUMBERS // max(pairs, 1), 2) - 1)
-    if len(ks) < len(steps_up_to(int(whole.sizes.min()))):
+    ks = steps_up_to(int(whole.n_weights.min()), most=max(_NUMBERS // max(pairs, 1), 2) - 1)
+    if len(ks) < len(steps_up_to(int(whole.n_weights.min()))):
         left_out.append("the slider has fewer positions, because there are many pairs")
-    ks = [k for k in ks if (overlap.sizes != k).any()]  # else it is what was asked
+    ks = [k for k in ks if (overlap.n_weights != k).any()]  # else it is what was asked
     steps = [_step(whole.top(k), comparison.value, f"top {k}") for k in ks]
-    place = sum(k < int(overlap.sizes.min()) for k in ks)
+    place = sum(k < int(overlap.n_weights.min()) for k in ks)
     steps.insert(place, _step(overlap, comparison.value, f"top {shown_topk(comparison.topk)} (as asked)"))
     aggregated, test = comparison.seed_overlap is not None, comparison.tested
     views = views_of(overlap, comparison.trainings, comparison.value, comparison.groups, aggregated=aggregated)
@@ -93,14 +92,15 @@ def report_data(comparison: Comparison) -> dict[str, Any]:
         else counted(numbers["runs"], "run")
     )
     return {
-        "title": f"{comparison.part}, top {shown_topk(comparison.topk)}: {what}",
+        "title": f"{comparison.subject}: {what}",
         "answer": answers_of(comparison),
         "labels": list(overlap.labels),
         "runs": list(comparison.runs["run_id"])[:n],
         "seeds": list(comparison.trainings.seeds or [None] * n)[:n],
         "value": comparison.value,
         "signed": SIGNED,
-        "titles": VALUE_TITLES,
+        "unit": comparison.unit,
+        "titles": {name: title_of(name, comparison.unit) for name in VALUES},
         "colors": {name: _colors(cmap) for name, cmap in (("sequential", SEQUENTIAL), ("diverging", DIVERGING))},
         "views": [view.to_json() for view in views],
         "steps": steps,
@@ -110,19 +110,6 @@ def report_data(comparison: Comparison) -> dict[str, Any]:
         "test": _test_rows(test) if isinstance(test, GroupTest) else None,
         **_weights(overlap, n),
     }
-
-
-def _first(overlap: Overlap) -> Overlap:
-    ranked = overlap.ranked
-    few = replace(
-        ranked,
-        labels=ranked.labels[:MOST_RUNS],
-        columns=ranked.columns[:MOST_RUNS],
-        importance=ranked.importance[:MOST_RUNS],
-        weights=ranked.weights[:MOST_RUNS],
-        ties=ranked.ties[:MOST_RUNS],
-    )
-    return overlap.of(few, overlap.selects[:MOST_RUNS])
 
 
 def steps_up_to(most_weights: int, most: int = 1000) -> list[int]:
@@ -152,8 +139,11 @@ def _step(overlap: Overlap, value: Any, name: str) -> dict[str, Any]:
 
 
 def _weights(overlap: Overlap, n: int) -> dict[str, Any]:
-    """The weights that at least two sets hold, what they are, and each set's rank and signed weight."""
-    per_run = _WEIGHTS // n
+    """The weights that at least two sets hold, what they are, and each set's rank and signed weight.
+
+    Of neurons the same, with each set's importance.
+    """
+    per_run, of_neurons = _WEIGHTS // n, overlap.unit == "neuron"
     top = overlap.top(per_run)
     frame = shared_weights(top, min_runs=min(2, n))
     places = {label: place for place, label in enumerate(overlap.labels)}
@@ -165,17 +155,17 @@ def _weights(overlap: Overlap, n: int) -> dict[str, Any]:
         "weights": [
             [
                 at[row["param"]],
-                list(row["coordinates"]),
+                [row["neuron"]] if of_neurons else list(row["coordinates"]),
                 row["head"],
                 row["neuron"],
                 row["token"] and visible(row["token"]),
                 [places[label] for label in row["runs"]],
                 list(row["ranks"]),
-                _signed(row["weights"]),
+                _signed(row["importances" if of_neurons else "weights"]),
             ]
             for row in frame.to_dict("records")
         ],
-        "weights_up_to": min(per_run, int(overlap.sizes.max())),
+        "weights_up_to": min(per_run, int(overlap.n_weights.max())),
     }
 
 
@@ -199,6 +189,6 @@ def _signed(weights: tuple[Any, ...]) -> list[Any]:
     return [None if np.isnan(weight) else float(f"{weight:.3g}") for weight in firsts]
 
 
-def _short(numbers: npt.NDArray[Any], *, digits: int = 4) -> list[float]:
-    """A few significant digits, more than can be read off."""
-    return [float(f"{number:.{digits}g}") for number in numbers.tolist()]
+def _short(numbers: npt.NDArray[Any], *, digits: int = 4) -> list[float | None]:
+    """A few significant digits, more than can be read off; None for a missing number."""
+    return [None if np.isnan(number) else float(f"{number:.{digits}g}") for number in numbers.tolist()]

@@ -7,8 +7,9 @@ from os import PathLike
 from typing import Any
 
 from gradiend_mlflow.errors import InvalidInputError
-from gradiend_mlflow.overlap.overlap import Overlap, compute_overlap
+from gradiend_mlflow.overlap.overlap import Overlap
 from gradiend_mlflow.overlap.seeds import SeedOverlap
+from gradiend_mlflow.overlap.units import compute_overlap
 from gradiend_mlflow.sets.parts import Part, check_part
 from gradiend_mlflow.sets.topk import TopKSet
 

@@ -15,7 +15,7 @@ from gradiend_mlflow.figures.drawing.canvas import FigureSize, OutputPath, Sheet
 from gradiend_mlflow.figures.drawing.layout import cell_size, lay_out, set_title
 from gradiend_mlflow.figures.drawing.names import Way, in_lines, measured, named, points_of, widest
 from gradiend_mlflow.figures.drawing.text import warn_of_missing_letters
-from gradiend_mlflow.overlap.measures import VALUE_TITLES, check_value
+from gradiend_mlflow.overlap.measures import check_unit, check_value, title_of
 from gradiend_mlflow.overlap.statistics.group_test import GroupTest
 
 _AROUND, _BESIDE = 0.3, 0.3  # inches
@@ -84,7 +84,7 @@ def plot_groups(
     axes.tick_params(axis="y", length=0)
     axes.tick_params(axis="x", labelsize=points_of("xtick.labelsize"))
     left = width - widest(names.texts, names.points) - _BESIDE
-    below = [VALUE_TITLES[check_value(test.value)] + " (%)" * (scale > 1), *_answer(test)]
+    below = [title_of(check_value(test.value), check_unit(test.unit)) + " (%)" * (scale > 1), *_answer(test)]
     axes.set_xlabel("\n".join(_broken(line, left, label) for line in below), fontsize=label)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.grid(axis="x", color=shade(axes.figure, 0.08))

@@ -27,7 +27,7 @@ from gradiend_mlflow.figures.drawing.margins import (
 )
 from gradiend_mlflow.figures.drawing.plan import LABELLED_UP_TO, Content, Fonts, Plan
 from gradiend_mlflow.figures.given import NOT_CONVERGED, check_labels, overlap_of
-from gradiend_mlflow.overlap.measures import VALUE_TITLES, Value, check_value
+from gradiend_mlflow.overlap.measures import Value, check_value, title_of
 from gradiend_mlflow.overlap.overlap import Overlap
 from gradiend_mlflow.overlap.seeds import SeedOverlap
 from gradiend_mlflow.sets.parts import Part
@@ -161,8 +161,8 @@ def plot_heatmap(  # type: ignore[misc]  # options are told to people, and check
     sheet = Sheet.checked(ax, figsize=figsize, output_path=output_path, show=show)
     overlap = overlap_of(overlap, topk, part)
     check_value(value)
-    title = VALUE_TITLES[value] if title is True else title or None
-    check_arguments(overlap, (Overlap, SeedOverlap), title, ax=ax)
+    check_arguments(overlap, (Overlap, SeedOverlap), None if title is True else title or None, ax=ax)
+    title = title_of(value, overlap.unit) if title is True else title or None
     if not isinstance(annot, bool):
         check_choice("annot", annot, ("auto",))
     if groups is not None and pretty_groups is not None:
@@ -197,7 +197,7 @@ def plot_heatmap(  # type: ignore[misc]  # options are told to people, and check
         side_title=row_metric_label,
         side_range="" if side is None else side.range,
         title=title or "",
-        bar_title=VALUE_TITLES[value] + " (%)" * percent if cbar_label is None else cbar_label,
+        bar_title=title_of(value, overlap.unit) + " (%)" * percent if cbar_label is None else cbar_label,
         ticks=bar_texts(cells.norm),
         notes=_notes(overlap, sum(map(bool, marks)), spread=cells.spread, seeds=seed_annotation),
         group_angle=None if group_label_rotation_top is None else 90.0 + group_label_rotation_top,

@@ -97,7 +97,7 @@ def _draw(page: Page, content: Content, plan: Plan, colors: Any) -> None:
     if plan.numbers is None:
         begin = plan.top + plan.heading
         bar = page.axes(page.width - plan.bar + PAD, begin, BAR, top - 2 * PAD - begin)
-        _draw_color_bar(bar, ScalarMappable(norm, colors))
+        _draw_color_bar(bar, ScalarMappable(norm, colors), SHARE_TITLE.replace("weight", content.unit))
 
 
 def _draw_map(axes: Axes, frame: pd.DataFrame, content: Content, plan: Plan, color_of: Callable[[Any], Any]) -> None:
@@ -147,11 +147,11 @@ def _name_columns(axes: Axes, content: Content, plan: Plan) -> None:
         label.set_multialignment("right")
 
 
-def _draw_color_bar(axes: Axes, colors: ScalarMappable) -> None:
+def _draw_color_bar(axes: Axes, colors: ScalarMappable, title: str) -> None:
     bar = axes.figure.colorbar(colors, cax=axes, ticks=MaxNLocator(6, integer=True))
     bar.outline.set_visible(False)
     height, points = axes.get_window_extent().height / axes.figure.dpi, small_points()
-    while points > LEAST_POINTS and measured(SHARE_TITLE, points)[0] > height:
+    while points > LEAST_POINTS and measured(title, points)[0] > height:
         points = max(points - 0.5, LEAST_POINTS)
-    bar.set_label(SHARE_TITLE, fontsize=points)
+    bar.set_label(title, fontsize=points)
     bar.ax.tick_params(labelsize=small_points(), pad=2)

@@ -14,7 +14,7 @@ from gradiend_mlflow.figures.drawing.names import LEAST_POINTS, measured, points
 from gradiend_mlflow.figures.drawing.page import PAD, Page, small_points
 from gradiend_mlflow.figures.drawing.text import warn_user
 from gradiend_mlflow.figures.plans.combinations import NAMED_UP_TO
-from gradiend_mlflow.figures.plans.upset import SIZES_HEADING, Plan, Wish, planned, usual_width
+from gradiend_mlflow.figures.plans.upset import Plan, Wish, planned, usual_width
 from gradiend_mlflow.overlap.overlap import Overlap
 
 _INK, _REST, _STRIPE = 0.85, 0.35, 0.05  # how much of the color of text is in them
@@ -91,7 +91,7 @@ def _draw(page: Page, plan: Plan) -> None:
     if plan.sizes:
         _draw_sizes(page.axes(PAD, top + height, plan.sizes, rows), plan)
         below = top + height + rows + PAD
-        page.text(PAD + plan.sizes, below, SIZES_HEADING, points, ha="right", multialignment="right")
+        page.text(PAD + plan.sizes, below, plan.shown.sizes_heading, points, ha="right", multialignment="right")
     heading: Any = {
         "rotation": 90,
         "ha": "right",

@@ -116,6 +116,7 @@ def plot_venn(
         percentages=percentages,
         fontsizes=(circle_names_fontsize, region_counts_fontsize),
         said=f"{NOT_CONVERGED} did not converge" if failed else "",
+        unit=drawn.unit,
     )
     figure = None
     if ax is None:

@@ -12,6 +12,7 @@ import pandas as pd
 
 from gradiend_mlflow.checks import check_choice
 from gradiend_mlflow.errors import InvalidInputError
+from gradiend_mlflow.overlap.measures import Unit, divided
 from gradiend_mlflow.overlap.statistics.frames import pairs_of
 from gradiend_mlflow.sets.space import IntArray, Matrix
 
@@ -22,16 +23,19 @@ _POINTS_PER_DECADE = 5
 
 @dataclass(frozen=True, eq=False)
 class OverlapCurve:
-    """Every pair's overlap among the first k weights of each set, for K values of k.
+    """Every pair's overlap by the first k weights of each set, for K values of k.
 
     Returned by `Overlap.overlap_curve` and `Comparison.overlap_curve`.
 
     Attributes:
         labels: One label per set, N of them.
-        sizes: Number of weights per set; int64, shape (N,). No k is larger than the smallest of them.
+        sizes: Number of ranked weights per set; int64, shape (N,). No k is larger than the smallest of them.
         ks: The numbers of weights, ascending; int64, shape (K,).
         intersection: Shared weights; int64, shape (K, N, N).
         expected: What chance alone would give, as `Chance.expected`; float64, shape (K, N, N).
+        held: How many weights each set has at each k, which is k, or in how many neurons these lie; int64, shape
+            (K, N).
+        unit: What is shared: "weight" or "neuron".
 
     Example:
         >>> from gradiend_mlflow import TopKSet, compute_overlap
@@ -45,16 +49,18 @@ class OverlapCurve:
     ks: IntArray
     intersection: IntArray = field(repr=False)
     expected: Matrix = field(repr=False)
+    held: IntArray = field(repr=False)
+    unit: Unit = "weight"
 
     @property
     def intersection_frac(self) -> Matrix:
-        """The share of shared weights, in [0, 1]; float64, shape (K, N, N)."""
-        return self.intersection / self.ks[:, None, None]
+        """What is shared, over the smaller set, in [0, 1]; float64, shape (K, N, N)."""
+        return divided(self.intersection, np.minimum(self.held[:, :, None], self.held[:, None]))
 
     @property
     def jaccard(self) -> Matrix:
-        """Shared weights over the weights of either, in [0, 1]; float64, shape (K, N, N)."""
-        return self.intersection / (2 * self.ks[:, None, None] - self.intersection)
+        """What is shared, over what either has, in [0, 1]; float64, shape (K, N, N)."""
+        return divided(self.intersection, self.held[:, :, None] + self.held[:, None] - self.intersection)
 
     def values(self, value: CurveValue = "intersection_frac", *, by_chance: bool = False) -> Matrix:
         """A measure at every k; float64, shape (K, N, N).
@@ -74,15 +80,16 @@ class OverlapCurve:
         """One row per pair and k: a, b, k, intersection, intersection_frac, jaccard, expected, lift; pair by pair."""
         rows, columns, names = pairs_of(self.labels)
         ks = np.tile(self.ks, len(rows))
-        shared, expected, jaccard = (
-            matrix[:, rows, columns].T.ravel() for matrix in (self.intersection, self.expected, self.jaccard)
+        shared, expected, share, jaccard = (
+            matrix[:, rows, columns].T.ravel()
+            for matrix in (self.intersection, self.expected, self.intersection_frac, self.jaccard)
         )
         return pd.DataFrame(
             {
                 **{name: np.repeat(own, len(self.ks)) for name, own in names.items()},
                 "k": ks,
                 "intersection": shared,
-                "intersection_frac": shared / ks,
+                "intersection_frac": share,
                 "jaccard": jaccard,
                 "expected": expected,
                 "lift": np.divide(shared, expected, out=np.full(len(shared), np.nan), where=expected > 0),

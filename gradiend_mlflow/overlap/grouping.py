@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from gradiend_mlflow.overlap.layout.ranked import RankedSets
 from gradiend_mlflow.overlap.matrices import PairwiseOverlap
 from gradiend_mlflow.overlap.measures import Value
-from gradiend_mlflow.overlap.ranked import RankedSets
 from gradiend_mlflow.overlap.statistics.frames import pairs_of
 
 SHARED_BY_TWO, SHARED_BY_ALL = _SHARED = "in ≥ 2 runs", "in all runs"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -14,100 +12,14 @@ import pandas as pd
 
 from gradiend_mlflow.checks import check_int
 from gradiend_mlflow.overlap import measures
+from gradiend_mlflow.overlap.any_overlap import AnyOverlap
+from gradiend_mlflow.overlap.layout.ranked import RankedSets
+from gradiend_mlflow.overlap.layout.ties import Ties, ties_of
 from gradiend_mlflow.overlap.measures import RBO_P, Value, check_value, divided
-from gradiend_mlflow.overlap.ranked import RankedSets
 from gradiend_mlflow.overlap.statistics.chance import Chance, chance_of, expected_overlap
-from gradiend_mlflow.overlap.statistics.difference import OverlapDifference, difference_of
 from gradiend_mlflow.overlap.statistics.frames import square_frame
-from gradiend_mlflow.overlap.statistics.group_test import GroupTest, RandomState, group_test
-from gradiend_mlflow.overlap.statistics.groups import grouped_trainings
-from gradiend_mlflow.overlap.statistics.neighbours import OverlapMap, map_of, tree_of
-from gradiend_mlflow.overlap.ties import Ties, ties_of
 from gradiend_mlflow.sets.anatomy.anatomy import Anatomy
 from gradiend_mlflow.sets.space import IntArray, Matrix, WeightSpace
-
-
-class AnyOverlap:
-    """What is asked of any overlap, be it of sets or of trainings with several seeds."""
-
-    labels: tuple[str, ...]
-
-    @abstractmethod
-    def values(self, value: Value = "intersection_frac") -> npt.NDArray[Any]:
-        """One number per pair, by the name of the measure; shape (N, N)."""
-
-    def of_trainings(self, value: Value) -> npt.NDArray[Any]:
-        """The overlap of trainings, which is what a test of groups is about; shape (N, N)."""
-        return self.values(value)
-
-    def test_groups(
-        self,
-        groups: Mapping[str, Any],
-        *,
-        value: Value = "intersection_frac",
-        control: str | None = None,
-        strata: Mapping[str, str] | None = None,
-        classes: Mapping[str, Collection[str]] | None = None,
-        permutations: int = 10_000,
-        random_state: RandomState = 0,
-    ) -> GroupTest:
-        """Test whether trainings of one group overlap more than trainings of different groups.
-
-        Of an `Overlap` each set is a training. Of a `SeedOverlap`, the overlap of two trainings is the mean over all
-        pairs of their seeds, whatever its policy says.
-
-        If groups mean nothing, they can be exchanged among the trainings. The test compares the difference of means
-        with that of every exchange: a one-sided Mantel test (Mantel 1967) of the overlap with a matrix that says who
-        is in one group. Trainings are exchanged, never pairs, because pairs that share a training are not independent.
-
-        Args:
-            groups: A mapping from label to group, or from group to labels. Trainings in no group, or in "Other",
-                are left out and noted.
-            value: The measure of overlap.
-            control: A group that is neither within nor between and is not exchanged: `per_group` compares with it.
-            strata: A mapping from label to stratum; groups are exchanged inside strata only.
-            classes: A mapping from label to the training's target classes, for `disjoint_difference`.
-            permutations: Up to that many ways to exchange groups are all tried; of more, that many are drawn.
-            random_state: A seed, a `numpy.random.Generator`, or None for a seed that differs every time. NumPy's
-                global generator is never used.
-
-        Raises:
-            InvalidInputError: If there are fewer than two groups beside the control, none of them has two trainings,
-                or an argument is not acceptable.
-        """
-        trainings = grouped_trainings(self.labels, self.of_trainings(value), groups, control, strata)
-        return group_test(
-            trainings, value=value, classes=classes, permutations=permutations, random_state=random_state
-        )
-
-    def difference(self, other: AnyOverlap, *, value: Value = "intersection_frac") -> OverlapDifference:
-        """What changes from another overlap to this one, over the labels that both have.
-
-        Raises:
-            InvalidInputError: If they have fewer than two labels in common.
-        """
-        return difference_of(value, (self.labels, self.values(value)), (other.labels, other.values(value)))
-
-    def tree(self, *, value: Value = "intersection_frac") -> Matrix:
-        """The runs as leaves of a tree of clusters, by average linkage; scipy's linkage matrix, shape (N - 1, 4).
-
-        Two runs are 1 - value / largest value apart; neighbouring leaves are those that agree best.
-
-        Raises:
-            InvalidInputError: If there are fewer than two runs.
-        """
-        return tree_of(self.values(value))
-
-    def map(self, *, value: Value = "intersection_frac") -> OverlapMap:
-        """The runs as points on a plane, by classical multidimensional scaling: the same runs, the same map.
-
-        Two runs are sqrt(1 - value / largest value) apart. For sets of one size and the default measure, these are
-        proportional to the distances between the sets' own vectors over all weights.
-
-        Raises:
-            InvalidInputError: If there are fewer than two runs.
-        """
-        return map_of(self.labels, self.values(value))
 
 
 @dataclass(frozen=True, eq=False)
@@ -242,7 +154,7 @@ class PairwiseOverlap(AnyOverlap):
         Raises:
             InvalidInputError: If `value` is not the name of one, or the sets lack what it is computed from.
         """
-        matrix: npt.NDArray[Any] = getattr(self, check_value(value))
+        matrix: npt.NDArray[Any] = getattr(self, check_value(value, self.unit))
         return matrix
 
     def to_frame(self, value: Value = "intersection_frac") -> pd.DataFrame:
@@ -273,19 +185,19 @@ class PairwiseOverlap(AnyOverlap):
         """
         if population is None:
             return self._chance
-        drawn, common = self._draws()
+        drawn, common = self.draws()
         wanted = np.full_like(common, check_int("population", population, least=0))
         return chance_of(self.labels, self.intersection, drawn, wanted)
 
     @cached_property
     def _chance(self) -> Chance:
-        return chance_of(self.labels, self.intersection, *self._draws())
+        return chance_of(self.labels, self.intersection, *self.draws())
 
     def expected(self) -> Matrix:
         """`chance().expected` alone, which takes far less time than the probabilities; float64, shape (N, N)."""
-        return expected_overlap(*self._draws())
+        return expected_overlap(*self.draws())
 
-    def _draws(self) -> tuple[IntArray, IntArray]:
+    def draws(self) -> tuple[IntArray, IntArray]:
         """How many weights of A lie in the parameters that A and B have in common, and how many weights those have."""
         sizes = self.space.sizes
         params = self.params

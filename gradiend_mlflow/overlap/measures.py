@@ -15,7 +15,7 @@ from scipy.stats import rankdata
 
 from gradiend_mlflow.checks import check_choice
 from gradiend_mlflow.errors import InvalidInputError
-from gradiend_mlflow.overlap.ranked import RankedSets
+from gradiend_mlflow.overlap.layout.ranked import RankedSets
 from gradiend_mlflow.sets.space import IntArray, Matrix
 
 Value = Literal[
@@ -32,7 +32,10 @@ Value = Literal[
 ]
 VALUES: tuple[Value, ...] = get_args(Value)
 SIGNED: tuple[Value, ...] = ("cosine_signed", "spearman_signed", "sign_agreement")  # from -1 to 1
-# What each measure is called in figures and on pages.
+# What sets are of: weights, or the neurons that these lie in. A neuron has no signed weight, so no measure of signs.
+Unit = Literal["weight", "neuron"]
+_OF_WEIGHTS_ALONE: tuple[Value, ...] = (*SIGNED, "spearman")
+# What `title_of` calls each measure of sets of weights; of neurons, where that is something else.
 VALUE_TITLES: dict[Value, str] = {
     "intersection": "shared weights",
     "intersection_frac": "shared weights / smaller set",
@@ -45,16 +48,48 @@ VALUE_TITLES: dict[Value, str] = {
     "sign_agreement": "agreement in sign on shared weights",
     "rbo": "rank-biased overlap",
 }
+_NEURON_TITLES: dict[Value, str] = {
+    "intersection": "shared neurons",
+    "intersection_frac": "shared neurons / smaller set",
+    "mass_overlap": "importance on shared neurons",
+    "cosine": "cosine of the neurons' importances",
+}
 RBO_P = 0.98
 
 
-def check_value(value: str) -> Value:
-    """Return `value` if it names one of the overlap matrices.
+def title_of(value: Value, unit: Unit = "weight") -> str:
+    """What a measure is called in figures and on pages."""
+    return _NEURON_TITLES.get(value, VALUE_TITLES[value]) if unit == "neuron" else VALUE_TITLES[value]
+
+
+def check_unit(unit: str) -> Unit:
+    """Return `unit` if it names what sets can be of.
 
     Raises:
         InvalidInputError: If it does not.
     """
-    return check_choice("value", value, VALUES)
+    return check_choice("unit", unit, get_args(Unit))
+
+
+def check_value(value: str, unit: Unit = "weight") -> Value:
+    """Return `value` if it names one of the overlap matrices of such sets.
+
+    Raises:
+        InvalidInputError: If it does not.
+    """
+    checked: Value = check_choice("value", value, VALUES)
+    if unit == "neuron" and checked in _OF_WEIGHTS_ALONE:
+        raise no_signs(checked)
+    return checked
+
+
+def no_signs(value: Value) -> InvalidInputError:
+    """The error that says that a measure is not one of neurons."""
+    rest = ", ".join(name for name in VALUES if name not in _OF_WEIGHTS_ALONE)
+    return InvalidInputError(
+        f"{value} compares signed weights, and a neuron has none: with unit='neuron', value must be one of {rest}; "
+        "or pass unit='weight'"
+    )
 
 
 def check_p(p: float) -> float:
@@ -86,6 +121,14 @@ def cosine_signed(sets: RankedSets) -> Matrix:
         products += sets.products(vectors, vectors)
     norms = np.sqrt(np.diag(products))
     return np.clip(divided(products, np.multiply.outer(norms, norms)), -1.0, 1.0)
+
+
+def cosine_of_importances(sets: RankedSets) -> Matrix:
+    """See `NeuronOverlap.cosine`."""
+    vectors = [values.astype(np.float64) for values in _known(sets, sets.importance, "importances")]
+    products = sets.products(vectors, vectors)
+    norms = np.sqrt(np.diag(products))
+    return np.clip(divided(products, np.multiply.outer(norms, norms)), 0.0, 1.0)
 
 
 def sign_agreement(sets: RankedSets) -> Matrix:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -14,14 +14,11 @@ from gradiend_mlflow.checks import check_int
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.overlap.curve import OverlapCurve, check_ks
 from gradiend_mlflow.overlap.grouping import GroupedOverlap
+from gradiend_mlflow.overlap.layout.ranked import Merging, RankedSets, exclusive_regions
 from gradiend_mlflow.overlap.matrices import PairwiseOverlap
-from gradiend_mlflow.overlap.measures import RBO_P, check_p
 from gradiend_mlflow.overlap.pieces import Piece, refined
-from gradiend_mlflow.overlap.ranked import RankedSets, common_ground, exclusive_regions, matched
-from gradiend_mlflow.sets.anatomy.anatomy import merged
 from gradiend_mlflow.sets.anatomy.naming import Grouping, Naming, group_namer
 from gradiend_mlflow.sets.space import IntArray
-from gradiend_mlflow.sets.topk import TopKSet
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +37,11 @@ class Overlap(PairwiseOverlap):
         rbo_p: The parameter p of `rbo`.
         anatomy: What the sets together know of the base model beyond its parameters.
     """
+
+    @property
+    def n_weights(self) -> IntArray:
+        """How many ranked weights each set has, of which `top` takes the first; int64, shape (N,)."""
+        return self.sizes
 
     # ---------------------------------------------------------------------------------------------------- all together
 
@@ -77,13 +79,13 @@ class Overlap(PairwiseOverlap):
 
     def top(self, k: int) -> Overlap:
         """The overlap of every set's first `k` weights; sets that hold fewer stay as they are."""
-        return self.of(self.ranked.top(check_int("k", k, least=1)))
+        return self._over(self.ranked.top(check_int("k", k, least=1)))
 
     def restricted(self, keep: Sequence[npt.NDArray[Any]]) -> Overlap:
         """The overlap of some of the weights: `keep` has an index or a mask over each set's weights in rank order."""
-        return self.of(self.ranked.restricted(keep))
+        return self._over(self.ranked.restricted(keep))
 
-    def of(self, ranked: RankedSets, selects: npt.NDArray[np.bool_] | None = None) -> Overlap:
+    def _over(self, ranked: RankedSets, selects: npt.NDArray[np.bool_] | None = None) -> Overlap:
         """The overlap of other sets over the same keys, without the keys that none of them holds.
 
         `selects` says which of these sets has which parameter; default as for this overlap's sets.
@@ -100,6 +102,22 @@ class Overlap(PairwiseOverlap):
             selects=self.selects if selects is None else selects,
         )
 
+    def first(self, n: int) -> Overlap:
+        """The overlap of the first `n` sets."""
+        return self._over(self.ranked.first(n), self.selects[:n])
+
+    def merged(self, labels: Sequence[str], members: Sequence[Sequence[int]], policy: Merging) -> Overlap:
+        """One set for each several sets, such as the seeds of a training.
+
+        Args:
+            labels: The new sets' labels.
+            members: The rows of the sets that each is made of.
+            policy: What it holds: what its first member does ("primary"), any of them ("union"), or all
+                ("intersection"). A union or an intersection has no ranks.
+        """
+        selects = np.stack([self.selects[list(rows)].any(axis=0) for rows in members])
+        return self._over(self.ranked.merged(labels, members, policy), selects)
+
     def among(self, params: npt.NDArray[np.bool_]) -> Overlap:
         """The same overlap, with chance levels among the weights of some parameters of `space`; a mask over them."""
         return replace(self, selects=self.selects & params)
@@ -113,13 +131,14 @@ class Overlap(PairwiseOverlap):
         Raises:
             InvalidInputError: If `ks` is empty or a k is not between 1 and the size of the smallest set.
         """
-        checked = check_ks(ks, int(self.sizes.min()))
-        shape = (len(checked), len(self.labels), len(self.labels))
-        intersection, expected = np.empty(shape, dtype=np.int64), np.empty(shape)
+        checked, n = check_ks(ks, int(self.n_weights.min())), len(self.labels)
+        intersection, expected = np.empty((len(checked), n, n), dtype=np.int64), np.empty((len(checked), n, n))
+        held = np.empty((len(checked), n), dtype=np.int64)
         for place, k in enumerate(checked):  # one at a time, because many sets would not fit into memory together
             prefix = self.top(k)
-            intersection[place], expected[place] = prefix.intersection, prefix.expected()
-        return OverlapCurve(self.labels, self.sizes, np.array(checked, dtype=np.int64), intersection, expected)
+            intersection[place], expected[place], held[place] = prefix.intersection, prefix.expected(), prefix.sizes
+        numbers = np.array(checked, dtype=np.int64)
+        return OverlapCurve(self.labels, self.n_weights, numbers, intersection, expected, held, self.unit)
 
     def by_layer(self, *, naming: Naming = "architecture") -> GroupedOverlap:
         """The overlap within each layer.
@@ -182,6 +201,10 @@ class Overlap(PairwiseOverlap):
         return self._by_piece("token", check_int("most", most, least=1))
 
     def _by_piece(self, piece: Piece, most: int | None = None) -> GroupedOverlap:
+        if self.unit != "weight":
+            raise InvalidInputError(
+                f"by_{piece} divides sets of weights; these are of {self.unit}s: use unit='weight'"
+            )
         finer, piece_of = refined(self, piece, most)
         return finer.by_group(piece_of)
 
@@ -206,41 +229,3 @@ class Overlap(PairwiseOverlap):
                 part = self.restricted([inside[columns] for columns in self.ranked.columns])
                 found[str(group)] = part.among(members)
         return GroupedOverlap(found)
-
-
-def compute_overlap(sets: Mapping[str, TopKSet], *, rbo_p: float = RBO_P) -> Overlap:
-    """Compare top-k sets by weight identity: parameter name and flat offset, whatever each run selected.
-
-    Args:
-        sets: One set per label; at least one. Their spaces may differ in which parameters they hold.
-        rbo_p: The parameter p of rank-biased overlap, between 0 and 1, both excluded: the larger, the more the
-            lower ranks count. With the default 0.98 the first 50 ranks carry 85 % of the weight; see `Overlap.rbo`.
-
-    Returns:
-        The overlap, with rows and columns in the order of `sets`.
-
-    Raises:
-        InvalidInputError: If `sets` is empty or holds something that is not a `TopKSet`, or `rbo_p` is not acceptable.
-        SpaceConflictError: If two sets have the same parameter with different shapes.
-
-    Example:
-        >>> a = TopKSet.from_indices([1, 2, 3], space=10)
-        >>> b = TopKSet.from_indices([3, 1], space=10)
-        >>> overlap = compute_overlap({"a": a, "b": b})
-        >>> overlap.intersection.tolist(), overlap.intersection_frac[0, 1].item(), overlap.regions
-        ([[3, 2], [2, 2]], 1.0, {('a', 'b'): 2, ('a',): 1})
-        >>> overlap.chance().expected[0, 1].item()
-        0.6
-    """
-    check_p(rbo_p)
-    if not isinstance(sets, Mapping):
-        raise InvalidInputError(f"sets must be a mapping from label to TopKSet; got {type(sets).__name__}")
-    if not sets:
-        raise InvalidInputError("compute_overlap needs at least one set; got none")
-    for label, topk_set in sets.items():
-        if not isinstance(topk_set, TopKSet):
-            raise InvalidInputError(f"sets[{label!r}] must be a TopKSet; got {type(topk_set).__name__}")
-    space, selects = common_ground(sets)
-    keys, ranked = matched(sets, space)
-    anatomy = merged(topk_set.anatomy for topk_set in sets.values())
-    return Overlap(tuple(sets), space, keys, ranked, selects, rbo_p, anatomy)

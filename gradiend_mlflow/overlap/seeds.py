@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, get_args
@@ -13,10 +13,10 @@ import pandas as pd
 
 from gradiend_mlflow.checks import check_choice
 from gradiend_mlflow.errors import InvalidInputError
-from gradiend_mlflow.overlap.matrices import AnyOverlap
-from gradiend_mlflow.overlap.measures import SIGNED, Value, check_value
+from gradiend_mlflow.overlap.any_overlap import AnyOverlap
+from gradiend_mlflow.overlap.layout.ranked import Merging
+from gradiend_mlflow.overlap.measures import SIGNED, Unit, Value, check_value
 from gradiend_mlflow.overlap.overlap import Overlap
-from gradiend_mlflow.overlap.ranked import RankedSets
 from gradiend_mlflow.overlap.statistics.frames import square_frame
 from gradiend_mlflow.overlap.statistics.seed_noise import SeedNoise
 from gradiend_mlflow.sets.space import IntArray, Matrix
@@ -25,7 +25,7 @@ Seeds = Literal["best", "all_convergent", "all_tried"]
 Aggregate = Literal["mean", "median", "min", "max"]
 Dispersion = Literal["none", "std", "range", "minmax"]
 Pairing = Literal["matched", "all_pairs"]
-SeedGroupPolicy = Literal["primary", "union", "intersection"]
+SeedGroupPolicy = Merging
 
 _CHOICES = {
     "seeds": Seeds,
@@ -128,6 +128,11 @@ class SeedOverlap(AnyOverlap):
                 f"matched seeds need the same number in every training; {found}. Pass seed_pairing_mode='all_pairs'"
             )
 
+    @property
+    def unit(self) -> Unit:
+        """What the sets are of."""
+        return self.overlap.unit
+
     @cached_property
     def n(self) -> IntArray:
         """How many pairs of seeds each number is taken over; int64, shape (N, N)."""
@@ -151,7 +156,7 @@ class SeedOverlap(AnyOverlap):
             InvalidInputError: As for `Overlap.values`.
         """
         aggregate = _AGGREGATES[self.policy.seed_aggregate or "mean"]
-        return np.array([[aggregate(pairs) for pairs in row] for row in self.scores(check_value(value))])
+        return np.array([[aggregate(pairs) for pairs in row] for row in self.scores(value)])
 
     def dispersion(self, value: Value = "intersection_frac") -> Matrix | None:
         """The spread over the pairs of seeds by `policy.dispersion`, or None for "none".
@@ -244,30 +249,6 @@ class SeedOverlap(AnyOverlap):
     def collapsed(self) -> Overlap:
         """One set per training by `policy.seed_group_policy`, for Venn diagrams and regions.
 
-        A union or an intersection of several seeds has no ranks, so only measures that count weights are defined.
+        A union or an intersection of several seeds has no ranks, so only measures that count are defined.
         """
-        return self.overlap.of(
-            RankedSets(
-                labels=self.labels,
-                width=self.overlap.ranked.width,
-                columns=tuple(self._columns(rows) for rows in self.members),
-                importance=tuple(self._first(self.overlap.ranked.importance, rows) for rows in self.members),
-                weights=tuple(self._first(self.overlap.ranked.weights, rows) for rows in self.members),
-                ties=tuple(self._first(self.overlap.ranked.ties, rows) for rows in self.members),
-            ),
-            selects=np.stack([self.overlap.selects[list(rows)].any(axis=0) for rows in self.members]),
-        )
-
-    def _columns(self, rows: Sequence[int]) -> npt.NDArray[np.int64]:
-        columns = [self.overlap.ranked.columns[row] for row in rows]
-        if self._is_first(rows):
-            return columns[0]
-        held, counts = np.unique(np.concatenate(columns), return_counts=True)
-        wanted = 1 if self.policy.seed_group_policy == "union" else len(rows)
-        return held[counts >= wanted].astype(np.int64)
-
-    def _first(self, values: tuple[Any, ...], rows: Sequence[int]) -> Any:
-        return values[rows[0]] if self._is_first(rows) else None
-
-    def _is_first(self, rows: Sequence[int]) -> bool:
-        return self.policy.seed_group_policy == "primary" or len(rows) == 1
+        return self.overlap.merged(self.labels, self.members, self.policy.seed_group_policy)

@@ -1,7 +1,8 @@
-"""The shared weights themselves, as a frame."""
+"""The shared weights themselves, or the shared neurons, as a frame."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,37 +16,48 @@ from gradiend_mlflow.wording import counted, some_of
 
 
 def shared_weights(overlap: Overlap, *, min_runs: int) -> pd.DataFrame:
-    """The weights that at least `min_runs` sets hold; see `Comparison.shared_weights`."""
+    """The weights, or neurons, that at least `min_runs` sets hold; see `Comparison.shared_weights`."""
     n = len(overlap.labels)
     wanted = overlap.presence >= check_int("min_runs", min_runs, least=1, most=n)
     held = overlap.restricted([wanted[columns] for columns in overlap.ranked.columns])
     columns = np.concatenate(held.ranked.columns)
     owners = np.repeat(np.arange(n), held.sizes)
     ranks = np.concatenate([np.flatnonzero(wanted[own]) + 1 for own in overlap.ranked.columns])
-    signed = [weight for own in held.ranked.weights for weight in _listed(own)]
-    by_weight = np.lexsort((owners, columns))  # all holders of one weight together, in the order of the labels
+    order = np.lexsort((owners, columns))  # all holders of one weight together, in the order of the labels
     starts = np.cumsum(held.presence) - held.presence
 
     def grouped(values: npt.NDArray[Any]) -> list[tuple[Any, ...]]:
-        ordered = values[by_weight].tolist()
+        ordered = values[order].tolist()
         return [tuple(ordered[i : i + count]) for i, count in zip(starts, held.presence, strict=True)]
 
-    param_ids, offsets = held.space.locate(held.keys)
-    frame = pd.DataFrame(
-        {
-            "param": np.array(held.space.names, dtype=object)[param_ids],
-            "offset": offsets,
-            "coordinates": held.space.coordinates(param_ids, offsets),
-            **places(*held.space.params, held.anatomy, param_ids, offsets),
-            "n_runs": held.presence,
-            "runs": grouped(np.array(held.labels, dtype=object)[owners]),
-            "ranks": grouped(ranks),
-            "weights": grouped(np.fromiter(signed, dtype=object, count=len(signed))),
-            "sign_agreement": held.ranked.sign_agreement,
-        }
-    )
+    runs = {
+        "n_runs": held.presence,
+        "runs": grouped(np.array(held.labels, dtype=object)[owners]),
+        "ranks": grouped(ranks),
+    }
+    frame = pd.DataFrame(_what(held) | runs | _how_much(held, grouped))
     mean_rank = np.bincount(columns, weights=ranks, minlength=len(held.keys)) / held.presence
     return frame.iloc[np.lexsort((held.keys, mean_rank, -held.presence))].reset_index(drop=True)
+
+
+def _what(held: Overlap) -> dict[str, Any]:
+    """What and where each weight or neuron is."""
+    param_ids, offsets = held.space.locate(held.keys)
+    param = {"param": np.array(held.space.names, dtype=object)[param_ids]}
+    found = places(*held.space.params, held.anatomy, param_ids, offsets)
+    if held.unit == "neuron":
+        return param | dict(found.assign(neuron=pd.array(offsets, dtype="Int64")))
+    return param | {"offset": offsets, "coordinates": held.space.coordinates(param_ids, offsets)} | dict(found)
+
+
+def _how_much(held: Overlap, grouped: Callable[[npt.NDArray[Any]], list[tuple[Any, ...]]]) -> dict[str, Any]:
+    """What each run has there."""
+    ranked = held.ranked
+    if held.unit == "neuron":
+        return {"importances": grouped(np.concatenate([own for own in ranked.importance if own is not None]))}
+    signed = [weight for own in ranked.weights for weight in _listed(own)]
+    weights = grouped(np.fromiter(signed, dtype=object, count=len(signed)))
+    return {"weights": weights, "sign_agreement": ranked.sign_agreement}
 
 
 def _listed(weights: npt.NDArray[Any] | None) -> list[Any]:
@@ -55,7 +67,7 @@ def _listed(weights: npt.NDArray[Any] | None) -> list[Any]:
 
 
 def special_tokens_note(overlap: Overlap) -> str | None:
-    """How many of the weights in all sets are embeddings of special tokens, such as [MASK]; None if none is.
+    """How many of the weights or neurons in all sets are embeddings of special tokens, such as [MASK]; None for none.
 
     Every training of a masked model sees its mask token, whatever it is about: an overlap there is no finding.
     """
@@ -67,6 +79,6 @@ def special_tokens_note(overlap: Overlap) -> str | None:
     if counts.empty:
         return None
     return (
-        f"{counted(int(counts.sum()), 'weight')} of the {len(overlap.core):,} in all runs belong to the embedding of "
-        f"special tokens ({', '.join(some_of(list(counts.index)))}), which every training sees."
+        f"{counted(int(counts.sum()), overlap.unit)} of the {len(overlap.core):,} in all runs belong to the embedding "
+        f"of special tokens ({', '.join(some_of(list(counts.index)))}), which every training sees."
     )

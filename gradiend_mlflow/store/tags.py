@@ -43,6 +43,7 @@ K = "gradiend.k"  # of the largest of these sets, for people
 # JSON: {part: reason}, for requested parts that the model does not have.
 TOPK_LEFT_OUT = "gradiend.topk_left_out"
 
+UNIT = "gradiend.unit"  # what a comparison compares: weight or neuron
 SOURCE_RUNS = "gradiend.source_runs"  # JSON list of run ids, on a comparison
 COMPARISON_SHA256 = "gradiend.comparison_sha256"  # of a comparison's comparison.json
 QUESTION = "gradiend.question"  # a digest of settings and sets, on a comparison; written last

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from scipy.cluster.hierarchy import is_valid_linkage
 
 from gradiend_mlflow import Comparison, GroupTest, InvalidInputError, TopKSet, compare, load_comparison
 from gradiend_mlflow.comparison.description import description_of, summary_of
-from tests.support.sets import log_set, tag_set
+from tests.support.sets import log_training
 
 K, SPACE = 40, 100_000
 CASES = {"nom": 4, "acc": 4, "mix": 2}
@@ -27,14 +26,6 @@ def weights(case: str, rng: np.random.Generator, *, shared: int = 24) -> TopKSet
     common = start + rng.choice(30, shared, replace=False) if start else rng.choice(90_000, shared) + 5_000
     own = rng.choice(np.arange(95_001, SPACE), K - shared, replace=False)
     return TopKSet.from_indices(np.concatenate([np.unique(common), own]), space=SPACE)
-
-
-def log_training(client: MlflowClient, folder: Path, topk_set: TopKSet, **tags: str) -> str:
-    """A run with a set that can be pulled; returns its id."""
-    run_id = log_set(client, folder, topk_set, **tags)
-    digest = hashlib.sha256((folder / "decoder-weight.parquet").read_bytes()).hexdigest()
-    tag_set(client, run_id, sha256=digest, k=len(topk_set))
-    return run_id
 
 
 def log_trainings(client: MlflowClient, folder: Path, *, seeds: int = 0, same_model: bool = True) -> list[str]:

@@ -68,6 +68,7 @@ class TestTheSameQuestion:
             {"value": "jaccard"},
             {"part": "encoder-weight"},
             {"rbo_p": 0.9},
+            {"unit": "neuron"},
             {"labels": "run_id"},
             {"groups": "base_model"},
             {"log_to": "elsewhere"},

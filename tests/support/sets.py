@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -41,6 +42,14 @@ def tag_set(client: MlflowClient, run_id: str, **changes: Any) -> None:
     """The tag that lists a run's set, with what the test wants changed."""
     entry = {"path": "gradiend/topk/decoder-weight.parquet", "sha256": "0" * 64, "k": 20} | changes
     client.set_tag(run_id, "gradiend.topk", json.dumps({"decoder-weight": entry}))
+
+
+def log_training(client: MlflowClient, folder: Path, topk_set: TopKSet, **tags: str) -> str:
+    """A run with a set that can be pulled; returns its id."""
+    run_id = log_set(client, folder, topk_set, **tags)
+    digest = hashlib.sha256((folder / "decoder-weight.parquet").read_bytes()).hexdigest()
+    tag_set(client, run_id, sha256=digest, k=len(topk_set))
+    return run_id
 
 
 @st.composite

@@ -10,7 +10,7 @@ async function unpacked(id) {
 
 function start(data) {
   const {measures, computed, blocksOf} = numbersOf(data);
-  const titles = {...data.titles, lift: "shared weights / expected by chance"};
+  const titles = {...data.titles, lift: `shared ${data.unit}s / expected by chance`};
   const state = {view: data.views[0], step: data.asked, measure: data.value, order: "", pair: null, stretch: false, zoom: 1, width: 0};
   const step = () => data.steps[state.step];
   const isCount = () => state.measure === "intersection" || state.measure === "lift";
@@ -68,7 +68,7 @@ function start(data) {
     };
     const layout = map.draw({
       view: state.view, order: state.view.orders[state.order], cell, colorOf, written: short, pair: state.pair, zoom: state.zoom,
-      title: `${titles[state.measure]} of every two of ${things(state.view.labels.length, "row")}: arrow keys move, Enter shows the shared weights`,
+      title: `${titles[state.measure]} of every two of ${things(state.view.labels.length, "row")}: arrow keys move, Enter shows the shared ${data.unit}s`,
     }, state.width);
     el("low").textContent = written(low).replace(".0%", "%");
     el("high").textContent = written(high).replace(".0%", "%");
@@ -85,7 +85,7 @@ function start(data) {
     el("down").hidden = !state.pair;
     el("said").classList.toggle("hint", x === undefined);
     if (x === undefined) {
-      el("said").textContent = "Point at a cell, or move through the map with the arrow keys, to read its numbers; choose one to see the weights that it shares.";
+      el("said").textContent = `Point at a cell, or move through the map with the arrow keys, to read its numbers; choose one to see the ${data.unit}s that it shares.`;
       return;
     }
     const said = el("said");
@@ -93,7 +93,7 @@ function start(data) {
       const sizes = state.view.members[x].map(a => step().sizes[a]), ceiling = numbers.ceilings[x];
       said.replaceChildren(made("b", name(x)), ceiling
         ? `: its seeds agree to ${written(ceiling.mean)} on average (${written(ceiling.min)} to ${written(ceiling.max)}, ${things(ceiling.pairs, "pair")})`
-        : `: ${things(sizes[0], "weight")}`);
+        : `: ${things(sizes[0], data.unit)}`);
       return;
     }
     const pair = numbers.at(x, y);
@@ -104,7 +104,7 @@ function start(data) {
     const facts = [`${titles[state.measure]} ${written(pair.value)}`];
     if (pair.sets) facts.push(`${state.view.aggregate} over ${things(pair.sets, "pair")} of seeds, ${written(pair.low)} to ${written(pair.high)}${pair.reached ? ", which is at the seeds' ceiling" : ""}`);
     facts.push(`${counted(pair.shared)} shared${state.measure === "intersection_frac" ? "" : `, ${percent(pair.frac)} of the smaller set`}`, `by chance ${average(pair.expected)}`);
-    if (!pair.sets) facts.push(`p ${probabilityOf(pair.p)}`);
+    if (!pair.sets && pair.p !== null) facts.push(`p ${probabilityOf(pair.p)}`);
     for (const level of state.view.levels) {
       const [g, h] = [level.of[pair.x], level.of[pair.y]];
       facts.push(g === h ? `both of the ${level.name} ${level.names[g]}` : `${level.name}s ${level.names[g]} and ${level.names[h]}`);

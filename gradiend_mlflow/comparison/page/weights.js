@@ -12,7 +12,7 @@ function weightList(place, data, unpick) {
   const known = KINDS.filter(kind => weights.some(weight => weight[kind] !== null));
   const placeOf = weight => known.filter(kind => weight[kind] !== null)
     .map(kind => kind === "layer" || kind === "component" ? weight[kind] : `${kind} ${weight[kind]}`).join(" · ");
-  const list = sheet(place, {what: "weights", size: 25, searched: ({weight}) => `${placeOf(weight)}\n${weight.at}`});
+  const list = sheet(place, {what: `${data.unit}s`, size: 25, searched: ({weight}) => `${placeOf(weight)}\n${weight.at}`});
   const back = made("button", "Weights of all pairs");
   back.type = "button";
   back.id = "all";
@@ -21,7 +21,7 @@ function weightList(place, data, unpick) {
 
   const text = value => value === null ? DASH : String(value);
   const names = [
-    {name: "at", title: "weight", narrow: true, key: ({weight}) => weight.at, shown: ({weight}) => {
+    {name: "at", title: data.unit, narrow: true, key: ({weight}) => weight.at, shown: ({weight}) => {
       const both = made("span", placeOf(weight));
       both.append(made("span", weight.at, "at"));
       return both;
@@ -56,7 +56,7 @@ function weightList(place, data, unpick) {
         up: true, shown: row => counted(row[key]) + (all > 1 ? ` (${row[`sets${side}`]}/${all})` : ""),
       });
     };
-    const signed = side => numberColumn(`signed${side}`, `weight ${side + 1}`, text, {wide: true});
+    const signed = side => numberColumn(`signed${side}`, `${data.unit === "neuron" ? "importance" : "weight"} ${side + 1}`, text, {wide: true});
     const hasSigned = side => rows.some(row => row[`signed${side}`] !== null);
     return [rank(0), rank(1), ...[0, 1].filter(hasSigned).map(signed)];
   }
@@ -67,13 +67,13 @@ function weightList(place, data, unpick) {
       ? ` The page holds the first ${things(data.weights_up_to, "weight")} of each run, and counts among those.` : "";
     if (!pair) {
       const of = data.labels.length === 2 ? "both" : `more than one of ${data.labels.length}`;
-      return [`${things(rows.length, "weight")} in ${of} ${sets}`, `In the ${s.name}, most widely shared first.${held}`];
+      return [`${things(rows.length, data.unit)} in ${of} ${sets}`, `In the ${s.name}, most widely shared first.${held}`];
     }
     const heading = `Shared by ${view.labels[pair[0]]} (1) and ${view.labels[pair[1]]} (2)`;
-    if (facts.sets) return [heading, `${things(rows.length, "weight")} that some seed of each has, with the best rank among the seeds and how many of them have it, in the ${s.name}.${held}`];
+    if (facts.sets) return [heading, `${things(rows.length, data.unit)} that some seed of each has, with the best rank among the seeds and how many of them have it, in the ${s.name}.${held}`];
     const [a, b] = pair.map(x => data.runs[view.members[x][0]]);
     const listed = rows.length === facts.shared ? "" : ` The page has ${counted(rows.length)} of them.`;
-    return [heading, `${things(facts.shared, "weight")}, ${percent(facts.frac)}; ${average(facts.expected)} by chance, in the ${s.name}.${listed}${held} Runs ${a} and ${b}.`];
+    return [heading, `${things(facts.shared, data.unit)}, ${percent(facts.frac)}; ${average(facts.expected)} by chance, in the ${s.name}.${listed}${held} Runs ${a} and ${b}.`];
   }
 
   return {

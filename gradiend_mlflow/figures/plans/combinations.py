@@ -25,9 +25,10 @@ class Regions:
         labels: The sets that have a row.
         sizes: Their sizes.
         matrix: Which set (row) is in which combination (column).
-        counts: The weights in each combination.
+        counts: The weights, or neurons, in each combination.
         rest: Whether the last combination is the sum of all others, in which no set is marked.
         footnotes: What is left out, a sentence each.
+        unit: What is counted: "weight" or "neuron".
     """
 
     labels: tuple[str, ...]
@@ -36,6 +37,12 @@ class Regions:
     counts: tuple[int, ...]
     rest: bool
     footnotes: tuple[str, ...]
+    unit: str
+
+    @property
+    def sizes_heading(self) -> str:
+        """What stands above the sets' sizes."""
+        return f"{self.unit}s\nper set"
 
     @property
     def highest(self) -> int:
@@ -67,7 +74,7 @@ def selected(overlap: Overlap, most: int, min_sets: int | None) -> Regions:
         )
         > NAMED_UP_TO,
         f"last bar: {counted(len(rest), 'other combination')}": rest,
-        f"weights of one set alone, not shown: {alone:,}": alone,
+        f"{overlap.unit}s of one set alone, not shown: {alone:,}": alone,
         f"sets in none of these combinations: {left_out}": left_out,
     }
     return Regions(
@@ -77,6 +84,7 @@ def selected(overlap: Overlap, most: int, min_sets: int | None) -> Regions:
         tuple(counts),
         bool(rest),
         tuple(footnote for footnote, applies in footnotes.items() if applies),
+        overlap.unit,
     )
 
 
@@ -84,7 +92,7 @@ def _candidates(overlap: Overlap, most: int, min_sets: int | None) -> tuple[list
     """The combinations that may have a bar, and the number of weights that are left out for the default `min_sets`."""
     regions = [(members, size) for members, size in overlap.regions.items() if len(members) >= (min_sets or 1)]
     if not regions:
-        raise InvalidInputError(f"no weight is in {min_sets or 1} of the {len(overlap.labels)} sets")
+        raise InvalidInputError(f"no {overlap.unit} is in {min_sets or 1} of the {len(overlap.labels)} sets")
     shared = [(members, size) for members, size in regions if len(members) > 1]
     if min_sets is not None or not shared or len(regions) <= most + 1:
         return regions, 0

@@ -15,7 +15,7 @@ from gradiend_mlflow.figures.drawing.text import literal, with_arrows
 from gradiend_mlflow.figures.plans.line_names import Naming, naming_of
 from gradiend_mlflow.figures.plans.lines import CHANCE, Pairs, Panel, pairs_named
 from gradiend_mlflow.overlap.curve import CurveValue, OverlapCurve
-from gradiend_mlflow.overlap.measures import VALUE_TITLES
+from gradiend_mlflow.overlap.measures import title_of
 from gradiend_mlflow.overlap.statistics.groups import complete_groups
 
 _PANEL, _WIDEST = 1.3, 40.0  # inches: the least width of one of several panels; the most that is asked for
@@ -198,7 +198,7 @@ class Content:
                 return float(np.clip(0.55 * panel, 1.4, 3.5))
             return (height - above - below - naming_below) / rows - around - lost
 
-        said = VALUE_TITLES[self.value] + ("" if self.value == "intersection" else " (%)")
+        said = title_of(self.value, self.curve.unit) + ("" if self.value == "intersection" else " (%)")
         lines = [one.lines for one in self.panels]
         high = axes_height(0.0)
         for _ in range(2):  # what is below takes height, which the label beside has to do without

@@ -36,6 +36,7 @@ class Content:
         signs: Which of the N + E columns are signs.
         maps: By layer and by component, in percent: a row each in the model's order, and N + E columns.
         title: Above all.
+        unit: What is counted: "weight" or "neuron".
     """
 
     labels: tuple[str, ...]
@@ -43,6 +44,7 @@ class Content:
     signs: tuple[bool, ...]
     maps: tuple[pd.DataFrame, ...]
     title: str
+    unit: str
 
     @classmethod
     def of(cls, overlap: Overlap, title: str) -> Content:
@@ -53,7 +55,7 @@ class Content:
         kinds = {SHARED_BY_TWO: several} if n > 2 else {}  # noqa: PLR2004
         kinds |= {SHARED_BY_ALL: everywhere} if n > 1 else {}
         signed = {kind: held.any() and not np.isnan(agreement[held]).any() for kind, held in kinds.items()}
-        extra = {kind: [f"{kind}: {counted(int(held.sum()), 'weight')}"] for kind, held in kinds.items()}
+        extra = {kind: [f"{kind}: {counted(int(held.sum()), overlap.unit)}"] for kind, held in kinds.items()}
         drawn = {kind: [*said, *[_SAME_SIGN] * bool(signed[kind])] for kind, said in extra.items()}
         return cls(
             overlap.labels,
@@ -61,6 +63,7 @@ class Content:
             (False,) * n + tuple(text == _SAME_SIGN for texts in drawn.values() for text in texts),
             tuple(_numbers(overlap.by_group(by), {kind: len(drawn[kind]) for kind in kinds}) for by in _MAPS),
             title,
+            overlap.unit,
         )
 
     @property
@@ -172,7 +175,7 @@ def _plan_of(content: Content, width: float, height: float | None, *, bar: float
     def footer_of(names: Names | None, extra: Names | None = None, every_row: int = 1) -> str:
         said = [f"{n} runs" if names is None else f"one run in {every} is named"] * (every > 1)
         said += [f"one row in {every_row} is named"] * (every_row > 1)
-        said += ["in percent of each column's weights"] * (not bar)
+        said += [f"in percent of each column's {content.unit}s"] * (not bar)
         keys = [line for named_so in (names, extra) if named_so for line in named_so.key]
         lines = [*keys, *(["; ".join(said)] if said else [])]
         return "\n".join(in_lines(line, width - 2 * PAD, small, anywhere=True) for line in lines)

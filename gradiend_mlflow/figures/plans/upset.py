@@ -24,8 +24,7 @@ from gradiend_mlflow.figures.plans.combinations import NAMED_UP_TO, Regions, sel
 from gradiend_mlflow.overlap.overlap import Overlap
 from gradiend_mlflow.wording import counted
 
-SIZES_HEADING = "weights\nper set"
-_HEADINGS = ("weights in exactly these sets", "weights")  # the first that has room
+_HEADINGS = ("{}s in exactly these sets", "{}s")  # of bars, the first that has room
 _USUAL, _FEW = 20, 5  # combinations: at most, and at least before other things are left out
 _COLUMN, _WIDTHS = 0.36, (4.0, 12.0)  # inches: of a column, of a figure whose size is left to us
 _EASY_BARS, _LEAST_BARS = (0.65, 1.1), 0.2  # inches: the bars with their numbers, of low and of high figures; without
@@ -169,7 +168,7 @@ def _plan_of(
     top = PAD + (measured(title, points_of("axes.titlesize"))[1] + 2 * PAD if title else 0.0)
     with_sizes = with_sizes and len(set(shown.sizes)) > 1
     sizes = max(0.12 * width, 0.25) + measured(f"{max(shown.sizes):,}", small)[0] + PAD if with_sizes else 0.0
-    headings = measured(SIZES_HEADING, small)[1] + PAD if with_sizes else 0.0
+    headings = measured(shown.sizes_heading, small)[1] + PAD if with_sizes else 0.0
     said = _said(shown, every, with_sizes=with_sizes)
 
     def room(footer: str) -> float:
@@ -191,7 +190,7 @@ def _plan_of(
     row = min(row, max(1.1 * highest / every, 0.16 if names and every == 1 else 0.06))
     bars = float(np.clip(0.4 * width, 1.1, 2.1)) if height is None else max(room(footer) - n * row, 0.0)
     over = max(highest - row, 0.0) / 2  # of the first name over its row
-    headings_of_bars = [in_lines(text, bars - over, small) for text in _HEADINGS]
+    headings_of_bars = [in_lines(text.format(shown.unit), bars - over, small) for text in _HEADINGS]
     beside = next((text for text in headings_of_bars if measured(text, small)[0] <= bars - over), "")
     left = max(sizes + (PAD + widest(names.texts, names.points) if names else 0.0), measured(beside, small)[1])
     left += 2 * PAD
@@ -222,7 +221,8 @@ def _said(shown: Regions, every: int, *, with_sizes: bool) -> list[str]:
     n, low, high = len(shown.labels), min(shown.sizes), max(shown.sizes)
     said = list(shown.footnotes)
     if not with_sizes:
-        said.insert(0, f"{counted(low, 'weight')} per set" if low == high else f"{low:,} to {high:,} weights per set")
+        sizes = counted(low, shown.unit) if low == high else f"{low:,} to {high:,} {shown.unit}s"
+        said.insert(0, f"{sizes} per set")
     if every > 1 and n <= NAMED_UP_TO:
         said.append(f"one set in {every} is named" if every <= n else f"the {n} sets have no room for their names")
     return said

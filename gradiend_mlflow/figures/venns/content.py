@@ -56,6 +56,7 @@ class Content:
         percentages: bool,
         fontsizes: tuple[float | None, float | None],
         said: str = "",
+        unit: str = "weight",
     ) -> Content:
         """What is said of sets.
 
@@ -66,6 +67,7 @@ class Content:
             percentages: Whether to write shares below the numbers.
             fontsizes: Of names and numbers, as the caller asks for; None for what fits.
             said: What is said below besides what circles do not show.
+            unit: What is counted: "weight" or "neuron".
         """
         n, total = len(labels), sum(counts.values())
         shapes = _shapes(counts, n, proportional=proportional)
@@ -80,7 +82,7 @@ class Content:
             sizes=[sum(count for code, count in counts.items() if code[i] == "1") for i in range(n)],
             shapes=shapes,
             texts=texts,
-            note=" ".join(filter(None, [_note(off, n), said])),
+            note=" ".join(filter(None, [_note(off, n, unit), said])),
             name_points=(name, LEAST_POINTS if fontsizes[0] is None else name),
             count_points=smaller if fontsizes[1] is None else [count],
         )
@@ -131,16 +133,16 @@ def _numbered(counts: Mapping[str, int], shapes: Sequence[Polygon], off: Mapping
     return sorted({*counts} | of_all | unwanted)
 
 
-def _note(off: Mapping[str, float], n: int) -> str:
+def _note(off: Mapping[str, float], n: int, unit: str) -> str:
     """What circles in proportion do not show."""
     if not off:
         return ""
     said = []
     if "1" * n not in off:
-        said.append("No weight is in both sets." if n == 2 else "No weight is in all 3 sets.")  # noqa: PLR2004
+        said.append(f"No {unit} is in both sets." if n == 2 else f"No {unit} is in all 3 sets.")  # noqa: PLR2004
     worst = max(map(abs, off.values()))
     if worst > _OFF:
-        said.append(f"Circles cannot show these numbers exactly: areas are off by up to {worst:.1%} of all weights.")
+        said.append(f"Circles cannot show these numbers exactly: areas are off by up to {worst:.1%} of all {unit}s.")
     return " ".join(said)
 
 

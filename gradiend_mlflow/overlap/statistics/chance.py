@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -28,12 +29,15 @@ class Chance:
     Attributes:
         labels: One label per set.
         population: N, the number of weights that both sets could have selected; int64.
-        expected: The mean overlap of random selections, k_a k_b / N; float64.
+        expected: The mean overlap of random selections; float64. Of weights k_a k_b / N; of neurons the sum over them
+            of h_a h_b, where h = 1 - C(N - m, k) / C(N, k) is the probability that at least one of k weights is one
+            of the neuron's m.
         lift: The overlap divided by the expected one, so 1 for chance; NaN where nothing is expected.
         p_value: The probability that random selections share as many weights or more: the upper tail
             P(X >= observed) of the hypergeometric distribution, as `scipy.stats.hypergeom.sf(observed - 1, N, k_a,
             k_b)` returns it. 0 below the smallest float, about 1e-308. NaN where nothing is tested: on the
-            diagonal, and where two sets have no parameter in common.
+            diagonal, where two sets have no parameter in common, and of neurons, whose number has no such simple
+            distribution.
         q_value: The same, corrected for the number of pairs by the false discovery rate (Benjamini and Hochberg
             1995): of the pairs with a q-value up to 0.05, about 5 % at most overlap by chance.
 
@@ -81,7 +85,6 @@ def chance_of(labels: tuple[str, ...], shared: IntArray, drawn: IntArray, popula
             f"they have together; got {population[a, b]}"
         )
     expected = expected_overlap(drawn, population)
-    lift = np.divide(shared, expected, out=np.full(shared.shape, np.nan), where=expected > 0)
     p_value, q_value = np.full((2, *shared.shape), np.nan)
     rows, columns = np.triu_indices(len(labels), k=1)
     testable = population[rows, columns] > 0
@@ -92,7 +95,66 @@ def chance_of(labels: tuple[str, ...], shared: IntArray, drawn: IntArray, popula
         )
         for matrix, values in ((p_value, tails), (q_value, false_discovery_control(tails, method="bh"))):
             matrix[rows, columns] = matrix[columns, rows] = values
-    return Chance(labels, population, expected, lift, p_value, q_value)
+    return Chance(labels, population, expected, _lift(shared, expected), p_value, q_value)
+
+
+def chance_of_neurons(labels: tuple[str, ...], shared: IntArray, expected: Matrix, population: IntArray) -> Chance:
+    """Compare overlaps of neurons with the expected ones of random selections; there are no p-values.
+
+    Args:
+        labels: One per set.
+        shared: Neurons that each pair shares; shape (N, N), symmetric.
+        expected: What `expected_neurons` gives.
+        population: As for `chance_of`.
+    """
+    unknown = np.full(shared.shape, np.nan)
+    return Chance(labels, population, expected, _lift(shared, expected), unknown, unknown)
+
+
+def _lift(shared: IntArray, expected: Matrix) -> Matrix:
+    lift: Matrix = np.divide(shared, expected, out=np.full(shared.shape, np.nan), where=expected > 0)
+    return lift
+
+
+def expected_neurons(drawn: IntArray, population: IntArray, neurons: Mapping[int, IntArray]) -> Matrix:
+    """The mean number of neurons in which two random selections of weights both have one; shape (N, N).
+
+    The selections are independent, so that it is the sum over neurons of the product of two probabilities.
+
+    Args:
+        drawn: As for `chance_of`: weights, not neurons.
+        population: The same.
+        neurons: By the number of their weights, how many neurons lie in the population of each pair; shape (N, N).
+    """
+    expected = np.zeros(drawn.shape)
+    for size, count in neurons.items():
+        hit = hit_probability(drawn, population, size)
+        expected += count * hit * hit.T
+    return expected
+
+
+def hit_probability(drawn: IntArray, population: IntArray, size: int) -> Matrix:
+    """How likely at least one of the weights that are drawn without replacement is one of `size` certain ones.
+
+    That is 1 - C(N - m, k) / C(N, k), as a sum of logarithms that are all small: differences of log-gamma functions of
+    10^9 have no digit left of a probability of 10^-6.
+
+    Args:
+        drawn: k, how many weights are drawn.
+        population: N, out of how many; of the same shape.
+        size: m.
+
+    Returns:
+        float64, of that shape; 0 where nothing is drawn.
+    """
+    hit = np.zeros(drawn.shape)
+    for total in np.unique(population[population > 0]).tolist():
+        own = population == total
+        left = total - np.arange(int(drawn[own].max()), dtype=np.float64)  # when the next weight is drawn
+        with np.errstate(divide="ignore"):  # it cannot miss when no other weights are left
+            misses = np.log1p(-np.minimum(size / left, 1.0))
+        hit[own] = -np.expm1(np.concatenate([[0.0], np.cumsum(misses)]))[drawn[own]]
+    return hit
 
 
 def expected_overlap(drawn: IntArray, population: IntArray) -> Matrix:

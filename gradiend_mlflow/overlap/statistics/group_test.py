@@ -58,6 +58,7 @@ class GroupTest:
             number of groups), min_p and exact. NaN for a group of one.
         pairs: A row per pair: a, b, group_a, group_b, relation ("within", "between" or "control") and overlap.
         notes: What one should know before believing the numbers.
+        unit: What overlaps: "weight" or "neuron".
 
     Example:
         >>> from gradiend_mlflow import TopKSet, compute_overlap
@@ -83,6 +84,7 @@ class GroupTest:
     per_group: pd.DataFrame = field(repr=False)
     pairs: pd.DataFrame = field(repr=False)
     notes: tuple[str, ...]
+    unit: str = "weight"
 
     def __str__(self) -> str:
         """The answer in a sentence or two."""
@@ -112,6 +114,7 @@ def group_test(
     trainings: GroupedTrainings,
     *,
     value: str,
+    unit: str = "weight",
     classes: Mapping[str, Collection[str]] | None,
     permutations: int,
     random_state: RandomState,
@@ -121,6 +124,7 @@ def group_test(
     Args:
         trainings: The trainings and their groups.
         value: The measure of their overlap.
+        unit: What overlaps.
         classes: A mapping from label to target classes, if they are known.
         permutations: How many labelings to try at most; above that number they are drawn.
         random_state: A seed, a generator, or None for a random seed.
@@ -151,6 +155,7 @@ def group_test(
         per_group=_per_group(trainings, draws),
         pairs=_pairs(trainings),
         notes=tuple(_notes(tested, has_interval=interval is not None)),
+        unit=unit,
     )
 
 

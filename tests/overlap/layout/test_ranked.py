@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradiend_mlflow import TopKSet, WeightSpace, compute_overlap
-from gradiend_mlflow.overlap import ranked
-from gradiend_mlflow.overlap.ranked import distinct
+from gradiend_mlflow.overlap.layout import ranked
+from gradiend_mlflow.overlap.layout.ranked import distinct
 
 SPACES = (
     WeightSpace(("query", "key"), ((4, 5), (3,))),

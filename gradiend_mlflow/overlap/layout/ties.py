@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from gradiend_mlflow.overlap.ranked import RankedSets
+from gradiend_mlflow.overlap.layout.ranked import RankedSets
 from gradiend_mlflow.overlap.statistics.frames import pairs_of
 from gradiend_mlflow.sets.space import IntArray, Matrix
 

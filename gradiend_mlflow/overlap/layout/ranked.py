@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,8 @@ from gradiend_mlflow.sets.space import IntArray, Matrix, WeightSpace
 from gradiend_mlflow.sets.topk import TopKSet, ties_after
 
 Values = Sequence[npt.NDArray[Any]]
+# What several sets together hold: what the first does, any of them, or all of them.
+Merging = Literal["primary", "union", "intersection"]
 
 # A weight that more than this share of the sets hold is cheaper in a dense product, any other in a sparse one.
 _CROWDED = 1 / 16
@@ -142,6 +144,35 @@ class RankedSets:
             ties=(None,) * len(self.labels),
         )
 
+    def first(self, n: int) -> RankedSets:
+        """The first `n` of the sets."""
+        rows = [(row,) for row in range(min(n, len(self.labels)))]
+        return self.merged(self.labels[:n], rows, "primary")
+
+    def merged(self, labels: Sequence[str], members: Sequence[Sequence[int]], policy: Merging) -> RankedSets:
+        """One set for each several of these sets, whose rows `members` has.
+
+        Where it is not a set of its own, it has no ranks, importances and signed weights.
+        """
+
+        def one(values: tuple[Any, ...], rows: Sequence[int]) -> Any:
+            return values[rows[0]] if policy == "primary" or len(rows) == 1 else None
+
+        def columns(rows: Sequence[int]) -> IntArray:
+            if (own := one(self.columns, rows)) is not None:
+                return np.asarray(own)
+            held, counts = np.unique(np.concatenate([self.columns[row] for row in rows]), return_counts=True)
+            return held[counts >= (1 if policy == "union" else len(rows))].astype(np.int64)
+
+        return RankedSets(
+            labels=tuple(labels),
+            width=self.width,
+            columns=tuple(columns(rows) for rows in members),
+            importance=tuple(one(self.importance, rows) for rows in members),
+            weights=tuple(one(self.weights, rows) for rows in members),
+            ties=tuple(one(self.ties, rows) for rows in members),
+        )
+
     @property
     def _ends(self) -> IntArray:
         return np.concatenate([[0], np.cumsum(self.sizes)])
@@ -238,7 +269,8 @@ def distinct(keys: IntArray, size: int) -> tuple[IntArray, IntArray]:
         digits = ((keys[order] >> shift) & (2**_DIGIT_BITS - 1)).astype(order.dtype)
         order = sparse.csr_array((order, digits, whole), shape=(1, 2**_DIGIT_BITS)).tocsc().data
     ordered = keys[order]
-    first = np.append(True, ordered[1:] != ordered[:-1])
+    first = np.ones(len(keys), dtype=bool)
+    first[1:] = ordered[1:] != ordered[:-1]
     columns = np.empty_like(keys)
     columns[order] = np.cumsum(first) - 1
     return ordered[first], columns

@@ -1,0 +1,1 @@
+"""Sets over common columns in rank order, and what follows from their order alone."""
