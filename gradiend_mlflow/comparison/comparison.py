@@ -29,7 +29,7 @@ class Comparison(Drawn):
     """The overlap of some runs' top-k sets, with the runs.
 
     Attributes:
-        overlap: The numbers of the sets; rows and columns in the order of `runs`.
+        overlap: The numbers of the sets; rows and columns in the order of `runs`. A `NeuronOverlap` if that was asked.
         sets: The set of each run, by label, cut to `topk`.
         stored: The same sets with all the weights that were logged; `overlap_curve` uses them.
         runs: The rows of `search_runs`, with a first column `label`.

@@ -71,7 +71,8 @@ class GroupedOverlap:
     def to_frame(self, value: Value = "intersection_frac") -> pd.DataFrame:
         """One row per group and pair: group, a, b, weights_a, weights_b, shared, the value and its lift over chance.
 
-        Where either set has no weight in the group there is no value: NaN.
+        Sizes of sets of neurons are neurons_a and neurons_b. Where either set is empty in the group there is no
+        value: NaN.
 
         Raises:
             InvalidInputError: As for `Overlap.values`.
@@ -79,7 +80,7 @@ class GroupedOverlap:
         frames = []
         for group, overlap in self.overlaps.items():
             rows, columns, names = pairs_of(overlap.labels)
-            sizes = {"weights_a": overlap.sizes[rows], "weights_b": overlap.sizes[columns]}
+            sizes = {f"{overlap.unit}s_a": overlap.sizes[rows], f"{overlap.unit}s_b": overlap.sizes[columns]}
             shared = overlap.intersection[rows, columns]
             known = (overlap.sizes[rows] > 0) & (overlap.sizes[columns] > 0)
             values = np.where(known, overlap.values(value)[rows, columns], np.nan)
