@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -63,12 +63,21 @@ class Drawn(Compared):
         return plot_map(self.map(), ax, **{"groups": self.groups, **options})
 
     def plot_heatmap(
-        self, ax: Axes | None = None, *, row_metric: str | Mapping[str, float] | None = None, **options: Any
+        self,
+        ax: Axes | None = None,
+        *,
+        relative: bool = False,
+        row_metric: str | Mapping[str, float] | None = None,
+        **options: Any,
     ) -> Any:
         """Draw `matrix`, with brackets around `groups`; runs that did not converge have gradiend's dagger.
 
+        With aggregated seeds, the diagonal has `ceiling`.
+
         Args:
             ax: Where to draw; default a new figure.
+            relative: Draw the overlap of trainings relative to what their seeds allow, also of seeds that are not
+                aggregated.
             row_metric: Numbers beside the rows: a column of `runs`, such as "correlation" or "params.learning_rate",
                 or a number per label.
             options: As for `gradiend_mlflow.plot_heatmap`, such as `figsize="column"`, "text" or (width, height).
@@ -81,8 +90,13 @@ class Drawn(Compared):
         """
         from gradiend_mlflow.figures.heatmap import plot_heatmap
 
+        if relative and self.seed_overlap is None:
+            groups = None if self.groups is None else self._by_training(self.groups, "groups")
+            trainings = replace(self, seed_overlap=self.trainings, groups=groups)
+            return trainings.plot_heatmap(ax, relative=relative, row_metric=row_metric, **options)
         settings: dict[str, Any] = {
             "value": self.value,
+            "relative": relative,
             "groups": self.groups,
             "converged": column_by_label(self, "converged"),
         }

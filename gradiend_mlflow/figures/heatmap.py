@@ -13,7 +13,7 @@ from gradiend_mlflow.checks import check_choice, check_flags
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.figures.drawing.arrangement import Order, arranged
 from gradiend_mlflow.figures.drawing.canvas import FigureSize, OutputPath, Sheet, check_arguments
-from gradiend_mlflow.figures.drawing.cells import DispersionDisplay, Scale, cells_of, draw_cells, is_number
+from gradiend_mlflow.figures.drawing.cells import Cells, DispersionDisplay, Scale, cells_of, draw_cells, is_number
 from gradiend_mlflow.figures.drawing.fitting import planned, usual_width, warn_of_missing
 from gradiend_mlflow.figures.drawing.layout import EDGE, Margins, most_of, place, prepared_room, write_title
 from gradiend_mlflow.figures.drawing.margins import (
@@ -46,6 +46,7 @@ def plot_heatmap(  # type: ignore[misc]  # options are told to people, and check
     topk: float | None = None,
     part: Part | None = None,
     value: Value = "intersection_frac",
+    relative: bool = False,
     order: Order = "input",
     cluster: bool = False,
     groups: Mapping[str, Any] | None = None,
@@ -99,7 +100,10 @@ def plot_heatmap(  # type: ignore[misc]  # options are told to people, and check
             heatmap stays within the axes' part of the figure, whose size is left alone.
         topk: Of a mapping: how many weights, or which fraction; default 1000, and sets as they are.
         part: Of a mapping: which importance ranks the weights; default "decoder-weight".
-        value: "intersection" (a count) or another measure.
+        value: "intersection" (a count) or another measure. Where seeds are aggregated, the diagonal has in a frame how
+            far the seeds of one training agree, `SeedOverlap.ceiling`; a dash for a training of one seed.
+        relative: Show the overlap of trainings relative to that, as `SeedOverlap.relative`. The order of clusters
+            stays that of the overlap.
         order: "input", "name", "cluster" (average linkage, agreeing runs side by side), or all labels in their order.
         cluster: Order by clusters and draw their dendrogram above; excludes another `order`, and `groups`.
         groups: A mapping from label to group or from group to labels. The runs of a group are put side by side, under
@@ -174,10 +178,11 @@ def plot_heatmap(  # type: ignore[misc]  # options are told to people, and check
         labels, np.asarray(overlap.values(value), dtype=float), order, pretty_groups if groups is None else groups,
         cluster=cluster,
     )  # fmt: skip
-    rows, percent = arrangement.rows, percentages and value != "intersection"
+    check_flags(relative=relative)
+    rows, percent = arrangement.rows, percentages and (relative or value != "intersection")
     cells = cells_of(
-        overlap, rows, value, percent=percent, fmt=annot_fmt, scale=scale, scale_gamma=scale_gamma, vmin=vmin,
-        vmax=vmax, cmap=cmap, dispersion_display=dispersion_display,
+        overlap, rows, value, relative=relative, percent=percent, fmt=annot_fmt, scale=scale, scale_gamma=scale_gamma,
+        vmin=vmin, vmax=vmax, cmap=cmap, dispersion_display=dispersion_display,
     )  # fmt: skip
     ordered = [labels[row] for row in rows]
     side = None
@@ -197,9 +202,11 @@ def plot_heatmap(  # type: ignore[misc]  # options are told to people, and check
         side_title=row_metric_label,
         side_range="" if side is None else side.range,
         title=title or "",
-        bar_title=title_of(value, overlap.unit) + " (%)" * percent if cbar_label is None else cbar_label,
+        bar_title=title_of(value, overlap.unit) + ", relative to seeds" * relative + " (%)" * percent
+        if cbar_label is None
+        else cbar_label,
         ticks=bar_texts(cells.norm),
-        notes=_notes(overlap, sum(map(bool, marks)), spread=cells.spread, seeds=seed_annotation),
+        notes=_notes(overlap, cells, sum(map(bool, marks)), relative=relative, seeds=seed_annotation),
         group_angle=None if group_label_rotation_top is None else 90.0 + group_label_rotation_top,
         beside_angle=group_label_rotation_right,
         bar_gap=cbar_pad,
@@ -243,7 +250,9 @@ def _number(value: Any, label: str) -> float:
     return float(value)
 
 
-def _notes(overlap: Overlap | SeedOverlap, failed: int, *, spread: str, seeds: bool) -> tuple[str, ...]:
+def _notes(
+    overlap: Overlap | SeedOverlap, cells: Cells, failed: int, *, relative: bool, seeds: bool
+) -> tuple[str, ...]:
     """What is said below the cells."""
     check_flags(seed_annotation=seeds)
     n, notes = len(overlap.labels), []
@@ -251,10 +260,15 @@ def _notes(overlap: Overlap | SeedOverlap, failed: int, *, spread: str, seeds: b
         notes = [f"{n} runs" + (f", {failed} of which did not converge" if failed else "")]
     elif failed:
         notes = [f"{NOT_CONVERGED} did not converge"]
-    if spread:
-        notes.append(spread)
+    if relative:
+        notes.append("relative: divided by how far seeds of one training agree")
+    elif cells.ceilings.any():
+        notes.append("diagonal: how far seeds of one training agree")
+    if cells.spread:
+        notes.append(cells.spread)
     if seeds and isinstance(overlap, SeedOverlap):
-        low, high = int(overlap.n.min()), int(overlap.n.max())
+        pairs = overlap.n[~np.eye(n, dtype=bool)] if n > 1 else overlap.n
+        low, high = int(pairs.min()), int(pairs.max())
         notes.append(f"n = {low} pairs of seeds" if low == high else f"n = {low} to {high} pairs of seeds")
     elif seeds:
         raise InvalidInputError(

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 from mlflow import MlflowClient
 from scipy.cluster.hierarchy import is_valid_linkage
 
@@ -181,6 +182,16 @@ class TestLogged:
         assert rows.ceiling.equals(ceiling)
         across = compared(ids[:2] + ids[4:6], groups=None, seeds="all_tried", seed_aggregate="mean")
         assert "below seed noise" not in description_of(across)
+
+    def test_relative_overlap_is_drawn_of_trainings(self, tracking: MlflowClient, tmp_path: Path) -> None:
+        """Whether their seeds are rows of the comparison or aggregated, with the groups of the trainings."""
+        ids = log_trainings(tracking, tmp_path, seeds=2)
+        rows = compared(ids[:6], seeds="all_tried")
+        wanted = [f"{100 * number:.0f}" for number in rows.to_frame("matrix", relative=True).to_numpy().ravel()]
+        for comparison in (rows, compared(ids[:6], seeds="all_tried", seed_aggregate="median")):
+            figure = comparison.plot_heatmap(relative=True)
+            assert [text.get_text() for text in figure.axes[0].texts][:36] == wanted
+            assert {"nom", "acc"} <= {text.get_text() for text in figure.findobj(Text)}
 
     def test_without_seeds_there_is_no_ceiling(self, runs: list[str]) -> None:
         """And the error says how to have one."""

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.patches import Circle, Rectangle
+from matplotlib.text import Text
 
 from gradiend_mlflow import (
     InvalidInputError,
@@ -149,7 +151,7 @@ def of_seeds(**policy: Any) -> SeedOverlap:
 @pytest.mark.parametrize(
     ("dispersion", "written", "said"),
     [
-        # a with itself: 100, 75, 75, 100; a with b: 50, 25, 50, 25
+        # a with b: 50, 25, 50, 25
         ("range", "38\n±12", "± half the range of seeds"),
         ("minmax", "38\n25\N{EN DASH}50", "range of seeds"),
         ("std", "38\n±12", "± standard deviation of seeds"),
@@ -159,17 +161,92 @@ def test_the_spread_of_seeds_below_the_values(dispersion: str, written: str, sai
     """And a note says which spread it is, and over how many pairs."""
     ax = axes_of(plot_heatmap(of_seeds(dispersion=dispersion), dispersion_display="stacked", seed_annotation=True))
     assert texts(ax)[1] == written
-    assert ax.get_xlabel().split("\n") == [said, "n = 4 pairs of seeds"]
+    ceiling = "diagonal: how far seeds of one training agree"
+    assert ax.get_xlabel().replace("\n", " ") == f"{ceiling} {said} n = 4 pairs of seeds"
 
 
 def test_the_spread_of_seeds_as_circles() -> None:
     """The larger, the further seeds differ; none for none, and a note says how far the largest does."""
     ax = axes_of(plot_heatmap(of_seeds(), dispersion_display="corner_glyph"))
-    assert len(ax.patches) == 4
-    assert len({patch.radius for patch in ax.patches}) == 1  # each cell's range is 25
-    assert ax.get_xlabel().replace("\n", " ") == "circle: half the range of seeds, up to 12"
+    circles = [patch for patch in ax.patches if isinstance(patch, Circle)]
+    assert len(circles) == 2  # the range of a with b is 25, and each of them has a single pair of seeds
+    assert len({circle.radius for circle in circles}) == 1
+    assert ax.get_xlabel().replace("\n", " ").endswith("agree circle: half the range of seeds, up to 12")
     boxes = [text.get_window_extent() for text in ax.texts if text.get_text()]
-    assert not any(box.overlaps(patch.get_window_extent()) for box in boxes for patch in ax.patches)
+    assert not any(box.overlaps(circle.get_window_extent()) for box in boxes for circle in circles)
+
+
+def of_three_seeds(**policy: Any) -> SeedOverlap:
+    """Two trainings of three and two seeds, and one of a single seed."""
+    lists = [[0, 1, 2, 3], [0, 1, 2, 4], [0, 1, 5, 6], [0, 2, 5, 9], [1, 2, 5, 9], [0, 1, 8, 9]]
+    overlap = compute_overlap({str(i): TopKSet.from_indices(own, space=10) for i, own in enumerate(lists)})
+    chosen: Any = {"seed_aggregate": "mean", "seed_pairing_mode": "all_pairs"} | policy
+    return SeedOverlap(("a", "b", "c"), overlap, ((0, 1, 2), (3, 4), (5,)), SeedPolicy("all_tried", **chosen))
+
+
+def test_the_diagonal_of_trainings_is_their_ceiling() -> None:
+    """Framed, with a note; unknown for a training of one seed. The numbers of the overlap stay gradiend's."""
+    overlap = of_three_seeds()
+    ax = axes_of(plot_heatmap(overlap, annot_fmt=".1f"))
+    written = np.array(texts(ax)).reshape(3, 3)
+    ceiling = overlap.ceiling()["mean"]
+    assert written[0, 0] == f"{100 * ceiling['a']:.1f}" == f"{100 * (0.75 + 0.5 + 0.5) / 3:.1f}"
+    assert written[1, 1] == f"{100 * ceiling['b']:.1f}" == "75.0"
+    assert written[2, 2] == "\N{EN DASH}"
+    assert written[0, 1] == f"{100 * overlap.values()[0, 1]:.1f}"
+    frames = [patch for patch in ax.patches if isinstance(patch, Rectangle)]
+    assert [round(frame.get_x()) for frame in frames] == [0, 1]
+    assert ax.get_xlabel().replace("\n", " ") == "diagonal: how far seeds of one training agree"
+    assert overlap.values()[2, 2] == 1
+
+
+def test_a_diagonal_without_any_ceiling_stays() -> None:
+    """Of single sets, and of trainings of one seed each."""
+    lists = {"a": [0, 1], "b": [1, 2]}
+    overlap = compute_overlap({name: TopKSet.from_indices(own, space=10) for name, own in lists.items()})
+    policy = SeedPolicy("all_tried", seed_aggregate="mean")
+    for drawn in (overlap, SeedOverlap(("a", "b"), overlap, ((0,), (1,)), policy)):
+        ax = axes_of(plot_heatmap(drawn))
+        assert texts(ax) == ["100", "50", "50", "100"]
+        assert (ax.get_xlabel(), list(ax.patches)) == ("", [])
+
+
+@pytest.mark.parametrize("dispersion", ["std", "range", "minmax"])
+def test_the_spread_on_the_diagonal_is_the_ceilings(dispersion: str) -> None:
+    """Over the pairs of different seeds: 75, 50, 50 of the first training, 75 of the second."""
+    figure = plot_heatmap(of_three_seeds(dispersion=dispersion), dispersion_display="stacked", annot_fmt=".1f")
+    written = np.diag(np.array(texts(axes_of(figure))).reshape(3, 3)).tolist()
+    own = {"std": f"±{np.std([75, 50, 50]):.1f}", "range": "±12.5", "minmax": "50.0\N{EN DASH}75.0"}[dispersion]
+    alone = {"minmax": "75.0\N{EN DASH}75.0"}.get(dispersion, "±0.0")
+    assert written == [f"58.3\n{own}", f"75.0\n{alone}", "\N{EN DASH}"]
+
+
+def test_relative_overlap() -> None:
+    """As the overlap has it, above 100 too; unknown where a training has no ceiling."""
+    overlap = of_three_seeds()
+    figure = plot_heatmap(overlap, relative=True, annot_fmt=".1f", value="intersection")
+    ax, relative = axes_of(figure), overlap.relative("intersection")
+    wanted = [f"{100 * number:.1f}" if np.isfinite(number) else "\N{EN DASH}" for number in relative.ravel()]
+    assert texts(ax) == wanted
+    assert "relative: divided by how far seeds of one training agree" in ax.get_xlabel().replace("\n", " ")
+    assert not ax.patches
+    said = " ".join(text.get_text() for text in figure.findobj(Text)).replace("\n", " ")
+    assert "shared weights, relative to seeds (%)" in said
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"dispersion_display": "stacked"}, "dispersion_display shows the spread of values"),
+        ({"relative": "yes"}, "relative must be True or False"),
+    ],
+)
+def test_what_relative_cannot_be(options: dict[str, Any], said: str) -> None:
+    """With the reason."""
+    with pytest.raises(InvalidInputError, match=said):
+        plot_heatmap(of_three_seeds(dispersion="std"), **({"relative": True} | options))
+    with pytest.raises(InvalidInputError, match="compare several seeds of each training"):
+        plot_heatmap(overlap_of(2), relative=True)
 
 
 def test_no_spread_to_show() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize, PowerNorm, TwoSlopeNorm
-from matplotlib.patches import Circle
+from matplotlib.patches import Circle, Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from gradiend_mlflow.checks import check_choice
@@ -20,6 +20,7 @@ from gradiend_mlflow.figures.drawing.canvas import colormap, shade
 from gradiend_mlflow.overlap.measures import SIGNED, Value
 from gradiend_mlflow.overlap.overlap import Overlap
 from gradiend_mlflow.overlap.seeds import SeedOverlap
+from gradiend_mlflow.sets.space import Matrix
 
 Scale = Literal["linear", "log", "sqrt", "power"]
 Writer = Callable[[float], str]
@@ -32,6 +33,8 @@ _MOST_TICKS, _APART = 6, 1.25  # heights of a tick's label from one to the next
 _LINES_UP_TO = 25  # runs: between more cells lines would take up their colors
 _RASTERIZED_FROM = 80  # a PDF of 200 runs would draw 40,000 squares
 _SPREADS = {"std": "standard deviation of seeds", "range": "half the range of seeds", "minmax": "range of seeds"}
+UNKNOWN = "\N{EN DASH}"
+_INSET = 0.04  # of a cell: the frame of a ceiling
 _GLYPH, _BELOW_GLYPHS = (0.05, 0.09), 0.6  # of a cell: the least radius and what the largest spread adds; numbers
 
 
@@ -47,6 +50,7 @@ class Cells:
         glyphs: The radius of each cell's circle, or None.
         empty: Whether some are 0 on a scale that has no place for it.
         spread: What shows the spread of seeds, in words; may be empty.
+        ceilings: Which rows have on the diagonal how far the seeds of one training agree; shape (N,).
     """
 
     shown: npt.NDArray[np.float64]
@@ -56,6 +60,7 @@ class Cells:
     glyphs: npt.NDArray[np.float64] | None
     empty: bool
     spread: str
+    ceilings: npt.NDArray[np.bool_]
 
 
 def cells_of(
@@ -63,6 +68,7 @@ def cells_of(
     rows: Sequence[int],
     value: Value,
     *,
+    relative: bool,
     percent: bool,
     fmt: str | None,
     scale: Scale,
@@ -78,9 +84,11 @@ def cells_of(
         InvalidInputError: If one of them is not acceptable.
     """
     factor, order = 100.0 if percent else 1.0, np.ix_(rows, rows)
-    shown = factor * np.asarray(overlap.values(value), dtype=float)[order]
-    signed, counts = value in SIGNED, value == "intersection"
-    high = vmax if vmax is None else factor * vmax
+    numbers, ceilings = _relative(overlap, value) if relative else _with_ceilings(overlap, value)
+    shown = factor * numbers[order]
+    signed, counts = value in SIGNED, value == "intersection" and not relative
+    high = max(factor, float(np.nanmax(shown))) if relative else None
+    high = high if vmax is None else factor * vmax
     norm = norm_of(
         shown,
         scale,
@@ -91,6 +99,8 @@ def cells_of(
     )
     write = writer(shown, fmt, whole=percent or counts)
     texts = np.vectorize(write, otypes=[object])(shown)
+    if relative and dispersion_display != "none":
+        raise InvalidInputError("dispersion_display shows the spread of values, not of relative ones: leave out one")
     spread, said = _spread(overlap, value, dispersion_display)
     glyphs = None
     if spread is not None:
@@ -101,10 +111,36 @@ def cells_of(
             texts += "\n" + (parts[..., 0] + "\N{EN DASH}" + parts[..., 1] if spread.ndim == 3 else "±" + parts)  # noqa: PLR2004
         else:
             size = np.ptp(spread, axis=2) if spread.ndim == 3 else spread  # noqa: PLR2004
-            glyphs = np.where(size > 0, _GLYPH[0] + _GLYPH[1] * size / max(float(size.max()), 1e-12), 0.0)
-            said = f"circle: {said}, up to {write(float(size.max()))}"
+            most = float(np.nanmax(size))
+            glyphs = np.where(size > 0, _GLYPH[0] + _GLYPH[1] * size / max(most, 1e-12), 0.0)
+            said = f"circle: {said}, up to {write(most)}"
+    texts[np.isnan(shown)] = UNKNOWN
     colors = colormap(cmap or (DIVERGING if signed else SEQUENTIAL)).with_extremes(bad=EMPTY_COLOR)
-    return Cells(shown, texts, norm, colors, glyphs, scale == "log" and bool((shown <= 0).any()), said)
+    empty = scale == "log" and bool((shown <= 0).any())
+    return Cells(shown, texts, norm, colors, glyphs, empty, said, ceilings[list(rows)])
+
+
+def _relative(overlap: Overlap | SeedOverlap, value: Value) -> tuple[Matrix, npt.NDArray[np.bool_]]:
+    """The overlap relative to what seeds allow; no ceilings are shown beside it."""
+    numbers = overlap.relative(value) if isinstance(overlap, SeedOverlap) else None
+    if numbers is None or np.isnan(numbers).all():
+        raise InvalidInputError(
+            "relative=True shows overlap relative to how far seeds of one training agree: compare several seeds of "
+            "each training, with seeds='all_convergent' or 'all_tried' and seed_aggregate='mean', for example"
+        )
+    return numbers, np.zeros(len(numbers), dtype=bool)
+
+
+def _with_ceilings(overlap: Overlap | SeedOverlap, value: Value) -> tuple[Matrix, npt.NDArray[np.bool_]]:
+    """The overlap, with the ceilings on the diagonal where seeds are aggregated; NaN where a training has one seed."""
+    numbers = np.array(overlap.values(value), dtype=np.float64)
+    if not isinstance(overlap, SeedOverlap):
+        return numbers, np.zeros(len(numbers), dtype=bool)
+    ceiling = overlap.ceiling(value)["mean"].to_numpy()
+    known = ~np.isnan(ceiling)
+    if known.any():
+        np.fill_diagonal(numbers, ceiling)
+    return numbers, known
 
 
 def _spread(overlap: Overlap | SeedOverlap, value: Value, display: str) -> tuple[npt.NDArray[np.float64] | None, str]:
@@ -118,7 +154,17 @@ def _spread(overlap: Overlap | SeedOverlap, value: Value, display: str) -> tuple
             f"dispersion_display={display!r} shows how far seeds differ: compare with seeds='all_convergent', "
             "seed_aggregate='mean' and dispersion='std', for example"
         )
-    return np.asarray(spread, dtype=float), _SPREADS[overlap.policy.dispersion]
+    spread, kind = np.array(spread, dtype=float), overlap.policy.dispersion
+    own, diagonal = overlap.ceiling(value), np.arange(len(spread))
+    if own["pairs"].any():  # as of the ceilings that are shown there
+        share = np.sqrt(1 - 1 / own["pairs"].where(own["pairs"] > 0))
+        columns = {
+            "std": own["std"].where(own["pairs"] != 1, 0.0) * share,
+            "range": (own["max"] - own["min"]) / 2,
+            "minmax": own[["min", "max"]],
+        }
+        spread[diagonal, diagonal] = columns[kind].to_numpy()
+    return spread, _SPREADS[kind]
 
 
 def draw_cells(axes: Axes, cells: Cells, fontsize: float | None) -> Any:
@@ -135,6 +181,9 @@ def draw_cells(axes: Axes, cells: Cells, fontsize: float | None) -> Any:
     middle = 0.5 if cells.glyphs is None else _BELOW_GLYPHS
     for number, ((row, column), text) in enumerate(np.ndenumerate(cells.texts)) if fontsize else ():
         axes.text(column + 0.5, row + middle, text, ha="center", va="center", color=inks[number], fontsize=fontsize)
+    for place in np.flatnonzero(cells.ceilings) if n <= _LINES_UP_TO else ():
+        corner, side, ink = (place + _INSET,) * 2, 1 - 2 * _INSET, inks[place * (n + 1)]
+        axes.add_patch(Rectangle(corner, side, side, fill=False, linewidth=0.8, edgecolor=ink))
     if cells.glyphs is not None:
         for (row, column), radius in np.ndenumerate(cells.glyphs):
             if radius:
@@ -225,13 +274,15 @@ def writer(shown: npt.NDArray[np.float64], fmt: str | None, *, whole: bool) -> W
             format(0.5, fmt)
         except (TypeError, ValueError):
             raise InvalidInputError(f"annot_fmt must be a format of numbers, such as '.2f'; got {fmt!r}") from None
-        return lambda number: format(number, fmt)
+        return lambda number: UNKNOWN if np.isnan(number) else format(number, fmt)
     # Below ten a whole number says little; aggregated counts may lie between two.
-    apart = shown[~np.eye(len(shown), dtype=bool)]
+    apart = shown[~np.eye(len(shown), dtype=bool) & ~np.isnan(shown)]
     small = len(apart) > 0 and 0 < np.abs(apart).max() < 10 and (apart % 1 != 0).any()  # noqa: PLR2004
     digits = 2 if not whole else 1 if small else 0
 
     def written(number: float) -> str:
+        if np.isnan(number):
+            return UNKNOWN
         if digits == 0 and 0 < abs(number) < 0.5:  # noqa: PLR2004  # little is not nothing
             return "<1" if number > 0 else ">-1"
         return f"{number:.{digits}f}"
