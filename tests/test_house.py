@@ -19,6 +19,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "": set(),
     "disk": set(),
     "sets.anatomy": {"disk"},
+    "sets.reading": {"disk"},
     "sets": {"disk"},
     "store.trust": set(),
     "store.ui": {"store"},  # the names of its tags
@@ -45,8 +46,8 @@ FACE = {"__init__", "__main__", "cli"}  # may import everything
 # Library -> where it may be imported: folders and single modules.
 MAY_LOAD: dict[str, set[str]] = {
     "mlflow": {"store", "tracking.autolog"},
-    "torch": {"sets.weights", "sets.tensors", "sets.importance"},
-    "safetensors": {"sets.tensors"},
+    "torch": {"sets.weights", "sets.reading.tensors", "sets.importance"},
+    "safetensors": {"sets.reading.tensors"},
     "gradiend": {"tracking"},
     "matplotlib": {"comparison", "figures", "sets.picture"},
 }

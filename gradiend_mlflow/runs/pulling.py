@@ -16,8 +16,8 @@ from gradiend_mlflow.errors import ArtifactError, GradiendMLflowError, StoreErro
 from gradiend_mlflow.runs.cache import open_cache
 from gradiend_mlflow.runs.search import PARALLEL_REQUESTS, all_results, complete_frame, result_or_error
 from gradiend_mlflow.sets.artifact import parse_topk
-from gradiend_mlflow.sets.parquet import MOST_BYTES
 from gradiend_mlflow.sets.parts import check_part, check_topk
+from gradiend_mlflow.sets.reading.parquet import MOST_BYTES
 from gradiend_mlflow.sets.topk import TopKSet
 from gradiend_mlflow.store import tags
 from gradiend_mlflow.store.reader import Reader

@@ -19,10 +19,11 @@ import pyarrow.parquet as pq
 from gradiend_mlflow.environment import installed_version
 from gradiend_mlflow.errors import ArtifactError, InvalidInputError
 from gradiend_mlflow.sets.anatomy.anatomy import Anatomy, parse_anatomy
-from gradiend_mlflow.sets.parquet import most_decoded, open_parquet, read_columns, read_file
 from gradiend_mlflow.sets.parts import Part, check_part, check_topk, resolve_topk
+from gradiend_mlflow.sets.ranks import ties_after
+from gradiend_mlflow.sets.reading.parquet import most_decoded, open_parquet, read_columns, read_file
 from gradiend_mlflow.sets.space import IntArray, WeightSpace, parse_space
-from gradiend_mlflow.sets.topk import TopKSet, ties_after
+from gradiend_mlflow.sets.topk import TopKSet
 from gradiend_mlflow.untrusted import as_dict, as_float, as_int, as_str, optional, parse_json, quoted
 
 FORMAT_VERSION = 2

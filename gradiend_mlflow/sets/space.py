@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gradiend_mlflow.checks import check_int
-from gradiend_mlflow.errors import InvalidInputError
+from gradiend_mlflow.errors import InvalidInputError, SpaceConflictError
 from gradiend_mlflow.untrusted import as_dict, as_int, as_list, as_str, optional, parse_json, quoted
 
 IntArray = npt.NDArray[np.int64]
@@ -145,6 +145,28 @@ class WeightSpace:
         # A parameter without weights starts where the next one does; the last of those owns the position.
         param_ids = np.searchsorted(self.starts, positions, side="right") - 1
         return param_ids.astype(np.int64), positions - self.starts[param_ids]
+
+    def indices_of(self, other: WeightSpace, param_ids: IntArray, offsets: IntArray) -> IntArray:
+        """The base-global indices here of weights of another space, without those of parameters that it alone has.
+
+        Args:
+            other: The other space.
+            param_ids: Index into `other.names` per weight.
+            offsets: Flat offset in the parameter per weight.
+
+        Raises:
+            SpaceConflictError: If a parameter of both has different shapes.
+        """
+        for name, shape in zip(*other.params, strict=True):
+            own = self.shapes[self.places[name]] if name in self.places else shape
+            if own != shape:
+                raise SpaceConflictError(
+                    f"these sets cannot be compared: the parameter {name!r} has the shape {own} in the first and "
+                    f"{shape} in the second, so they have different base models ({self.base_model!r} and "
+                    f"{other.base_model!r})"
+                )
+        here = np.array([self.places.get(name, -1) for name in other.names], dtype=np.int64)[param_ids]
+        return self.starts[here[here >= 0]] + offsets[here >= 0]
 
     def check_weights(self, param_ids: IntArray, offsets: IntArray) -> None:
         """Check that weights, in rank order, lie in the space, each once.

@@ -17,6 +17,7 @@ from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.sets.anatomy.anatomy import Anatomy
 from gradiend_mlflow.sets.anatomy.places import anatomy_of, places
 from gradiend_mlflow.sets.parts import DEFAULT_TOPK, Part, check_part, check_topk, resolve_topk
+from gradiend_mlflow.sets.ranks import check_ranking, checked_ties, ties_after
 from gradiend_mlflow.sets.space import FloatArray, IntArray, WeightSpace
 
 if TYPE_CHECKING:
@@ -24,15 +25,6 @@ if TYPE_CHECKING:
 
 _SCALARS = ("part", "topk", "input_dim", "space", "latent_dim")
 _ARRAYS = {"param_ids": np.int64, "offsets": np.int64, "importance": np.float32, "weights": np.float32}
-
-
-def ties_after(importance: FloatArray, k: int, ties_at_end: int | None) -> int | None:
-    """The `ties_at_cut` of the first `k` weights of a set, from its importances and its own `ties_at_cut`.
-
-    None if the k-th importance is also the last one, and how many inputs have that is not known.
-    """
-    cut = importance[k - 1]
-    return ties_at_end if cut == importance[-1] else int(np.count_nonzero(importance == cut))
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,8 +82,10 @@ class TopKSet:
             object.__setattr__(self, name, array)
         self._check_shapes()
         self.space.check_weights(self.param_ids, self.offsets)
-        self._check_ranking()
-        self._check_ties()
+        check_ranking(self.importance, self.weights)
+        if self.ties_at_cut is not None:
+            ties = checked_ties(self.ties_at_cut, self.importance, self.input_dim)
+            object.__setattr__(self, "ties_at_cut", ties)
 
     def _check_shapes(self) -> None:
         k = len(self.param_ids)
@@ -107,23 +101,6 @@ class TopKSet:
                 raise InvalidInputError(f"{name} must have the shape ({k},); got {shape}")
         if self.weights.ndim != 2 or len(self.weights) != k or self.weights.shape[1] < 1:  # noqa: PLR2004
             raise InvalidInputError(f"weights must have the shape ({k}, d), d >= 1; got {self.weights.shape}")
-
-    def _check_ranking(self) -> None:
-        if not (np.isfinite(self.importance).all() and (self.importance >= 0).all()):
-            raise InvalidInputError("importances must be finite and not negative")
-        if np.isinf(self.weights).any():
-            raise InvalidInputError("weights must be finite, or NaN where they are unknown")
-        rises = np.flatnonzero(np.diff(self.importance) > 0)
-        if len(rises):
-            at = int(rises[0])
-            raise InvalidInputError(f"importances must descend; they rise between rank {at + 1} and {at + 2}")
-
-    def _check_ties(self) -> None:
-        if self.ties_at_cut is not None:
-            inside = int(np.count_nonzero(self.importance == self.importance[-1]))
-            most = inside + self.input_dim - len(self)
-            ties = check_int("ties_at_cut", self.ties_at_cut, least=inside, most=most)
-            object.__setattr__(self, "ties_at_cut", ties)
 
     @classmethod
     def from_indices(
@@ -273,6 +250,24 @@ class TopKSet:
         arrays = {name: getattr(self, name)[:k] for name in _ARRAYS}
         shorter.__dict__.update(arrays, topk=check_topk(topk), ties_at_cut=ties)
         return shorter
+
+    def intersection_frac(self, other: TopKSet) -> float:
+        """The share of the smaller set's weights that both sets hold, as `compute_overlap` has it.
+
+        Raises:
+            InvalidInputError: If `other` is not a TopKSet.
+            SpaceConflictError: If a parameter that both spaces have has different shapes in them.
+
+        Example:
+            >>> a, b = (TopKSet.from_indices(own, space=10) for own in ([1, 2, 3], [3, 4]))
+            >>> a.intersection_frac(b)
+            0.5
+        """
+        if not isinstance(other, TopKSet):
+            raise InvalidInputError(f"intersection_frac needs another TopKSet; got {type(other).__name__}")
+        theirs = self.space.indices_of(other.space, other.param_ids, other.offsets)
+        shared = np.intersect1d(self.base_global_indices(), theirs, assume_unique=True)
+        return len(shared) / min(len(self), len(other))
 
     def base_global_indices(self) -> IntArray:
         """Gradiend's indices, in rank order, comparable between models with one selection; int64, shape (k,)."""

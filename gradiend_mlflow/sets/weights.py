@@ -14,8 +14,8 @@ import torch
 
 from gradiend_mlflow.errors import CheckpointError, InvalidInputError
 from gradiend_mlflow.sets.anatomy.sources import BaseModel, model_in_memory, model_on_disk
+from gradiend_mlflow.sets.reading.tensors import ParamSelection, open_tensors, selection, weight_values
 from gradiend_mlflow.sets.space import IntArray, WeightSpace
-from gradiend_mlflow.sets.tensors import ParamSelection, open_tensors, selection, weight_values
 from gradiend_mlflow.untrusted import MOST_JSON, as_dict, as_int, as_list, as_str, optional, parse_json, quoted
 
 CONFIG = "config.json"

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradiend_mlflow import InvalidInputError, TopKSet, WeightSpace
+from gradiend_mlflow import InvalidInputError, SpaceConflictError, TopKSet, WeightSpace, compute_overlap
 from tests.support.checkpoints import make_model
 
 SPACE = WeightSpace(names=("query", "scalar", "bias"), shapes=((2, 3), (), (4,)), base_model="tiny")
@@ -164,6 +164,30 @@ def test_impossible_indices_are_refused(indices: Any) -> None:
     """Empty, nested, no ints, outside, twice."""
     with pytest.raises(InvalidInputError):
         TopKSet.from_indices(indices, space=SPACE)
+
+
+@given(st.data())
+def test_intersection_frac_is_that_of_an_overlap(data: st.DataObject) -> None:
+    """Bit for bit, whichever parameters the two select and in whatever order."""
+    shapes = {"query": (2, 3), "key": (4,), "bias": (3,), "scalar": ()}
+    pair = {}
+    for label in "ab":
+        names = data.draw(st.lists(st.sampled_from(sorted(shapes)), min_size=1, unique=True))
+        space = WeightSpace(tuple(names), tuple(shapes[name] for name in names))
+        indices = data.draw(st.lists(st.integers(0, space.size - 1), min_size=1, unique=True))
+        pair[label] = TopKSet.from_indices(indices, space=space)
+    expected = compute_overlap(pair).intersection_frac
+    assert pair["a"].intersection_frac(pair["b"]) == expected[0, 1]
+    assert pair["b"].intersection_frac(pair["a"]) == expected[1, 0]
+
+
+def test_sets_that_cannot_be_compared_are_refused() -> None:
+    """Also if neither holds a weight of the parameter that differs."""
+    a, b = (TopKSet.from_indices([0], space=WeightSpace(("x", "y"), ((1,), (size,)))) for size in (2, 3))
+    with pytest.raises(SpaceConflictError, match=r"'y' has the shape \(2,\) in the first and \(3,\) in the second"):
+        a.intersection_frac(b)
+    with pytest.raises(InvalidInputError, match="intersection_frac needs another TopKSet; got list"):
+        a.intersection_frac([0])  # type: ignore[arg-type]
 
 
 def test_repr_is_short() -> None:

@@ -12,8 +12,9 @@ import numpy.typing as npt
 from scipy import sparse
 
 from gradiend_mlflow.errors import SpaceConflictError
+from gradiend_mlflow.sets.ranks import ties_after
 from gradiend_mlflow.sets.space import IntArray, Matrix, WeightSpace
-from gradiend_mlflow.sets.topk import TopKSet, ties_after
+from gradiend_mlflow.sets.topk import TopKSet
 
 Values = Sequence[npt.NDArray[Any]]
 # What several sets together hold: what the first does, any of them, or all of them.

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from gradiend_mlflow.checks import check_path
 from gradiend_mlflow.disk.trees import read_regular
 from gradiend_mlflow.errors import ArtifactError
-from gradiend_mlflow.sets.thrift import INT32, INT64, CompactReader, Wanted
+from gradiend_mlflow.sets.reading.thrift import INT32, INT64, CompactReader, Wanted
 from gradiend_mlflow.untrusted import quoted
 
 MOST_BYTES = 2**30  # of a file

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from gradiend_mlflow.errors import ArtifactError
-from gradiend_mlflow.sets.parquet import _footer, _pages, most_decoded, open_parquet, read_columns
+from gradiend_mlflow.sets.reading.parquet import _footer, _pages, most_decoded, open_parquet, read_columns
 
 ROWS = 5000
 

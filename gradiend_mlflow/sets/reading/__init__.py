@@ -1,0 +1,1 @@
+"""What reads, within bounds, the files that anybody may have written: Parquet, tensors."""
