@@ -33,6 +33,7 @@ from .figures.groups import plot_groups as plot_groups
 from .figures.heatmap import plot_heatmap as plot_heatmap
 from .figures.layers import plot_layers as plot_layers
 from .figures.neighbours import plot_map as plot_map
+from .figures.stability import plot_stability as plot_stability
 from .figures.upset import plot_upset as plot_upset
 from .figures.venn import plot_venn as plot_venn
 from .overlap.curve import OverlapCurve as OverlapCurve
@@ -53,6 +54,7 @@ from .overlap.units import NeuronOverlap as NeuronOverlap
 from .overlap.units import compute_overlap as compute_overlap
 from .runs.pulling import load_topk as load_topk
 from .runs.search import search_runs as search_runs
+from .runs.stability import load_stability as load_stability
 from .sets.artifact import (
     load_topk_file as load_topk_file,
 )

@@ -37,6 +37,11 @@ from gradiend_mlflow.trainings.description import with_ids
 
 _told_of: set[tuple[str, str]] = set()  # experiments, by server, of which this process has said that runs go there
 
+_LISTED_BY = {
+    tags.TOPK_FOLDER: tags.TOPK,
+    tags.STEPS_FOLDER: tags.TOPK_STEPS,
+}  # the tags that claim that files are there
+
 
 class Sender:
     """Carries records out, one after the other; knows MLflow's ids of every run that it has started.
@@ -93,10 +98,10 @@ class Sender:
         """Give a record up, so that those after it can be delivered."""
         untrue = {tags.FINGERPRINT}
         if isinstance(record, Upload):
-            if isinstance(reason, LostFileError):
+            if isinstance(reason, LostFileError) and record.folder == tags.TOPK_FOLDER:
                 self._lost[record.key][record.file.stem] = str(reason)
-            elif record.folder == tags.TOPK_FOLDER:
-                untrue.add(tags.TOPK)
+            elif record.folder in _LISTED_BY:
+                untrue.add(_LISTED_BY[record.folder])
         self._untrue.setdefault(record.key, set()).update(untrue)
         self.undelivered += len(record.points) if isinstance(record, LogMetrics) else 1
         self._report(reason)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from gradiend_mlflow.checks import check_int
 from gradiend_mlflow.errors import ArtifactError, GradiendMLflowError, StoreError
 from gradiend_mlflow.runs.cache import open_cache
 from gradiend_mlflow.runs.search import PARALLEL_REQUESTS, all_results, complete_frame, result_or_error
@@ -22,7 +23,9 @@ from gradiend_mlflow.sets.topk import TopKSet
 from gradiend_mlflow.store import tags
 from gradiend_mlflow.store.reader import Reader
 from gradiend_mlflow.untrusted import quoted
+from gradiend_mlflow.wording import some_of
 
+NO_STEPS = "it was logged without topk_steps=..., was imported, or did not come to its end"
 # Only such paths are fetched: a server must not be able to point a client at other files.
 _SET_PATH = re.compile(rf"{tags.TOPK_FOLDER}/[A-Za-z0-9._-]+\.parquet")
 _DOWNLOADED_AHEAD = 4 * PARALLEL_REQUESTS  # files that wait in memory to be parsed
@@ -36,6 +39,7 @@ def load_topk(
     *,
     part: str = "decoder-weight",
     topk: float = 1000,
+    step: int | None = None,
     cache: str | PathLike[str] | None = None,
     tracking_uri: str | None = None,
 ) -> dict[str, TopKSet]:
@@ -45,6 +49,8 @@ def load_topk(
         runs: MLflow run ids, or rows of `search_runs` (which saves a request per run).
         part: Which of gradiend's four importances.
         topk: How many weights, or which fraction of each run's own input_dim.
+        step: The step of the training whose set is pulled, of those that `autolog(topk_steps=...)` asked for, and which
+            have at most 1000 weights; default the set of the selected model.
         cache: The directory where pulled files are kept, or "off"; default what the environment's
             GRADIEND_MLFLOW_CACHE says, else the user's cache directory. What was used longest ago is removed from it
             beyond GRADIEND_MLFLOW_CACHE_SIZE gigabytes (default 2).
@@ -54,19 +60,26 @@ def load_topk(
         The set of each run by MLflow run id, in the order of `runs`, cut to `topk`.
 
     Raises:
-        StoreError: If a run is missing, has no such part, or cannot be downloaded.
+        StoreError: If a run is missing, has no such part or step, or cannot be downloaded.
         ArtifactError: If a set's file is damaged or is not the one that was logged.
-        InvalidInputError: If `part` or `topk` is not acceptable, or a run kept fewer weights than `topk` asks for.
-            An error about several runs names them, up to 20.
+        InvalidInputError: If `part`, `topk` or `step` is not acceptable, or a run kept fewer weights than `topk` asks
+            for. An error about several runs names them, up to 20.
     """
     part, topk = check_part(part), check_topk(topk)
+    step = None if step is None else check_int("step", step, least=0)
     runs = complete_frame(runs, tracking_uri=tracking_uri)
-    pulled = pull_sets(runs, part=part, topk=topk, cache=cache, tracking_uri=tracking_uri)
+    pulled = pull_sets(runs, part=part, topk=topk, step=step, cache=cache, tracking_uri=tracking_uri)
     return all_results(list(runs["run_id"]), pulled, "have no usable set")
 
 
 def pull_sets(
-    runs: pd.DataFrame, *, part: str, topk: float | None, cache: str | PathLike[str] | None, tracking_uri: str | None
+    runs: pd.DataFrame,
+    *,
+    part: str,
+    topk: float | None,
+    step: int | None = None,
+    cache: str | PathLike[str] | None,
+    tracking_uri: str | None,
 ) -> list[TopKSet | GradiendMLflowError]:
     """The set of each run, or the error that says why there is none, in the order of `runs`, rows of `search_runs`.
 
@@ -80,7 +93,10 @@ def pull_sets(
         return data
 
     def from_cache(artifact_uri: str, sets: Mapping[str, Any], run_tags: Mapping[str, str]) -> TopKSet | _SetFile:
-        file = _file_of(artifact_uri, sets, run_tags, part)
+        if step is None:
+            file = _file_of(artifact_uri, sets, run_tags, part)
+        else:
+            file = _file_of_step(artifact_uri, run_tags, part, step)
         data = kept.read(file.sha256)
         return file if data is None else parse_topk(data, origin=file.path, topk=topk)
 
@@ -130,6 +146,26 @@ def _file_of(
     if not _SET_PATH.fullmatch(path):
         raise ArtifactError(f"its tag {tags.TOPK} names a path that is not a set's: {quoted(path)}")
     return _SetFile(artifact_uri, path, sets[part]["sha256"], largest_set(sets[part]["k"]))
+
+
+def _file_of_step(artifact_uri: str, run_tags: Mapping[str, str], part: str, step: int) -> _SetFile:
+    """The file of a run's set at a step of its training.
+
+    Raises:
+        StoreError: If the run has no set of that step, or only one of another part.
+        ArtifactError: If the tag that lists them is damaged.
+    """
+    try:
+        sets = tags.sets_of_steps(run_tags)
+    except ValueError as error:
+        raise ArtifactError(f"its tag {tags.TOPK_STEPS} cannot be read: {error}") from error
+    if step not in sets:
+        there = f"it has those of {', '.join(some_of(list(map(str, sorted(sets)))))}" if sets else NO_STEPS
+        raise StoreError(f"it has no set of step {step}: {there}")
+    entry = sets[step]
+    if entry["part"] != part:
+        raise StoreError(f"its sets of steps are of {quoted(entry['part'])}, not of {part}: give part=...")
+    return _SetFile(artifact_uri, entry["path"], entry["sha256"], largest_set(entry["k"]))
 
 
 def largest_set(k: int) -> int:

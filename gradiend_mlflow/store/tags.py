@@ -42,6 +42,8 @@ TOPK = "gradiend.topk"
 K = "gradiend.k"  # of the largest of these sets, for people
 # JSON: {part: reason}, for requested parts that the model does not have.
 TOPK_LEFT_OUT = "gradiend.topk_left_out"
+# JSON: {"part":, "k":, "sha256": {step: hex digest of the file}}; the files are <step>.parquet.
+TOPK_STEPS = "gradiend.topk_steps"
 
 UNIT = "gradiend.unit"  # what a comparison compares: weight or neuron
 SOURCE_RUNS = "gradiend.source_runs"  # JSON list of run ids, on a comparison
@@ -56,8 +58,10 @@ OVERLAP_MEAN = "overlap/mean"
 OVERLAP_WITHIN = "overlap/within"
 OVERLAP_BETWEEN = "overlap/between"
 OVERLAP_LIFT = "overlap/lift"
+OVERLAP_WITH_FINAL = "topk/overlap_with_final"
 
 TOPK_FOLDER = "gradiend/topk"
+STEPS_FOLDER = "gradiend/topk/steps"
 FIGURES_FOLDER = "gradiend/figures"
 FILES_FOLDER = "gradiend"
 EVALUATION_FOLDER = "gradiend/evaluation"
@@ -75,6 +79,7 @@ MODEL_TRAINING = "custom_model_development"
 _LONGEST = 100_000  # characters; MLflow's databases hold 8000 of a tag
 _MOST_PARTS = 100
 _MOST_WEIGHTS = 2**40  # in a set
+_STEP = re.compile(r"0|[1-9][0-9]{0,17}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -151,6 +156,24 @@ def checked_sets(value: Any) -> dict[str, dict[str, Any]]:
     if len(listed) > _MOST_PARTS:
         raise ValueError(f"it lists {len(listed):,} sets; a run has at most {_MOST_PARTS}")
     return {as_str(part, "a part", most=100): _set(as_dict(entry, "an entry")) for part, entry in listed.items()}
+
+
+def sets_of_steps(run_tags: Mapping[str, str]) -> dict[int, dict[str, Any]]:
+    """The sets of steps that a run lists, by step, as `sets_of` has those of parts, and with their part.
+
+    Raises:
+        ValueError: If the tag is damaged; a run without it has none.
+    """
+    if TOPK_STEPS not in run_tags:
+        return {}
+    listed = as_dict(parse_json(run_tags[TOPK_STEPS], most=_LONGEST), "it")
+    part, digests = as_str(listed.get("part"), "part", most=100), as_dict(listed.get("sha256"), "sha256")
+    if odd := [step for step in digests if not _STEP.fullmatch(step)]:
+        raise ValueError(f"a step must be a number; got {quoted(odd[0])}")
+    return {
+        int(step): {"part": part, **_set({**listed, "sha256": digest, "path": f"{STEPS_FOLDER}/{step}.parquet"})}
+        for step, digest in digests.items()
+    }
 
 
 def _set(entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from gradiend_mlflow.tracking.guard import safely
 from gradiend_mlflow.tracking.session import Session
 from gradiend_mlflow.tracking.start_run import claimed, closing, suite, training_block
 from gradiend_mlflow.tracking.trainers import name_of_suite, suite_tags
-from gradiend_mlflow.trainings.options import DEFAULT_DEADLINE, LogModels
+from gradiend_mlflow.trainings.options import DEFAULT_DEADLINE, LogModels, TopkSteps
 
 FLAVOR = "gradiend"
 
@@ -48,6 +48,7 @@ def autolog(
     *,
     topk: float = DEFAULT_TOPK,
     parts: Sequence[str] = PARTS,
+    topk_steps: TopkSteps = None,
     disable: bool = False,  # noqa: ARG001  # MLflow's decorator reads it
     exclusive: bool = False,  # noqa: ARG001  # MLflow's decorator reads it
     silent: bool = False,  # noqa: ARG001  # MLflow's decorator reads it
@@ -72,6 +73,11 @@ def autolog(
         topk: How many weights per part to log, or which fraction of the GRADIEND's inputs. Any smaller number can be
             compared later.
         parts: Which of gradiend's four importances; one that the GRADIEND lacks is left out and named.
+        topk_steps: When to rank the weights during the training too: every so many steps, at a list of up to 50 steps,
+            or whenever gradiend evaluates ("eval"); step 0 is the GRADIEND before it is trained. Each set is of one
+            part (decoder-weight, or else the first of `parts`) and of at most 1000 weights. When the selected model
+            is known, the metric `topk/overlap_with_final` says by step which share of them is in its set. Of more
+            than 50 steps every second is left out, as often as needed. Default: never.
         disable: Stop logging.
         exclusive: Do not log to a run that the user has started: trainings inside one are not logged.
         silent: Suppress MLflow's event logs and warnings, as for MLflow's own flavors, and this package's: where runs
@@ -99,6 +105,7 @@ def autolog(
         _Callback,
         topk=topk,
         parts=parts,
+        topk_steps=topk_steps,
         experiment_name=experiment_name,
         extra_tags={**own, **extra_tags} if isinstance(extra_tags, Mapping) else extra_tags or own,
         log_models=log_models,

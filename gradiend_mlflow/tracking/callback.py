@@ -34,7 +34,7 @@ class MLflowCallback(TrainingCallback):
 
     Args:
         options: `run_name`, the run's name (default the trainer's run_id, or the output directory's name), and the
-            options of `autolog`, which documents them: `topk`, `parts`, `extra_tags`, `log_models`,
+            options of `autolog`, which documents them: `topk`, `parts`, `topk_steps`, `extra_tags`, `log_models`,
             `experiment_name`, `tracking_uri`, `deadline`. A callback alone does not know the selected model, and so
             does not log it as `log_models` says.
 
@@ -99,15 +99,20 @@ class MLflowCallback(TrainingCallback):
         self,
         step: int,
         loss: float,
-        model: Any,  # noqa: ARG002  # gradiend passes it
+        model: Any,
         config: Mapping[str, Any],  # noqa: ARG002  # gradiend passes it
         training_stats: Mapping[str, Any],
         **_: Any,
     ) -> None:
-        """Queue the step's metrics."""
+        """Queue the step's metrics, and rank its weights if the options ask for it."""
         with safely(_HOOK.format("on_step_end"), reported=self._reported):
             if self._loop is not None:
                 self._loop.log_step(step, loss, training_stats)
+        if self.options.topk_steps is not None and self._loop is not None:
+            with safely(
+                "rank the weights at a step; the training goes on, and this is reported once", reported=self._reported
+            ):
+                self._loop.rank_step(step, model, training_stats)
 
     def on_train_end(
         self,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gradiend_mlflow.delivery.run_writer import RunWriter
+from gradiend_mlflow.tracking.logged_sets import StepSets
 from gradiend_mlflow.trainings.directories import CONFIG, modified
 from gradiend_mlflow.trainings.words.terms import Outcome, params_of, step_metrics
 
@@ -75,12 +76,14 @@ class TrainingLoop:
     Args:
         run: The run that it logs to: that of the training, or of one of its seeds.
         config: Its config.
+        step_sets: Where the sets of its steps are kept.
         keeps_steps: Whether to remember the metrics by step, because gradiend's training file will not hold them.
     """
 
-    def __init__(self, run: RunWriter, config: LoopConfig, *, keeps_steps: bool) -> None:
+    def __init__(self, run: RunWriter, config: LoopConfig, step_sets: StepSets, *, keeps_steps: bool) -> None:
         self.run = run
         self.config = config
+        self.step_sets = step_sets
         self.steps: list[tuple[int, Mapping[str, float]]] = []
         self.outcome: Outcome | None = None  # once the loop has ended
         self._keeps_steps = keeps_steps
@@ -100,6 +103,15 @@ class TrainingLoop:
         self.run.metrics(step, values)
         if self._keeps_steps:
             self.steps.append((step, values))
+
+    def rank_step(self, step: int, model: Any, training_stats: Mapping[str, Any]) -> None:
+        """Keep the set of a step, if the options ask for it.
+
+        Raises:
+            CheckpointError: If the model has none.
+        """
+        evaluated = any(key.startswith("eval/") for key in step_metrics(step, None, training_stats))
+        self.step_sets.rank(step, model, evaluated=evaluated)
 
     def _update_best(self, step: int, score: float | None) -> None:
         """Track which step gradiend takes for the best, by the rule of its `CheckpointCallback`."""

@@ -12,15 +12,16 @@ from gradiend_mlflow.delivery.journals.records import Destination
 from gradiend_mlflow.delivery.recorder import Recorder
 from gradiend_mlflow.delivery.run_writer import RunWriter
 from gradiend_mlflow.errors import logger
-from gradiend_mlflow.sets.weights import open_checkpoint
+from gradiend_mlflow.sets.parts import Part
+from gradiend_mlflow.sets.topk import TopKSet
 from gradiend_mlflow.store import pending, tags
 from gradiend_mlflow.store.store import Store, now_ms
+from gradiend_mlflow.tracking.logged_sets import StepSets, log_selected
 from gradiend_mlflow.tracking.loop import LoopConfig, TrainingLoop
 from gradiend_mlflow.trainings.account import Account
 from gradiend_mlflow.trainings.description import description_of
 from gradiend_mlflow.trainings.directories import TrainingDirectory
 from gradiend_mlflow.trainings.options import LogOptions
-from gradiend_mlflow.trainings.staging import stage_topk
 from gradiend_mlflow.trainings.words.terms import Outcome, version_tags
 
 _EXIT_DEADLINE = 5.0
@@ -140,7 +141,8 @@ class Session:
             # gradiend copies the selected seed from <experiment>/seeds/seed_<n> to <experiment>/model.
             self.run.tags({tags.DIRECTORY: str(directory.parents[1] / "model")})
         run.tags({tags.DIRECTORY: str(directory)} | ({} if seed is None else {tags.SEED: str(seed)}))
-        loop = TrainingLoop(run, config, keeps_steps=own is not None and not config.writes_training_file)
+        keeps_steps = own is not None and not config.writes_training_file
+        loop = TrainingLoop(run, config, StepSets(self.options), keeps_steps=keeps_steps)
         self.loops[own] = loop
         return loop
 
@@ -150,7 +152,10 @@ class Session:
         try:
             if is_seed or self.is_of_loop:
                 self.log_outcome(loop.run, loop.end(training_stats, of_best=loop.has_best))
-                self.log_sets(loop.run, loop.checkpoint, picture=not is_seed)
+                later = is_seed and loop.config.changes_model_later  # then the model is not the final one yet
+                steps = None if later else loop.step_sets
+                sets = self.log_sets(loop.run, loop.checkpoint, picture=not is_seed, steps=steps)
+                loop.step_sets.final = sets.get(loop.step_sets.part)
             else:
                 # With delete_models gradiend deletes the best model and then saves the last step's.
                 loop.end(training_stats, of_best=loop.has_best and not loop.config.deletes_models)
@@ -181,12 +186,12 @@ class Session:
         for folder, files in account.files.items():
             self.log_files(files, folder)
         if account.has_weights:
-            self.log_sets(self.run, account.directory)
+            self.log_sets(self.run, account.directory, steps=None if selected is None else selected.step_sets)
             self._log_model(account)
         self.run.describe(description_of(account, outcome))
         self.run.tags({tags.FINGERPRINT: account.fingerprint})
         self.directory = account.training
-        self.loops.clear()
+        self._end_loops()
 
     def _log_steps(self, account: Account, selected: TrainingLoop | None) -> None:
         """The metrics by step of the selected model: as its file has them, or else as they were live."""
@@ -207,7 +212,9 @@ class Session:
                 run.metrics(step, values)
             self._log(run, account, account.outcome if is_new else Outcome(converged=account.outcome.converged))
             if account.has_weights and (is_new or changed):
-                self.log_sets(run, account.directory, picture=False)
+                loop = self.loops.get(seed)
+                steps = None if loop is None else loop.step_sets
+                self.log_sets(run, account.directory, picture=False, steps=steps)
             elif changed and not is_new:  # gradiend keeps the models of some seeds only
                 logger.info("The sets of seed %s are those before pruning: its model was not kept", seed)
             self._end(run)
@@ -224,25 +231,17 @@ class Session:
         self._run = self._recorder.import_account(account, self.options, self._destination, parent=parent)
         self.directory = account.training
 
-    def log_sets(self, run: RunWriter, directory: Path, *, picture: bool = True) -> None:
-        """Rank the weights of a checkpoint now, and queue its sets; the tag that lists them comes last.
+    def log_sets(
+        self, run: RunWriter, directory: Path, *, picture: bool = True, steps: StepSets | None = None
+    ) -> Mapping[Part, TopKSet]:
+        """Rank the weights of a checkpoint now, and queue its sets; see `log_selected`."""
+        return log_selected(run, directory, self.options, self._recorder.new_folder, picture=picture, steps=steps)
 
-        Raises:
-            CheckpointError: If the directory holds no checkpoint that can be ranked.
-        """
-        folder = self._recorder.new_folder()
-        staged = stage_topk(
-            open_checkpoint(directory),
-            topk=self.options.topk,
-            parts=self.options.parts,
-            folder=folder,
-            picture=False,
-        )
-        for artifact_folder, files in staged.files.items():
-            run.upload(files, artifact_folder)
-        if picture:
-            run.draw(folder)
-        run.tags(staged.run_tags)
+    def _end_loops(self) -> None:
+        """Log the sets of steps that are not logged yet: no other final sets will come than those that are known."""
+        for loop in self.loops.values():
+            loop.step_sets.log_own(loop.run, self._recorder.new_folder)
+        self.loops.clear()
 
     def log_outcome(self, run: RunWriter, outcome: Outcome) -> None:
         """Queue what a training came to."""
@@ -275,6 +274,7 @@ class Session:
             return
         self.closed = True
         pending.do_not_call_at_exit(self._abandon)
+        self._end_loops()
         if reason is not None:
             self.run.tags({tags.FAILURE: reason})
         for run in reversed(self._open):

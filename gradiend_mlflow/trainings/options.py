@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Literal, TypedDict
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
-from gradiend_mlflow.checks import check_flags, check_names
+from gradiend_mlflow.checks import check_flags, check_int, check_names
 from gradiend_mlflow.errors import InvalidInputError
-from gradiend_mlflow.sets.parts import DEFAULT_TOPK, PARTS, check_parts, check_topk
+from gradiend_mlflow.sets.parts import DEFAULT_TOPK, PARTS, Part, check_parts, check_topk
 from gradiend_mlflow.store.limits import is_long_tag
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 DEFAULT_DEADLINE = 60.0
+MOST_STEPS = 50  # whose sets a run keeps; its tag lists them, and MLflow cuts tags
 
 _TAG_NAME = re.compile(r"[\w./ :-]{1,250}")
 
 LogModels = bool | Literal["external"]
+TopkSteps = int | Sequence[int] | Literal["eval"] | None
 
 
 class LogKeywords(TypedDict, total=False):
@@ -28,6 +31,7 @@ class LogKeywords(TypedDict, total=False):
 
     topk: float
     parts: Sequence[str]
+    topk_steps: TopkSteps
     experiment_name: str | None
     run_name: str | None
     extra_tags: Mapping[str, str] | None
@@ -47,6 +51,7 @@ class LogOptions:
 
     topk: int | float = DEFAULT_TOPK
     parts: Sequence[str] = PARTS
+    topk_steps: TopkSteps = None
     experiment_name: str | None = None
     run_name: str | None = None
     extra_tags: Mapping[str, str] | None = None  # always a mapping once checked
@@ -74,6 +79,7 @@ class LogOptions:
         check_names(experiment_name=self.experiment_name, run_name=self.run_name, tracking_uri=self.tracking_uri)
         object.__setattr__(self, "topk", check_topk(self.topk))
         object.__setattr__(self, "parts", check_parts(self.parts))
+        object.__setattr__(self, "topk_steps", _checked_steps(self.topk_steps))
         object.__setattr__(self, "extra_tags", _checked_tags(self.extra_tags))
         if self.log_models not in (True, False, "external"):
             raise InvalidInputError(f'log_models must be True, False or "external"; got {self.log_models!r}')
@@ -83,6 +89,31 @@ class LogOptions:
             or not 0 <= self.deadline <= threading.TIMEOUT_MAX
         ):
             raise InvalidInputError(f"deadline must be a finite number of seconds, 0 or more; got {self.deadline!r}")
+
+    @property
+    def part_of_steps(self) -> Part:
+        """The part that is ranked at `topk_steps`: the one that is compared by default, or else the first."""
+        parts = check_parts(self.parts)
+        return "decoder-weight" if "decoder-weight" in parts else parts[0]
+
+
+def _checked_steps(steps: Any) -> int | tuple[int, ...] | Literal["eval"] | None:
+    if steps is None:
+        return None
+    if isinstance(steps, str) and steps == "eval":
+        return "eval"
+    if isinstance(steps, str) or not isinstance(steps, Iterable):
+        try:
+            return check_int("topk_steps", steps, least=1)
+        except InvalidInputError:
+            raise InvalidInputError(
+                "topk_steps must be an interval (an int of at least 1), a list of steps, 'eval' for the steps at "
+                f"which gradiend evaluates, or None; got {steps!r}"
+            ) from None
+    listed = [check_int("each of topk_steps", step, least=0) for step in islice(steps, MOST_STEPS + 1)]
+    if not 1 <= len(listed) <= MOST_STEPS:
+        raise InvalidInputError(f"topk_steps must list between 1 and {MOST_STEPS} steps; give an interval for more")
+    return tuple(sorted(set(listed)))
 
 
 def _checked_tags(extra_tags: Mapping[str, str] | None) -> dict[str, str]:

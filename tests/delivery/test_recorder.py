@@ -218,16 +218,17 @@ class LosingStore(Store):
 def test_a_run_does_not_claim_to_have_what_was_lost(tracking: MlflowClient, tmp_path: Path) -> None:
     """The tags that list its sets and call it complete are left out, of that run only."""
     recorder = Recorder(LosingStore())
-    complete = {"gradiend.topk": "{}", "gradiend.fingerprint": "abc", "team": "nlp"}
+    complete = {"gradiend.topk": "{}", "gradiend.topk_steps": "{}", "gradiend.fingerprint": "abc", "team": "nlp"}
     runs = []
-    for name in ("lost", "kept"):
+    for name, folder in (("lost", "gradiend/topk"), ("lost", "gradiend/topk/steps"), ("kept", "gradiend/topk")):
         (tmp_path / name).touch()
         runs.append(recorder.start(name, {}, Destination()))
-        runs[-1].upload([tmp_path / name], "gradiend/topk")
+        runs[-1].upload([tmp_path / name], folder)
         runs[-1].tags(complete)
     recorder.close(60)
-    lost, kept = (tracking.get_run(run.run_id(0)).data.tags for run in runs)
-    assert complete.keys() & lost.keys() == {"team"}
+    lost, without_steps, kept = (tracking.get_run(run.run_id(0)).data.tags for run in runs)
+    assert complete.keys() & lost.keys() == {"gradiend.topk_steps", "team"}
+    assert complete.keys() & without_steps.keys() == {"gradiend.topk", "team"}
     assert complete.keys() & kept.keys() == complete.keys()
 
 

@@ -18,7 +18,15 @@ from gradiend.trainer.core.callbacks import TrainingCallback
 from mlflow import MlflowClient
 
 import gradiend_mlflow
-from gradiend_mlflow import InvalidInputError, MLflowCallback, TopKSet, load_topk, search_runs, start_run
+from gradiend_mlflow import (
+    InvalidInputError,
+    MLflowCallback,
+    TopKSet,
+    load_stability,
+    load_topk,
+    search_runs,
+    start_run,
+)
 from quickstart import pronoun_sentences
 from tests.support.trainings import Failing, MakeTrainer, Scripted, children_of, history, only_run
 
@@ -299,6 +307,12 @@ def _with_autolog(trainer: TextPredictionTrainer) -> None:
     trainer.train()
 
 
+def _with_sets_of_steps(trainer: TextPredictionTrainer) -> None:
+    gradiend_mlflow.autolog(topk_steps=1)
+    trainer.train()
+    assert len(load_stability(search_runs())) == 5
+
+
 Trained = tuple[bytes, Any, Any]
 
 
@@ -322,7 +336,7 @@ def plain() -> dict[int, Trained]:
 
 
 @pytest.mark.parametrize("max_seeds", [1, 2])
-@pytest.mark.parametrize("how", [_with_callback, _with_block, _with_autolog])
+@pytest.mark.parametrize("how", [_with_callback, _with_block, _with_autolog, _with_sets_of_steps])
 def test_training_is_untouched(
     how: Train, max_seeds: int, plain: dict[int, Trained], make_trainer: MakeTrainer, tmp_path: Path
 ) -> None:
