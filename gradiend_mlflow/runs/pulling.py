@@ -49,8 +49,8 @@ def load_topk(
         runs: MLflow run ids, or rows of `search_runs` (which saves a request per run).
         part: Which of gradiend's four importances.
         topk: How many weights, or which fraction of each run's own input_dim.
-        step: The step of the training whose set is pulled, of those that `autolog(topk_steps=...)` asked for, and which
-            have at most 1000 weights; default the set of the selected model.
+        step: The step of the training whose set is pulled: one of those that `autolog(topk_steps=...)` asked for, of
+            which at most 1000 weights are logged. Default: the set of the selected model.
         cache: The directory where pulled files are kept, or "off"; default what the environment's
             GRADIEND_MLFLOW_CACHE says, else the user's cache directory. What was used longest ago is removed from it
             beyond GRADIEND_MLFLOW_CACHE_SIZE gigabytes (default 2).

@@ -85,8 +85,7 @@ def test_steps_are_whole_numbers() -> None:
     """Also of short trainings."""
     figure = plot_stability({"a": {0: 0.0, 2: 1.0}})
     figure.draw_without_rendering()
-    ticks = [float(text.get_text()) for text in figure.axes[0].get_xticklabels()]
-    assert all(tick.is_integer() for tick in ticks)
+    assert {0, 1, 2} <= set(figure.axes[0].get_xticks().tolist()) <= set(range(-9, 9))
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def test_what_is_not_there_is_named(tracking: MlflowClient, tmp_path: Path) -> N
         load_topk([run_id], step=5)
     with pytest.raises(StoreError, match="its sets of steps are of 'decoder-weight', not of encoder-weight"):
         load_topk([run_id], step=20, part="encoder-weight")
-    with pytest.raises(StoreError, match="no set of step 5: it was logged without topk_steps=..., was imported"):
+    with pytest.raises(StoreError, match="no set of step 5: it was logged without topk_steps"):
         load_topk([other], step=5)
     for step in (-1, True, 1.5, "5"):
         with pytest.raises(InvalidInputError, match="step must be an int of at least 0"):
