@@ -1,15 +1,17 @@
 """What tracking costs a training, and its journal: `python -m benchmarks.overhead [--quick]`.
 
-A step's cost is that of our hook, with the journal, while a server takes the records. Whole trainings - those of the
-quickstart, with one seed - are timed in turns without the plugin, with it, and with it before a server that takes
-connections and never answers: `train()` alone, and how long its run is still on its way afterwards. `sync` sends a
-journal of many steps.
+A step's cost is that of our hook, with the journal, while a server takes the records; where the weights are ranked at
+a step, that of ranking a live GRADIEND. Whole trainings - those of the quickstart, with one seed - are timed in turns
+without the plugin, with it, with sets of every tenth step, and with it before a server that takes connections and
+never answers: `train()` alone, and how long its run is still on its way afterwards. `sync` sends a journal of many
+steps.
 """
 
 from __future__ import annotations
 
 import gc
 import hashlib
+import math
 import socket
 import statistics
 import sys
@@ -22,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from gradiend import TextPredictionTrainer, TrainingArguments
+from gradiend.model import ParamMappedGradiendModel
 
 import gradiend_mlflow
 from benchmarks.harness import Outcome, Row, alternate, progress, require, run_and_report
@@ -30,7 +33,10 @@ from gradiend_mlflow.delivery.journals.journal import Journal, find_journals
 from gradiend_mlflow.delivery.journals.records import Destination, EndRun, LogMetrics, StartRun
 from gradiend_mlflow.store import pending
 from gradiend_mlflow.store.store import MetricPoint
+from gradiend_mlflow.tracking.logged_sets import StepSets
+from gradiend_mlflow.trainings.options import LogOptions
 from tests.support.server import mlflow_server
+from tests.support.synthetic import bert_parameters, write_checkpoint
 
 _EXAMPLES = Path(__file__).parents[1] / "examples"
 _numbers = count()
@@ -41,24 +47,29 @@ def run(*, quick: bool) -> Outcome:
     steps, rounds, journaled = (20, 2, 1000) if quick else (100, 9, 20_000)
     with tempfile.TemporaryDirectory(prefix="gradiend-benchmark-") as folder, mlflow_server(Path(folder)) as uri:
         hook, size = _steps(uri, Path(folder, "hook"))
+        ranked = {what: _ranked(Path(folder, what), shapes) for what, shapes in _live_models(quick=quick).items()}
         trainings, after = _trainings(uri, Path(folder, "train"), steps, rounds)
         sent = _sync(uri, Path(folder, "sync"), journaled)
     limit = trainings["without"]
     rows = [
         Row("one training step: our hook, with the journal", "us", {"ours": hook}),
+        *(Row(f"the set of a step, {what}", "ms", samples) for what, samples in ranked.items()),
         Row(f"train() of the quickstart, {steps} steps", "s", {"ours": trainings["with"], "limit": limit}),
+        Row("the same, with sets of every tenth step", "s", {"ours": trainings["sets of steps"], "limit": limit}),
         Row("the same, the server is a black hole", "s", {"ours": trainings["black hole"], "limit": limit}),
         Row("what is delivered after train() has returned", "s", {"ours": after}),
         Row(f"sync a journal of {journaled} steps", "s", {"ours": sent}),
     ]
     shares = {
         name: statistics.median((ours - plain) / plain for ours, plain in zip(trainings[name], limit, strict=True))
-        for name in ("with", "black hole")
+        for name in ("with", "sets of steps", "black hole")
     }
     note = (
-        f"Overhead: train() takes {shares['with']:+.1%} longer with the plugin and {shares['black hole']:+.1%} with a "
-        f"server that never answers (medians over {rounds} paired rounds; the limit is train() without it, and all "
-        f"three leave the same model). The journal takes {size:.0f} bytes a step; sync sends "
+        f"Overhead: train() takes {shares['with']:+.1%} longer with the plugin, {shares['sets of steps']:+.1%} with "
+        f"sets of every tenth step, and {shares['black hole']:+.1%} with a server that never answers (medians over "
+        f"{rounds} paired rounds; the limit is train() without it, and all leave the same model). The set of a step "
+        "is ranked from the live model; its limit is one pass over the part's weights. "
+        f"The journal takes {size:.0f} bytes a step; sync sends "
         f"{journaled / statistics.median(sent):.0f} steps of 5 values a second."
     )
     return Outcome(rows, [note], {"shares": shares, "journal_bytes_per_step": size})
@@ -82,24 +93,46 @@ def _steps(uri: str, folder: Path, number: int = 3000) -> tuple[list[float], flo
         samples.append((time.perf_counter() - begun) * 1e6)
         time.sleep(0.0005)  # a training does something between its steps
     size = (journal.stat().st_size - before) / number
-    session = callback._loop.session  # noqa: SLF001  # there is no checkpoint to end with
-    session.close("FINISHED", wait=True)
+    callback._last.close("FINISHED", wait=True)  # noqa: SLF001  # there is no checkpoint to end with
     require(not find_journals(folder), "not all was delivered")
     return samples, size
 
 
+def _live_models(*, quick: bool) -> dict[str, Mapping[str, tuple[int, ...]]]:
+    """The parameters of base models, by what they are."""
+    large = bert_parameters(hidden=256, layers=4) if quick else bert_parameters()
+    models = {"of a tiny model": bert_parameters(hidden=16, layers=1), "of BERT's size": large}
+    return {f"{what} ({sum(map(math.prod, shapes.values())) / 1e6:.0f}M)": shapes for what, shapes in models.items()}
+
+
+def _ranked(folder: Path, shapes: Mapping[str, tuple[int, ...]], number: int = 15) -> dict[str, list[float]]:
+    """Milliseconds of ranking a live GRADIEND at a step, and of one pass over the weights that are ranked."""
+    progress("overhead: sets of steps")
+    write_checkpoint(folder, shapes, seed=1)
+    model = ParamMappedGradiendModel.from_pretrained(str(folder))
+    step_sets, passed = StepSets(LogOptions(topk_steps=1)), model.decoder[0].linear.weight.detach().numpy()
+    steps = count()
+    contenders = {
+        "ours": lambda: step_sets.rank(next(steps), model, evaluated=False),
+        "limit": lambda: float(abs(passed).max()),
+    }
+    step_sets.rank(next(steps), model, evaluated=False)
+    seconds = alternate(contenders, {"ours": number, "limit": number}, lambda _: None)
+    return {name: [1000 * one for one in own] for name, own in seconds.items()}
+
+
 def _trainings(uri: str, folder: Path, steps: int, rounds: int) -> tuple[dict[str, list[float]], list[float]]:
     """Seconds of `train()` by contender, in paired rounds, and of what is delivered after it."""
-    samples: dict[str, list[float]] = {"without": [], "with": [], "black hole": []}
+    samples: dict[str, list[float]] = {"without": [], "with": [], "sets of steps": [], "black hole": []}
     after = []
     with _black_hole() as hole:
-        servers = {"without": None, "with": uri, "black hole": hole}
+        servers = {"without": None, "with": uri, "sets of steps": uri, "black hole": hole}
         for number in range(rounds + 1):
             digests = {}
             for name, server in servers.items():
                 progress(f"round {number} of {rounds}: {name}")
                 gc.collect()
-                seconds, digests[name] = _train(folder, steps, server)
+                seconds, digests[name] = _train(folder, steps, server, 10 if name == "sets of steps" else None)
                 begun = time.perf_counter()
                 gradiend_mlflow.flush()  # so that it does not fall into the next one's time
                 if number > 0:  # the first round loads what is loaded once
@@ -114,7 +147,7 @@ def _are_equal(results: Mapping[str, Any]) -> None:
     require(len(set(results.values())) == 1, f"tracking has changed the result of the training: {results}")
 
 
-def _train(folder: Path, steps: int, uri: str | None) -> tuple[float, str]:
+def _train(folder: Path, steps: int, uri: str | None, topk_steps: int | None) -> tuple[float, str]:
     """Train as the quickstart does; returns the seconds of `train()` and a digest of the model."""
     if str(_EXAMPLES) not in sys.path:
         sys.path.insert(0, str(_EXAMPLES))
@@ -140,7 +173,7 @@ def _train(folder: Path, steps: int, uri: str | None) -> tuple[float, str]:
         ),
     )
     if uri is not None:
-        gradiend_mlflow.autolog(experiment_name="trainings", tracking_uri=uri)
+        gradiend_mlflow.autolog(experiment_name="trainings", tracking_uri=uri, topk_steps=topk_steps)
     try:
         begun = time.perf_counter()
         trainer.train()
@@ -169,7 +202,7 @@ def _sync(uri: str, folder: Path, steps: int) -> list[float]:
     waiting = iter(folders)
 
     def send() -> Any:
-        return gradiend_mlflow.sync(next(waiting), progress=False)["result"].tolist()
+        return gradiend_mlflow.sync(next(waiting), tracking_uri=uri, progress=False)["result"].tolist()
 
     return alternate({"ours": send}, {"ours": 3}, check)["ours"]
 
