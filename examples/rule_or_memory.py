@@ -115,7 +115,11 @@ def conclusion(test: gradiend_mlflow.GroupTest) -> str:
         return "too few trainings to tell."
     if test.p_value <= 0.05 and test.difference > 0:  # noqa: PLR2004
         return "a rule. Transitions of one kind change the same weights in all cases."
-    return "memory. Transitions of one kind have no more weights in common than any others."
+    low, high = test.confidence_interval
+    return (
+        "memory, as far as this study can tell. Transitions of one kind have no more weights in common than others "
+        f"(the difference lies between {low:+.0%} and {high:+.0%})."
+    )
 
 
 def main() -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 from gradiend_mlflow.disk.temporary import temporary_folder
 from gradiend_mlflow.disk.trees import read_regular
 from gradiend_mlflow.errors import StoreError
+from gradiend_mlflow.sets.parts import PARTS, Part
+from gradiend_mlflow.sets.topk import TopKSet
 
 _LARGEST = 16 * 2**20  # bytes of a file that is held
 _MOST = 128 * 2**20  # bytes of all that are held by one recorder
@@ -59,6 +61,24 @@ class HeldFiles:
             raise StoreError(f"{file} is not read: {error}") from None
         except FileNotFoundError:
             raise LostFileError(f"{file.name} is gone: {file.parent} was removed before MLflow had it") from None
+
+    def sets(self, key: str, directory: Path) -> dict[Part, TopKSet]:
+        """The sets whose files are in a directory.
+
+        Raises:
+            LostFileError: If none is left.
+            ArtifactError: If one cannot be read.
+        """
+        from gradiend_mlflow.sets.artifact import parse_topk
+
+        found: dict[Part, TopKSet] = {}
+        for part in PARTS:
+            file = directory / f"{part}.parquet"
+            with contextlib.suppress(LostFileError):  # a part that this GRADIEND does not have
+                found[part] = parse_topk(self.read(key, file), origin=str(file))
+        if not found:
+            raise LostFileError(f"the sets are gone: {directory} was removed before MLflow had them")
+        return found
 
     @contextlib.contextmanager
     def on_disk(self, key: str, file: Path) -> Iterator[Path]:

@@ -25,8 +25,6 @@ from gradiend_mlflow.delivery.journals.records import (
 )
 from gradiend_mlflow.disk.temporary import temporary_folder
 from gradiend_mlflow.errors import StoreError, UnavailableError, logger
-from gradiend_mlflow.sets.parts import PARTS, Part
-from gradiend_mlflow.sets.topk import TopKSet
 from gradiend_mlflow.store import tags
 from gradiend_mlflow.store.limits import is_long_param
 from gradiend_mlflow.store.reader import DEFAULT_EXPERIMENT_ID
@@ -201,18 +199,10 @@ class Sender:
 
     def _draw(self, record: DrawPicture, run_id: str) -> None:
         """Draw here and not in the training's thread: drawing takes longer than ranking."""
-        from gradiend_mlflow.sets.artifact import parse_topk
         from gradiend_mlflow.sets.picture import save_picture
 
-        sets: dict[Part, TopKSet] = {}
-        for part in PARTS:
-            file = record.directory / f"{part}.parquet"
-            with contextlib.suppress(LostFileError):  # a part that this GRADIEND does not have
-                sets[part] = parse_topk(self._held.read(record.key, file), origin=str(file))
-        if not sets:
-            raise LostFileError(f"the sets are gone: {record.directory} was removed before MLflow had them")
         with temporary_folder() as folder:
-            for file in save_picture(sets, folder):
+            for file in save_picture(self._held.sets(record.key, record.directory), folder):
                 self._store.upload(run_id, file, tags.FIGURES_FOLDER)
 
     def _start(self, record: StartRun) -> None:
