@@ -78,7 +78,9 @@ def special_tokens_note(overlap: Overlap) -> str | None:
     counts = found[found.isin(special)].value_counts()
     if counts.empty:
         return None
+    number = int(counts.sum())
+    belong = "belongs" if number == 1 else "belong"
     return (
-        f"{counted(int(counts.sum()), overlap.unit)} of the {len(overlap.core):,} in all runs belong to the embedding "
-        f"of special tokens ({', '.join(some_of(list(counts.index)))}), which every training sees."
+        f"{counted(number, overlap.unit)} of the {len(overlap.core):,} in all runs {belong} to the embedding of "
+        f"special tokens ({', '.join(some_of(list(counts.index)))}), which every training sees."
     )

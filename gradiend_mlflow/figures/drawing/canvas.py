@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -36,12 +38,26 @@ _COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8
 _SUFFIXES = (".png", ".pdf", ".svg")
 
 
+@contextmanager
+def _saving() -> Iterator[None]:
+    """Within the block figures are saved as journals want them, and without a line for each table of each font."""
+    fonts = logging.getLogger("fontTools.subset")  # it tells at INFO, which gradiend lets through
+    level = fonts.level
+    if level == logging.NOTSET:
+        fonts.setLevel(logging.WARNING)
+    try:
+        with mpl.rc_context(_TEXT_AS_TEXT):
+            yield
+    finally:
+        fonts.setLevel(level)
+
+
 class OwnFigure(Figure):
     """A figure that pyplot does not know, so that nobody has to close it; a notebook shows it where it is returned."""
 
     def savefig(self, *args: Any, **options: Any) -> None:
         """As matplotlib's, but PDF and SVG keep text as text, whatever the settings are."""
-        with mpl.rc_context(_TEXT_AS_TEXT):
+        with _saving():
             super().savefig(*args, **options)
 
     shown_in: object = None  # the cell of a notebook whose output has it
@@ -176,7 +192,7 @@ def _checked_files(output_path: OutputPath) -> tuple[Path, ...]:
 def write(drawn: Axes | FigureBase, files: Sequence[Path], *, dpi: float = PNG_DPI) -> None:
     """Save the figure of what is drawn, as PNG, PDF or SVG by suffix; the same figure gives the same files."""
     for file in files:
-        with mpl.rc_context(_TEXT_AS_TEXT):
+        with _saving():
             _root(drawn).savefig(file, dpi=dpi, metadata=_UNDATED.get(file.suffix.lower()))
 
 

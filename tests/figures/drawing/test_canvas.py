@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import itertools
+import logging
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -21,6 +23,7 @@ from gradiend_mlflow import (
     plot_upset,
     plot_venn,
 )
+from gradiend_mlflow.figures.drawing.canvas import OwnFigure, write
 from gradiend_mlflow.sets.picture import topk_figure
 from tests.figures.examples import EXTREMES, PLOTS, family, figure_of, overlap_of
 
@@ -94,3 +97,14 @@ def test_places_and_titles_that_are_none(plot: Any) -> None:
         plot(family(EXTREMES["contained"]), "x")
     with pytest.raises(InvalidInputError, match="title must be a string; got int"):
         plot(family(EXTREMES["contained"]), title=5)
+
+
+def test_saving_says_nothing_of_fonts(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A PDF holds the letters that it needs; that each table of each font was cut down is no news."""
+    figure = OwnFigure(figsize=(2, 2))
+    figure.text(0.1, 0.5, "letters")
+    with caplog.at_level(logging.INFO):
+        write(figure, [tmp_path / "a.pdf"])
+        figure.savefig(tmp_path / "b.pdf")
+    assert [record.getMessage() for record in caplog.records] == []
+    assert logging.getLogger("fontTools.subset").level == logging.NOTSET
