@@ -35,11 +35,6 @@ from gradiend_mlflow.trainings.description import with_ids
 
 _told_of: set[tuple[str, str]] = set()  # experiments, by server, of which this process has said that runs go there
 
-_LISTED_BY = {
-    tags.TOPK_FOLDER: tags.TOPK,
-    tags.STEPS_FOLDER: tags.TOPK_STEPS,
-}  # the tags that claim that files are there
-
 
 class Sender:
     """Carries records out, one after the other; knows MLflow's ids of every run that it has started.
@@ -98,8 +93,8 @@ class Sender:
         if isinstance(record, Upload):
             if isinstance(reason, LostFileError) and record.folder == tags.TOPK_FOLDER:
                 self._lost[record.key][record.file.stem] = str(reason)
-            elif record.folder in _LISTED_BY:
-                untrue.add(_LISTED_BY[record.folder])
+            elif record.folder in tags.LISTED_BY:
+                untrue.add(tags.LISTED_BY[record.folder])
         self._untrue.setdefault(record.key, set()).update(untrue)
         self.undelivered += len(record.points) if isinstance(record, LogMetrics) else 1
         self._report(reason)

@@ -66,6 +66,7 @@ FIGURES_FOLDER = "gradiend/figures"
 FILES_FOLDER = "gradiend"
 EVALUATION_FOLDER = "gradiend/evaluation"
 MODEL_FOLDER = "model"
+LISTED_BY = {TOPK_FOLDER: TOPK, STEPS_FOLDER: TOPK_STEPS}  # the tags that claim that the files of a folder are there
 
 MLFLOW_RUN_NAME = "mlflow.runName"
 MLFLOW_PARENT = "mlflow.parentRunId"

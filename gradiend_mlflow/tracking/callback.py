@@ -35,8 +35,8 @@ class MLflowCallback(TrainingCallback):
     Args:
         options: `run_name`, the run's name (default the trainer's run_id, or the output directory's name), and the
             options of `autolog`, which documents them: `topk`, `parts`, `topk_steps`, `extra_tags`, `log_models`,
-            `experiment_name`, `tracking_uri`, `deadline`. A callback alone does not know the selected model, and so
-            does not log it as `log_models` says.
+            `experiment_name`, `tracking_uri`, `deadline`, `views`. A callback alone does not know the selected model,
+            and so does not log it as `log_models` says.
 
     Raises:
         TypeError: If a keyword is none of these options.
