@@ -6,6 +6,10 @@ marker means nothing and every noun has a gender of its own, which can only be r
 seeds, is trained for each change of gender in each case, and one call compares them. Everything is made here: no
 download, no GPU, about two minutes.
 
+This shows how to ask, not how often the method finds a rule. Which weights are compared was chosen by hand so that
+the two worlds differ: among all weights of so small a model the rule is not found. Choose k, part and parameters of
+your own study before you look at its answer.
+
     python examples/rule_or_memory.py
 """
 
