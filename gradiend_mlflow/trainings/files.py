@@ -40,15 +40,15 @@ class ModelFiles:
     end_time: int
 
     @staticmethod
-    def read(directory: Path, training: TrainingDirectory) -> ModelFiles:
-        """Read the files of a model of a training.
+    def read(directory: Path, training: TrainingDirectory, *, is_seed: bool = False) -> ModelFiles:
+        """Read the files of a model of a training, or of one of its seeds, of which nothing but a stub may be left.
 
         Raises:
             CheckpointError: If its training file is damaged, or is missing and there are no weights either.
         """
         return ModelFiles(
             directory=directory,
-            training_file=_training_file(directory, training),
+            training_file=_training_file(directory, training, is_seed=is_seed),
             has_weights=training.has_weights(directory),
             end_time=int(modified(directory / TRAINING_FILE) * 1000),  # gradiend writes it at the end
         )
@@ -80,7 +80,8 @@ class SeedFiles:
             CheckpointError: If one of the files is damaged.
         """
         report = _read(directory, directory.report_file, _check_report) if directory.seeds else {}
-        return SeedFiles(report, tuple(ModelFiles.read(seed, directory) for seed in directory.seeds) if report else ())
+        seeds = tuple(ModelFiles.read(seed, directory, is_seed=True) for seed in directory.seeds) if report else ()
+        return SeedFiles(report, seeds)
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ def _read(training: TrainingDirectory, file: Path, check: Callable[[Mapping[str,
     return content
 
 
-def _training_file(model: Path, training: TrainingDirectory) -> Mapping[str, Any]:
+def _training_file(model: Path, training: TrainingDirectory, *, is_seed: bool) -> Mapping[str, Any]:
     """The training file of a model, or the one in the directory beside it: one of the two may be a stub.
 
     With save_only_best=False or delete_models=True gradiend writes no statistics into any; then it is empty.
@@ -149,7 +150,7 @@ def _training_file(model: Path, training: TrainingDirectory) -> Mapping[str, Any
         content = _read(training, file, _check_training_file)
         if all(isinstance(content.get(key), Mapping) for key in ("training_args", "training_stats")):
             return content
-    if found and training.has_weights(model):
+    if found and (is_seed or training.has_weights(model)):
         return {}
     what = "describes no training: it lacks training_args or training_stats" if found else "does not exist"
     raise CheckpointError(f"{model / TRAINING_FILE} {what}")

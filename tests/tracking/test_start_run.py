@@ -249,6 +249,7 @@ PRUNE_BEFORE = PrePruneConfig(n_samples=4, topk=0.5)
         {"pre_prune_config": PRUNE_BEFORE, "max_seeds": 2, "min_convergent_seeds": None},
         {"post_prune_config": PostPruneConfig(topk=0.1)},
         {"delete_models": True},
+        {"delete_models": True, "max_seeds": 2, "min_convergent_seeds": None},
         {"save_only_best": False},
         {"save_only_best": False, "max_seeds": 2, "min_convergent_seeds": None, "saved_seed_runs": "all_tried"},
         {"save_strategy": "steps", "save_steps": 2},
