@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test fuzz audit lint bench bench-full gallery clean
+.PHONY: help demo test test-oldest fuzz audit lint bench bench-full gallery clean
 
 help:  ## Show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -18,6 +18,12 @@ demo: $(VENV)/.installed  ## Train six small GRADIENDs, log them, compare them, 
 
 test: $(VENV)/.installed  ## Run all tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
+
+test-oldest:  ## Run the tests (or TESTS=...) with the oldest versions that pyproject.toml allows, in an environment of its own
+	$(PYTHON) -m venv $(VENV)/oldest
+	$(VENV)/oldest/bin/python -m pip install --quiet uv
+	$(VENV)/oldest/bin/uv pip install --quiet --python $(VENV)/oldest/bin/python --resolution lowest-direct --editable ".[dev]"
+	OMP_NUM_THREADS=1 $(VENV)/oldest/bin/python -m pytest --numprocesses auto --dist worksteal $(TESTS)
 
 fuzz: $(VENV)/.installed  ## Feed every reader of foreign data with FUZZ_RUNS mutated inputs each (1,000,000 by default)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[fuzz]"
