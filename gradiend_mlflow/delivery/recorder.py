@@ -30,7 +30,7 @@ from gradiend_mlflow.errors import StoreError, logger
 from gradiend_mlflow.forks import call_in_child
 from gradiend_mlflow.store import pending
 from gradiend_mlflow.store.pending import POLL_SECONDS, Unsent
-from gradiend_mlflow.store.store import Store, now_ms
+from gradiend_mlflow.store.store import Store
 from gradiend_mlflow.trainings.account import Account
 from gradiend_mlflow.trainings.options import DEFAULT_DEADLINE, LogOptions
 
@@ -113,10 +113,7 @@ class Recorder:
         deferred: bool = False,
     ) -> RunWriter:
         """Start a run, by default now; MLflow has it once the server has answered."""
-        run = RunWriter(self)
-        begun = now_ms() if start_time is None else start_time
-        self.put(StartRun(run.key, name, dict(run_tags), begun, destination, deferred=deferred))
-        return run
+        return RunWriter.started(self, name, run_tags, destination, start_time=start_time, deferred=deferred)
 
     def import_account(
         self,

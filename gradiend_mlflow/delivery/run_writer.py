@@ -20,6 +20,7 @@ from gradiend_mlflow.delivery.journals.records import (
     StartRun,
     Upload,
 )
+from gradiend_mlflow.store.limits import storable, storable_all
 from gradiend_mlflow.store.store import MetricPoint, now_ms
 
 
@@ -43,12 +44,29 @@ class RunWriter:
         self._queue = queue
         self.key = uuid.uuid4().hex
 
+    @classmethod
+    def started(
+        cls,
+        queue: RecordQueue,
+        name: str,
+        run_tags: Mapping[str, str],
+        destination: Destination,
+        *,
+        start_time: int | None = None,
+        parent: str | None = None,
+        deferred: bool = False,
+    ) -> RunWriter:
+        """Start a run; `start_time` in milliseconds since the epoch, default now."""
+        run = cls(queue)
+        begun = now_ms() if start_time is None else start_time
+        queue.put(
+            StartRun(run.key, storable(name), storable_all(run_tags), begun, destination, parent, deferred=deferred)
+        )
+        return run
+
     def child(self, name: str, run_tags: Mapping[str, str], *, start_time: int | None = None) -> RunWriter:
         """Start a run below this one; `start_time` in milliseconds since the epoch, default now."""
-        run = RunWriter(self._queue)
-        begun = now_ms() if start_time is None else start_time
-        self._queue.put(StartRun(run.key, name, dict(run_tags), begun, Destination(), self.key))
-        return run
+        return RunWriter.started(self._queue, name, run_tags, Destination(), start_time=start_time, parent=self.key)
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         """Log metric values of one step."""
@@ -59,16 +77,16 @@ class RunWriter:
 
     def params(self, params: Mapping[str, str]) -> None:
         """Log params."""
-        self._queue.put(LogParams(self.key, dict(params)))
+        self._queue.put(LogParams(self.key, storable_all(params)))
 
     def tags(self, run_tags: Mapping[str, str]) -> None:
         """Set tags."""
         if run_tags:
-            self._queue.put(SetTags(self.key, dict(run_tags)))
+            self._queue.put(SetTags(self.key, storable_all(run_tags)))
 
     def describe(self, description: str) -> None:
         """Set the description of the run's page, as `description_of` writes it."""
-        self._queue.put(Describe(self.key, description))
+        self._queue.put(Describe(self.key, storable(description)))
 
     def upload(self, files: Sequence[Path], folder: str) -> None:
         """Log files as artifacts; they must not change until everything is delivered."""

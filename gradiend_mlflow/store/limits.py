@@ -1,14 +1,31 @@
-"""How long a param or a tag may be in MLflow, and which numbers its databases can store."""
+"""How long a param or a tag may be in MLflow, and which characters and numbers its databases can store."""
 
 from __future__ import annotations
 
 import math
+import re
 import sys
 from collections.abc import Mapping
 from typing import Any
 
 _PARAM_LENGTH = 6000
 _TAG_LENGTH = 8000
+_UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")  # PostgreSQL refuses NUL, and nothing takes half a surrogate pair
+
+
+def storable(text: str) -> str:
+    r"""The text with escapes in place of the characters that databases refuse.
+
+    Example:
+        >>> print(storable("a\0b"))
+        a\x00b
+    """
+    return _UNSTORABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def storable_all(values: Mapping[str, str]) -> dict[str, str]:
+    """Names and values, each as `storable` returns it."""
+    return {storable(key): storable(value) for key, value in values.items()}
 
 
 def shortened_param(value: str) -> str:
@@ -28,7 +45,7 @@ def is_long_tag(value: str) -> bool:
 
 def fitting_tags(run_tags: Mapping[str, Any]) -> dict[str, str]:
     """Tags with their values as strings, cut to the length that MLflow accepts."""
-    return {key: _shortened(str(value), _TAG_LENGTH) for key, value in run_tags.items()}
+    return {storable(key): _shortened(str(value), _TAG_LENGTH) for key, value in run_tags.items()}
 
 
 def as_stored(value: float) -> float:
@@ -39,4 +56,5 @@ def as_stored(value: float) -> float:
 
 
 def _shortened(value: str, length: int) -> str:
-    return value if len(value) <= length else value[: length - 1] + "…"
+    kept = storable(value)
+    return kept if len(kept) <= length else kept[: length - 1] + "…"

@@ -19,6 +19,7 @@ from gradiend_mlflow.delivery.journals.records import Destination
 from gradiend_mlflow.delivery.recorder import Recorder
 from gradiend_mlflow.store.store import Store
 from gradiend_mlflow.trainings.words.terms import key_of, step_metrics
+from tests.support.trainings import only_run, train
 
 
 def test_odd_names_and_values(server: str, request: Any, warnings: Any, tmp_path: Path) -> None:
@@ -80,3 +81,19 @@ def test_odd_options_are_refused_at_once(options: dict[str, Any], message: str) 
     """In a training they could not raise an error."""
     with pytest.raises(InvalidInputError, match=message):
         gradiend_mlflow.autolog(**options)
+
+
+@pytest.mark.parametrize("odd", ["a\0b", "half \ud800", "\0"])
+def test_characters_that_databases_refuse(odd: str, base_model: str, tmp_path: Path, tracking: MlflowClient) -> None:
+    """PostgreSQL refuses NUL, and nothing takes half a surrogate pair: they become escapes, also in the journal."""
+    expected = odd.encode("unicode_escape").decode()
+    gradiend_mlflow.autolog(topk=10, extra_tags={"odd": odd})
+    train(base_model, tmp_path, ("3SG", "3PL"), max_seeds=1, metadata={"note": odd})
+    run = only_run(tracking)
+    assert run.data.tags["odd"] == expected
+    assert run.data.params["metadata.note"] == expected
+    assert run.data.tags["gradiend.topk"]
+    frame = gradiend_mlflow.import_runs(
+        tmp_path, experiment_name="imported", topk=10, extra_tags={"odd": odd}, progress=False
+    )
+    assert tracking.get_run(frame["run_id"][0]).data.tags["odd"] == expected
