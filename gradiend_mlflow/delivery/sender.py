@@ -223,14 +223,14 @@ class Sender:
             parent, experiment_id = above.run_id, above.experiment_id
         else:
             parent, experiment_id = None, self._experiment(record.destination)
-        if not self._again and record.run_tags.get(tags.KIND) != tags.SEED_RUN:
-            self._tell(record, experiment_id)
         if parent is not None:
             run_tags[tags.MLFLOW_PARENT] = parent
         run_id = self._find_or_create(record, experiment_id, run_tags)
         self._runs[record.key] = KnownRun(record.key, run_id, experiment_id)
         if record.destination.views and record.parent is None:
             self._store.add_views(experiment_id)
+        if not self._again and record.run_tags.get(tags.KIND) != tags.SEED_RUN:
+            self._tell(record, experiment_id)
         if record.destination.experiment_id is not None or adopt is not None:
             self._note_name(experiment_id)
 

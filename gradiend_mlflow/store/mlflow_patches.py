@@ -1,6 +1,6 @@
 """Patches of MLflow: our requests have our retries and limits, no address is a server's idea, a child connects anew.
 
-Besides, no global random number is drawn, and what a server calls a run does not act on the terminal.
+Besides, no global random number is drawn.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from typing import Any
 
 from mlflow.environment_variables import MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD
 from mlflow.store.artifact import artifact_repository_registry
-from mlflow.tracking._tracking_service import client as tracking_client
 from mlflow.tracking._tracking_service.client import TrackingServiceClient
 from mlflow.tracking.request_header import registry
 from mlflow.utils import request_utils
@@ -27,7 +26,6 @@ from mlflow.utils import request_utils
 from gradiend_mlflow.store.retries import current_retries
 from gradiend_mlflow.store.trust.addresses import check_artifact_uri
 from gradiend_mlflow.store.trust.answers import limited
-from gradiend_mlflow.wording import visible
 
 # Modules of MLflow and urllib3 that draw pauses and names at random; a training draws its batches from the same
 # generator.
@@ -128,15 +126,7 @@ def _headers(request_headers: dict[str, str] | None = None) -> dict[str, str]:
     return known | (request_headers or {})
 
 
-class _Links:
-    """Where MLflow prints lines with the link to a run that ends, and with the name that the server has for it."""
-
-    def write(self, text: str) -> None:
-        sys.stdout.write(text if current_retries.get() is None else visible(text[:-1]) + text[-1:])
-
-
 request_utils._get_request_session = _session  # noqa: SLF001
 registry.resolve_request_headers = _headers
 _artifact_stores.get_artifact_repository = _repository
 TrackingServiceClient._get_artifact_repo = _repository_of_run  # type: ignore[method-assign]  # noqa: SLF001
-tracking_client.sys = SimpleNamespace(stdout=_Links())  # type: ignore[assignment]  # nothing else is used there

@@ -115,6 +115,7 @@ class TestLoggedComparison:
             "topk": "500",
             "value": "intersection_frac",
             "n_runs": "3",
+            "unit": "weight",
         }
         off_diagonal = comparison.overlap.intersection_frac[np.triu_indices(3, k=1)]
         assert run.data.metrics["overlap/mean"] == pytest.approx(off_diagonal.mean())
