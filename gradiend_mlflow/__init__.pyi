@@ -1,7 +1,8 @@
 from .comparison.chosen.selection import Skipped as Skipped
 from .comparison.compare import compare as compare
 from .comparison.comparison import Comparison as Comparison
-from .comparison.loading import load_comparison as load_comparison
+from .comparison.kept.load import load_comparison as load_comparison
+from .comparison.kept.search import search_comparisons as search_comparisons
 from .delivery.sync import sync as sync
 from .environment import __version__ as __version__
 from .errors import (

@@ -21,7 +21,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sets.anatomy": {"disk"},
     "sets.reading": {"disk"},
     "sets": {"disk"},
-    "store.trust": set(),
+    "store.trust": {"disk"},
     "store.ui": {"store"},  # the names of its tags
     "store": {"disk", "sets"},
     "overlap.statistics": {"sets"},
@@ -33,6 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "figures.venns": {"figures.drawing"},
     "figures": {"overlap", "sets"},
     "comparison.chosen": {"runs", "overlap", "store", "sets"},
+    "comparison.kept": {"comparison", "disk", "figures", "runs", "overlap", "store", "sets"},
     "comparison.page": {"figures", "overlap", "sets"},
     "comparison": {"disk", "figures", "overlap", "runs", "store", "sets"},
     "trainings.words": {"store"},

@@ -152,14 +152,18 @@ def compare(
     search = Search(experiment_names, experiment_ids, filter_string, search_all_experiments)
 
     found = find_runs(runs, search, tracking_uri=tracking_uri)
+    if runs is None and found.asked < 2:  # noqa: PLR2004
+        raise InvalidInputError(
+            f"compare needs at least two runs; found {found.asked}. {search.whereabouts(tracking_uri)}"
+        )
     chosen = choose_seeds(found, policy.seeds, tracking_uri=tracking_uri)
     pulled = pull(chosen, part=part, topk=topk, cache=cache, tracking_uri=tracking_uri)
-    _check(pulled, policy, strict=strict, searched=str(search) if runs is None else "")
+    _check(pulled, policy, strict=strict)
     comparison = _numbered(pulled, policy, display, part, topk)
     return logged(comparison, Store(tracking_uri), options) if options.log else comparison
 
 
-def _check(selection: Selection, policy: SeedPolicy, *, strict: bool, searched: str) -> None:
+def _check(selection: Selection, policy: SeedPolicy, *, strict: bool) -> None:
     """Warn of runs that are skipped.
 
     Raises:
@@ -174,7 +178,6 @@ def _check(selection: Selection, policy: SeedPolicy, *, strict: bool, searched: 
     if len(compared) < 2:  # noqa: PLR2004
         raise InvalidInputError(
             f"compare needs at least two runs with top-k sets; found {len(compared)}: {', '.join(compared) or 'none'}"
-            + (f" ({searched})" if searched else "")
             + (f"\nSkipped:{reasons}" if skipped else "")
         )
     if skipped:

@@ -64,40 +64,22 @@ class Facts:
     sets_sha256: str
 
 
-def load_comparison(run_id: str, *, tracking_uri: str | None = None) -> Comparison:
-    """Load a logged comparison from its own run; the compared runs need not exist any more.
-
-    The comparison holds the sets as they were compared, so every measure, chance level, layer, shared weight, table
-    and figure is that of the comparison that `compare` returned. It does not hold weights beyond the compared `topk`:
-    `stored` is `sets`, and `overlap_curve` ends there.
-
-    Args:
-        run_id: MLflow's id of the comparison's run, `comparison.run_id`.
-        tracking_uri: The MLflow server or database; default MLflow's current one.
-
-    Raises:
-        InvalidInputError: If the run is not a comparison, or was not completed.
-        StoreError: If the run does not exist or MLflow cannot be reached.
-        ArtifactError: If its files are damaged or not those that were logged; it names the run and the file.
-
-    Example:
-        ::
-
-            load_comparison(run_id).matrix
-    """
-    store = Reader(tracking_uri)
-    run = store.run(run_id)
-    if run.tags.get(tags.KIND) != tags.COMPARISON:
-        raise InvalidInputError(f"the run {run_id} is not a comparison")
-    facts, archive = fetch_files(store, run)
-    try:
-        return rebuilt(facts, read_sets(archive, facts), run_id)
-    except ArtifactError as error:
-        raise ArtifactError(f"the comparison {run_id}: {error}") from error
-
-
 def fetch_files(store: Reader, run: LoggedRun) -> tuple[Facts, bytes]:
     """What a comparison's comparison.json says, and the content of its sets.zip, both verified.
+
+    Raises:
+        InvalidInputError, StoreError, ArtifactError: As for `load_comparison`.
+    """
+    facts = fetch_facts(store, run)
+    most = min(sum(map(largest_set, facts.sizes)), _LARGEST_ARCHIVE)
+    try:
+        return facts, store.fetch(run.artifact_uri, SETS, sha256=facts.sets_sha256, most=most)
+    except ArtifactError as error:
+        raise ArtifactError(f"the comparison {run.run_id}: {error}") from error
+
+
+def fetch_facts(store: Reader, run: LoggedRun) -> Facts:
+    """What a comparison's comparison.json says, verified.
 
     Raises:
         InvalidInputError, StoreError, ArtifactError: As for `load_comparison`.
@@ -106,9 +88,7 @@ def fetch_files(store: Reader, run: LoggedRun) -> tuple[Facts, bytes]:
     if digest is None:
         raise InvalidInputError(f"the comparison {run.run_id} was not completed, or was logged without its sets")
     try:
-        facts = read_facts(store.fetch(run.artifact_uri, FACTS, sha256=digest, most=_LARGEST_FACTS))
-        most = min(sum(map(largest_set, facts.sizes)), _LARGEST_ARCHIVE)
-        return facts, store.fetch(run.artifact_uri, SETS, sha256=facts.sets_sha256, most=most)
+        return read_facts(store.fetch(run.artifact_uri, FACTS, sha256=digest, most=_LARGEST_FACTS))
     except ArtifactError as error:
         raise ArtifactError(f"the comparison {run.run_id}: {error}") from error
 

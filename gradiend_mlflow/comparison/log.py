@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 
 from gradiend_mlflow.checks import check_flags, check_names
+from gradiend_mlflow.comparison.chosen.labels import TRAINING_RUN
 from gradiend_mlflow.comparison.chosen.selection import FINISHED
 from gradiend_mlflow.comparison.comparison import Comparison
 from gradiend_mlflow.comparison.description import description_of, name_of_comparison, summary_of
@@ -157,6 +158,9 @@ def _log(comparison: Comparison, store: Store, experiment_id: str, question: str
     }
     if len(comparison.runs) <= _MOST_IDS:
         run_tags[tags.SOURCE_RUNS] = json.dumps(list(comparison.runs["run_id"]))
+        trainings = [run_id for run_id in comparison.runs[TRAINING_RUN].unique() if run_id]
+        if set(trainings) - set(comparison.runs["run_id"]):
+            run_tags[tags.SOURCE_TRAININGS] = json.dumps(trainings)
     run_id = store.create_run(experiment_id, name=_UNFINISHED, run_tags=run_tags)
     try:
         params = {name: str(getattr(comparison, name)) for name in ("part", "topk", "value", "unit")}

@@ -85,14 +85,14 @@ def search_runs(
         StoreError: If an experiment does not exist, the filter is refused, or MLflow cannot be reached.
         InvalidInputError: If `kinds` names an unknown kind.
     """
-    kinds, order_by = _listed("kinds", kinds), _listed("order_by", order_by)
+    kinds, order_by = listed("kinds", kinds), listed("order_by", order_by)
     if not kinds or not set(kinds) <= set(_KINDS):
         raise InvalidInputError(f"kinds must name some of {', '.join(_KINDS)}; got {kinds}")
     if max_results is not None:
         check_int("max_results", max_results, least=1)
     flush()  # so that the trainings of this process are found
     store = Reader(tracking_uri)
-    experiments = _experiments(store, experiment_names, experiment_ids, everywhere=search_all_experiments)
+    experiments = experiments_of(store, experiment_names, experiment_ids, everywhere=search_all_experiments)
     found = [
         run
         # MLflow's filters know no OR, so each kind is a search; one search keeps MLflow's own order and limit.
@@ -114,7 +114,7 @@ def complete_frame(runs: Iterable[str] | pd.DataFrame, *, tracking_uri: str | No
         InvalidInputError: If `runs` is neither ids nor a frame with the column run_id, or names a run twice.
         StoreError: If a run does not exist or MLflow cannot be reached; it names the runs that failed, up to 20.
     """
-    run_ids = _ids_of(runs)
+    run_ids = ids_of(runs)
     if (
         isinstance(runs, pd.DataFrame)
         and set(COLUMNS) <= set(runs.columns)
@@ -160,7 +160,7 @@ def all_results(run_ids: Sequence[str], results: Sequence[T | GradiendMLflowErro
     return {run_id: one for run_id, one in zip(run_ids, results, strict=True) if not isinstance(one, Exception)}
 
 
-def _experiments(
+def experiments_of(
     store: Reader, names: Sequence[str] | str | None, ids: Sequence[str] | str | None, *, everywhere: bool
 ) -> dict[str, str]:
     """The names, by id, of the experiments to search."""
@@ -170,7 +170,7 @@ def _experiments(
         return store.experiments()
     if names is None and ids is None:
         ids = [store.active_experiment_id()]
-    return store.find_experiments(_listed("experiment_names", names), _listed("experiment_ids", ids))
+    return store.find_experiments(listed("experiment_names", names), listed("experiment_ids", ids))
 
 
 def _filter(kind: str, filter_string: str, *, complete: bool) -> str:
@@ -179,7 +179,7 @@ def _filter(kind: str, filter_string: str, *, complete: bool) -> str:
     return " AND ".join(clause for clause in clauses if clause.strip())
 
 
-def _listed(name: str, values: Sequence[str] | str | None) -> list[str]:
+def listed(name: str, values: Sequence[str] | str | None) -> list[str]:
     """None, one value or several, as a list of strings."""
     if values is None or isinstance(values, (str, int)):
         return [] if values is None else [str(values)]
@@ -208,7 +208,7 @@ def _row(run: LoggedRun, experiment: str) -> dict[str, Any]:
         "correlation": run.metrics.get(tags.BEST_CORRELATION),
         "parts": tuple(sets),
         "k": min((entry["k"] for entry in sets.values()), default=0),
-        "start_time": _time(run.start_time),
+        "start_time": time_of(run.start_time),
         "status": run.status,
         "experiment_id": run.experiment_id,
         "artifact_uri": run.artifact_uri,
@@ -218,7 +218,7 @@ def _row(run: LoggedRun, experiment: str) -> dict[str, Any]:
     }
 
 
-def _time(milliseconds: int | None) -> datetime | None:
+def time_of(milliseconds: int | None) -> datetime | None:
     """None for a time that is missing, or beyond the year 9999."""
     if milliseconds is None:
         return None
@@ -228,7 +228,12 @@ def _time(milliseconds: int | None) -> datetime | None:
         return None
 
 
-def _ids_of(runs: Iterable[str] | pd.DataFrame) -> list[str]:
+def ids_of(runs: Iterable[str] | pd.DataFrame) -> list[str]:
+    """The run ids in a sequence or a frame.
+
+    Raises:
+        InvalidInputError: If it has none, or one twice.
+    """
     if isinstance(runs, str) or not isinstance(runs, Iterable):
         raise InvalidInputError(
             f"runs must be a sequence of run ids or a frame; got the {type(runs).__name__} {quoted(runs)}"

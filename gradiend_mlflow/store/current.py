@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import mlflow
-from mlflow.environment_variables import MLFLOW_EXPERIMENT_ID, MLFLOW_EXPERIMENT_NAME, MLFLOW_RUN_ID
+from mlflow.environment_variables import (
+    MLFLOW_EXPERIMENT_ID,
+    MLFLOW_EXPERIMENT_NAME,
+    MLFLOW_RUN_ID,
+    MLFLOW_TRACKING_URI,
+)
 from mlflow.tracking import fluent
+from mlflow.tracking._tracking_service import utils
 from mlflow.utils.autologging_utils import is_testing
 
 from gradiend_mlflow.store.uris import kept_uri
 
-__all__ = ["active_run_id", "chosen_experiment", "configured_uri", "is_current", "is_testing"]
+__all__ = ["active_run_id", "chosen_experiment", "configured_uri", "is_current", "is_testing", "origin_of"]
 
 
 def is_current(tracking_uri: str | None) -> bool:
     """Whether this is MLflow's current server; None is."""
     return tracking_uri is None or tracking_uri.rstrip("/") == mlflow.get_tracking_uri().rstrip("/")
+
+
+def origin_of(tracking_uri: str | None) -> str:
+    """Where an address comes from that was given to a function, or that MLflow has if None was given."""
+    if tracking_uri is not None:
+        return "which is what tracking_uri says"
+    # MLflow writes what its function is given into the environment, too.
+    told: Any = utils._tracking_uri  # noqa: SLF001  # MLflow has no public way
+    if told is not None:
+        return "which mlflow.set_tracking_uri was given"
+    if MLFLOW_TRACKING_URI.get():
+        return "which the environment variable MLFLOW_TRACKING_URI names"
+    return f"which is where MLflow looks in {os.getcwd()} unless it is told an address"  # noqa: PTH109
 
 
 def configured_uri(kept: str) -> str | None:

@@ -8,31 +8,25 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.entities import Run
-from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-from mlflow.store.artifact.http_artifact_repo import HttpArtifactRepository
-from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
+from mlflow.entities import Experiment, LifecycleStage, Run
+from mlflow.exceptions import MlflowException
 from mlflow.tracking import fluent
 from mlflow.utils.credentials import get_default_host_creds
-from mlflow.utils.rest_utils import augmented_raise_for_status, http_request
 
 from gradiend_mlflow.checks import check_names
-from gradiend_mlflow.disk.temporary import temporary_folder
-from gradiend_mlflow.disk.trees import open_regular
 from gradiend_mlflow.errors import ArtifactError, StoreError, UnavailableError
 from gradiend_mlflow.forks import at_work
 from gradiend_mlflow.store import tags
-from gradiend_mlflow.store.current import is_current
+from gradiend_mlflow.store.current import chosen_experiment, is_current, origin_of
 from gradiend_mlflow.store.mlflow_patches import shield_random
 from gradiend_mlflow.store.retries import Retries, reading_deadline, reason_of
 from gradiend_mlflow.store.secrets import has_secrets, masked, scrubbed
-from gradiend_mlflow.store.trust.answers import answers_up_to
-from gradiend_mlflow.store.uris import opening
+from gradiend_mlflow.store.trust.downloads import download
+from gradiend_mlflow.store.uris import absent_place, opening
 from gradiend_mlflow.untrusted import quoted
 
 DEFAULT_EXPERIMENT_ID = "0"
@@ -58,7 +52,7 @@ class LoggedRun:
 
 
 class Reader:
-    """A tracking server, or a database without one, to read from.
+    """A tracking server, or a database without one, to read from; where there is none, none is created.
 
     Args:
         tracking_uri: Its address; default is what `mlflow.get_tracking_uri()` returns now.
@@ -72,13 +66,23 @@ class Reader:
             an `UnavailableError` if the same call may work later.
     """
 
+    creates = False  # whether a database that is not there is created
+
     def __init__(self, tracking_uri: str | None = None, *, once: bool = False, timeout: float | None = None) -> None:
         check_names(tracking_uri=tracking_uri)
         self.uri: str = tracking_uri or mlflow.get_tracking_uri()
+        self._origin = origin_of(tracking_uri)
         self.retries = Retries(None if once else reading_deadline(), timeout)
 
     @cached_property
     def _client(self) -> MlflowClient:
+        if not self.creates and (place := absent_place(self.uri)) is not None:
+            raise StoreError(
+                f"there is no MLflow database at {place}, {self._origin}. Name the one that has your runs, such as "
+                "http://127.0.0.1:5000 or sqlite:////path/to/mlflow.db: in a shell with --tracking-uri or the "
+                "environment variable MLFLOW_TRACKING_URI, in Python with mlflow.set_tracking_uri(...) or "
+                "tracking_uri=..."
+            )
         with opening(self.uri):
             client = MlflowClient(tracking_uri=self.uri)
         shield_random()
@@ -137,6 +141,11 @@ class Reader:
         with self._asking("find the active experiment"):
             if not is_current(self.uri):
                 return DEFAULT_EXPERIMENT_ID
+            _, name = chosen_experiment()
+            found = None if name is None else self._client.get_experiment_by_name(name)
+            if name is not None and found is None and not self.creates:  # MLflow would create it
+                missing = self._no_experiment("name", name, self.experiments().values())
+                raise StoreError(f"{missing}; MLFLOW_EXPERIMENT_NAME names it")
             return str(fluent._get_experiment_id())  # noqa: SLF001  # what MLflow's own flavors ask
 
     def experiments(self) -> dict[str, str]:
@@ -151,23 +160,49 @@ class Reader:
         """The experiments with these names and these ids, as names by id.
 
         Raises:
-            StoreError: If one does not exist; it lists the experiments with the most similar names or ids.
+            StoreError: If one does not exist; it lists the experiments with the most similar names or ids. If one is
+                deleted; it says how to restore it.
         """
         by_id = self.experiments()
         by_name = {name: experiment_id for experiment_id, name in by_id.items()}
-        self._check_experiments("name", names, by_name)
-        self._check_experiments("id", ids, by_id)
+        for what, wanted, existing in (("name", names, by_name), ("id", ids, by_id)):
+            for key in wanted:
+                if key not in existing:
+                    self.check_not_deleted(**{what: key})
+                    raise StoreError(self._no_experiment(what, key, existing))
         return {by_name[name]: name for name in names} | {experiment_id: by_id[experiment_id] for experiment_id in ids}
 
-    def _check_experiments(self, what: str, wanted: Sequence[str], existing: Collection[str]) -> None:
-        for key in wanted:
-            if key not in existing:
-                near = difflib.get_close_matches(key, existing, n=3, cutoff=0.5) or sorted(existing)[:10]
-                some = "" if len(near) == len(existing) else f", among {len(existing)}"
-                raise StoreError(
-                    f"MLflow at {self.shown_uri} has no experiment with the {what} {key!r}. It has{some}: "
-                    f"{', '.join(map(repr, near)) or 'none'}"
-                )
+    def check_not_deleted(self, *, name: str = "", id: str = "") -> None:  # noqa: A002  # as in MLflow
+        """Accept an experiment, by its name or its id, that is not deleted, or not there.
+
+        Raises:
+            StoreError: If it is deleted; it says how to restore it.
+        """
+        with self._asking(f"find the experiment {name or id!r}"):
+            try:
+                found = self._client.get_experiment_by_name(name) if name else self._client.get_experiment(id)
+            except MlflowException as error:
+                if self.retries.may_pass(error):
+                    raise
+                return
+            if found is not None:
+                self.refuse_deleted(found)
+
+    def refuse_deleted(self, experiment: Experiment) -> None:
+        """Raise a StoreError that says how to restore it if an experiment is deleted."""
+        if experiment.lifecycle_stage == LifecycleStage.DELETED:
+            raise StoreError(
+                f"the experiment {experiment.name!r} of MLflow at {self.shown_uri} is deleted. Restore it with "
+                f"`mlflow experiments restore --experiment-id {experiment.experiment_id}`, or choose another name"
+            )
+
+    def _no_experiment(self, what: str, key: str, existing: Collection[str]) -> str:
+        near = difflib.get_close_matches(key, existing, n=3, cutoff=0.5) or sorted(existing)[:10]
+        some = "" if len(near) == len(existing) else f", among {len(existing)}"
+        return (
+            f"MLflow at {self.shown_uri} has no experiment with the {what} {key!r}. It has{some}: "
+            f"{', '.join(map(repr, near)) or 'none'}"
+        )
 
     def run(self, run_id: str) -> LoggedRun:
         """One run with its tags, params and latest metrics."""
@@ -208,7 +243,8 @@ class Reader:
             ArtifactError: If the content has more than `most` bytes or does not have that SHA-256.
             StoreError: If it cannot be downloaded, or does not lie where artifacts may lie.
         """
-        content = self._download(artifact_uri, path, most)
+        with self._asking(f"download {path} from {quoted(artifact_uri)}"):
+            content = download(artifact_uri, path, most, tracking_uri=self.uri)
         if len(content) > most:
             raise ArtifactError(f"{path} has more than the {most:,} bytes that such a file may have")
         digest = hashlib.sha256(content).hexdigest()
@@ -218,24 +254,6 @@ class Reader:
                 f"{sha256[:12]}… when it was looked up. If it has been logged again since then, search again"
             )
         return content
-
-    def _download(self, artifact_uri: str, path: str, most: int) -> bytes:
-        with self._asking(f"download {path} from {quoted(artifact_uri)}"), answers_up_to(most):
-            repository = get_artifact_repository(artifact_uri, tracking_uri=self.uri)
-            if isinstance(repository, HttpArtifactRepository):
-                # As MLflow does it, but in memory, and without first asking whether the server offers other ways.
-                response = http_request(repository._host_creds, f"/{path}", "GET")  # noqa: SLF001
-                augmented_raise_for_status(response)
-                return bytes(response.content)
-            if isinstance(repository, LocalArtifactRepository):
-                with open_regular(Path(repository.artifact_dir, path)) as content:
-                    return content.read(most + 1)
-            with temporary_folder() as folder:
-                file = folder / "artifact"  # a fixed name: nothing that the server sends decides it
-                # The public download_artifacts lists the folder first: a second request for each file.
-                repository._download_file(path, str(file))  # noqa: SLF001
-                with open_regular(file) as content:
-                    return content.read(most + 1)
 
     def run_of_key(self, experiment_id: str, key: str) -> str | None:
         """The id of the run that was started with this key (the tag `gradiend.key`), if there is one."""
@@ -270,7 +288,7 @@ def _logged(run: Run) -> LoggedRun:
         run_id=run.info.run_id,
         name=run.info.run_name,
         experiment_id=run.info.experiment_id,
-        status="DELETED" if run.info.lifecycle_stage == "deleted" else run.info.status,
+        status="DELETED" if run.info.lifecycle_stage == LifecycleStage.DELETED else run.info.status,
         start_time=run.info.start_time,
         end_time=run.info.end_time,
         artifact_uri=run.info.artifact_uri,

@@ -52,10 +52,16 @@ class MetricPoint(NamedTuple):
 
 
 class Store(Reader):
-    """Reads from a server or a database, and writes to it. Arguments and errors are those of `Reader`."""
+    """Reads from a server or a database, which is created if need be, and writes to it; else as `Reader`."""
+
+    creates = True
 
     def experiment_id(self, name: str) -> str:
-        """The id of the experiment of this name; if there is none, it is created as one for model training."""
+        """The id of the experiment of this name; if there is none, it is created as one for model training.
+
+        Raises:
+            StoreError: If it is deleted, besides the errors of every method.
+        """
         with self._asking(f"find or create the experiment {name!r}"):
             found = self._client.get_experiment_by_name(name)
             if found is None:
@@ -67,6 +73,7 @@ class Store(Reader):
                     found = self._client.get_experiment_by_name(name)
                     if found is None:  # else another process has created it in the meantime
                         raise
+            self.refuse_deleted(found)
             return str(found.experiment_id)
 
     def experiment_name(self, experiment_id: str) -> str:
@@ -93,9 +100,14 @@ class Store(Reader):
     ) -> str:
         """Start a run and return its id; MLflow's tags for user and source are added, as by MLflow's own API."""
         with self._asking(f"create the run {name!r}"):
-            run = self._client.create_run(
-                experiment_id, run_name=name, tags=resolve_tags(fitting_tags(run_tags)), start_time=start_time
-            )
+            try:
+                run = self._client.create_run(
+                    experiment_id, run_name=name, tags=resolve_tags(fitting_tags(run_tags)), start_time=start_time
+                )
+            except MlflowException as error:
+                if not self.retries.may_pass(error):  # MLflow does not say what to do about a deleted experiment
+                    self.check_not_deleted(id=experiment_id)
+                raise
             if not _RUN_ID.fullmatch(run_id := str(run.info.run_id)):
                 raise StoreError(f"MLflow at {self.shown_uri} calls a new run {quoted(run_id)}, which is no id")
             return run_id

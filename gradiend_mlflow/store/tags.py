@@ -47,6 +47,7 @@ TOPK_STEPS = "gradiend.topk_steps"
 
 UNIT = "gradiend.unit"  # what a comparison compares: weight or neuron
 SOURCE_RUNS = "gradiend.source_runs"  # JSON list of run ids, on a comparison
+SOURCE_TRAININGS = "gradiend.source_trainings"  # the same of the trainings whose seeds these are
 COMPARISON_SHA256 = "gradiend.comparison_sha256"  # of a comparison's comparison.json
 QUESTION = "gradiend.question"  # a digest of settings and sets, on a comparison; written last
 COMPARISONS = "gradiend.comparisons"  # JSON list of the comparisons that a run is linked to, the newest last
@@ -59,6 +60,7 @@ OVERLAP_WITHIN = "overlap/within"
 OVERLAP_BETWEEN = "overlap/between"
 OVERLAP_LIFT = "overlap/lift"
 OVERLAP_WITH_FINAL = "topk/overlap_with_final"
+OVERLAP_GROUP_P = "overlap/group_p"
 
 TOPK_FOLDER = "gradiend/topk"
 STEPS_FOLDER = "gradiend/topk/steps"
@@ -108,7 +110,12 @@ def target_classes_of(run_tags: Mapping[str, str]) -> tuple[str, ...]:
 
 def comparisons_of(run_tags: Mapping[str, str]) -> list[str]:
     """The ids of the comparisons that a run is linked to; none if the tag is missing or damaged."""
-    return _strings_of(run_tags, COMPARISONS) or []
+    return strings_of(run_tags, COMPARISONS)
+
+
+def strings_of(run_tags: Mapping[str, str], key: str) -> list[str]:
+    """The strings that a tag lists; none if it is missing or damaged."""
+    return _strings_of(run_tags, key) or []
 
 
 def left_out_of(run_tags: Mapping[str, str]) -> dict[str, str]:

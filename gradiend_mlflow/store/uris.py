@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import unquote
 
 from filelock import FileLock, Timeout
 
 from gradiend_mlflow.store.secrets import masked, without_secrets
 
 _SQLITE = "sqlite:///"
+_DATABASE = re.compile(r"sqlite(?:\+\w+)?:///([^?]+)")  # the path of one
 _DATABRICKS = ("databricks", "databricks-uc", "uc")  # the addresses that have no colon, and are no paths
 _OPENING_SECONDS = 120.0
 
@@ -38,6 +41,30 @@ def absolute(uri: str) -> str:
     return uri
 
 
+def absent_place(uri: str) -> Path | None:
+    """Where the database or the folder of a URI would have to be if there is none; None if there is one.
+
+    What is neither - a server, a database in memory - is for MLflow to find.
+    """
+    database = _database_of(uri)
+    if database is not None:
+        return None if database.exists() and database.stat().st_size else database
+    if uri.startswith("file:") or (uri and ":" not in uri and uri not in _DATABRICKS):
+        folder = Path(unquote(absolute(uri).removeprefix("file:").removeprefix("//")))
+        return None if folder.exists() else folder
+    return None
+
+
+def _database_of(uri: str) -> Path | None:
+    """The file of an sqlite database; None for other addresses, and for one in memory."""
+    named = _DATABASE.match(uri)
+    if named is None or named[1].startswith(("file:", ":")):
+        return None
+    # MLflow writes its default with escapes, which it resolves; people write theirs without.
+    written, resolved = Path(named[1]).absolute(), Path(unquote(named[1])).absolute()
+    return written if written.exists() else resolved
+
+
 @contextmanager
 def opening(uri: str) -> Iterator[None]:
     """If the URI is that of a new sqlite database, let only one process at a time into the block.
@@ -45,8 +72,8 @@ def opening(uri: str) -> Iterator[None]:
     MLflow creates the tables when a database is first opened; processes that do so at the same time crash.
     """
     with contextlib.ExitStack() as stack:
-        if uri.startswith(_SQLITE) and ":memory:" not in uri:
-            database = Path(uri.removeprefix(_SQLITE))
+        database = _database_of(uri)
+        if database is not None:
             lock = database.with_name(f"{database.name}.lock")
             # A database that existed before has no lock beside it, and needs none.
             if lock.exists() or not database.exists():

@@ -18,6 +18,7 @@ from gradiend_mlflow.sets.weights import GradiendWeights, open_checkpoint, open_
 from gradiend_mlflow.store import tags
 from gradiend_mlflow.store.current import active_run_id
 from gradiend_mlflow.store.pending import flush
+from gradiend_mlflow.store.reader import Reader
 from gradiend_mlflow.store.store import MetricPoint, Store, now_ms
 from gradiend_mlflow.store.tags import left_out_of, sets_of
 from gradiend_mlflow.tracking.trainers import trainer_tags
@@ -55,15 +56,15 @@ def log_topk(
     topk, parts = check_topk(topk), check_parts(parts)
     flush()
     weights, run_tags, metrics = _look_into(source)
-    store = Store(tracking_uri)
     run_id = run_id or active_run_id(tracking_uri)
     if run_id is None:
         raise InvalidInputError(
             "log_topk needs a run: pass run_id=..., or call it inside `with mlflow.start_run():`; no run is active"
         )
-    existing = store.run(run_id).tags
+    existing = Reader(tracking_uri).run(run_id).tags  # which creates no database: the run would not be in it
     if existing.get(tags.KIND) == tags.COMPARISON:
         raise InvalidInputError(f"the run {run_id} is a comparison; log top-k sets to a run of their own")
+    store = Store(tracking_uri)
     with temporary_folder() as folder:
         staged = stage_topk(weights, topk=topk, parts=parts, folder=folder)
         for artifact_folder, files in staged.files.items():

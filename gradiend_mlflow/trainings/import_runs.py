@@ -94,7 +94,11 @@ def import_runs(
         raise InvalidInputError(f"no GRADIEND training below {root}: no directory there has a {TRAINING_FILE}")
     flush()  # the trainings of this process may be about to log these directories
     store = Store(tracking_uri)
-    experiment_id = store.active_experiment_id() if experiment_name is None else store.experiment_id(experiment_name)
+    if experiment_name is None:
+        experiment_id = store.active_experiment_id()
+        store.check_not_deleted(id=experiment_id)
+    else:
+        experiment_id = store.experiment_id(experiment_name)
     backfill = Backfill(store, experiment_id, options)
     backfill.look_up()  # a server that cannot be reached is one error, not one per directory
     rows = [_failed(directory, reason) for directory, reason in found.faults]

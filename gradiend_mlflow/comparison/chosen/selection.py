@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
@@ -13,12 +14,14 @@ from gradiend_mlflow.comparison.chosen.labels import TRAINING_RUN, name_of
 from gradiend_mlflow.errors import InvalidInputError, UnavailableError
 from gradiend_mlflow.overlap.seeds import Seeds
 from gradiend_mlflow.runs.pulling import pull_sets
-from gradiend_mlflow.runs.search import complete_frame, result_or_error, search_runs
+from gradiend_mlflow.runs.search import complete_frame, experiments_of, result_or_error, search_runs
 from gradiend_mlflow.sets.topk import TopKSet
 from gradiend_mlflow.store import tags
-from gradiend_mlflow.wording import visible
+from gradiend_mlflow.store.reader import Reader
+from gradiend_mlflow.wording import some_of, visible
 
 FINISHED = "FINISHED"
+_MOST_COUNTED = 10_000
 _REASONS = {
     "RUNNING": "it is RUNNING, so its sets may still change; if its training was killed, `gradiend-mlflow sync` of "
     "its experiment directory sends what it left and ends the run",
@@ -49,11 +52,30 @@ class Search:
     filter_string: str = ""
     search_all_experiments: bool = False
 
-    def __str__(self) -> str:
-        """The arguments, for messages."""
-        where = self.experiment_names or self.experiment_ids or "the active one"
-        experiments = "all" if self.search_all_experiments else where
-        return f"experiments: {experiments}; filter: {self.filter_string or 'none'}"
+    def whereabouts(self, tracking_uri: str | None) -> str:
+        """For the error that nothing was found: where it was looked for, where trainings are, what to type."""
+        store = Reader(tracking_uri)
+        names, ids = self.experiment_names, self.experiment_ids
+        searched = experiments_of(store, names, ids, everywhere=self.search_all_experiments).values()
+        experiments = "every experiment" if self.search_all_experiments else ", ".join(map(repr, some_of([*searched])))
+        active = " (the active one)" if names is None and ids is None and not self.search_all_experiments else ""
+        told = f"Searched: {experiments}{active} of MLflow at {store.shown_uri}"
+        if self.filter_string:
+            told += f", with the filter {self.filter_string!r}"
+        known = search_runs(search_all_experiments=True, max_results=_MOST_COUNTED, tracking_uri=tracking_uri)
+        counts = known["experiment"].value_counts()
+        if counts.empty:
+            return (
+                f"{told}. No experiment there has trainings: log some with autolog(), import what is on disk with "
+                "`gradiend-mlflow import PATH`, or name the server that has them (--tracking-uri, in Python "
+                "tracking_uri=...)"
+            )
+        listed = some_of([f"{name!r} ({count:,})" for name, count in counts.items()])
+        first = counts.index[0]
+        return (
+            f"{told}. Trainings are in {', '.join(listed)}: name experiments with --experiment-name "
+            f"{shlex.quote(visible(first))}, in Python experiment_names=[{first!r}]"
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,1 @@
+"""Comparisons that MLflow has: found, loaded, exported."""
