@@ -1,6 +1,7 @@
 from .comparison.chosen.selection import Skipped as Skipped
 from .comparison.compare import compare as compare
 from .comparison.comparison import Comparison as Comparison
+from .comparison.kept.export import export_run as export_run
 from .comparison.kept.load import load_comparison as load_comparison
 from .comparison.kept.search import search_comparisons as search_comparisons
 from .delivery.sync import sync as sync
@@ -53,9 +54,31 @@ from .overlap.statistics.group_test import GroupTest as GroupTest
 from .overlap.statistics.neighbours import OverlapMap as OverlapMap
 from .overlap.units import NeuronOverlap as NeuronOverlap
 from .overlap.units import compute_overlap as compute_overlap
+from .runs.describing import (
+    RunDescription as RunDescription,
+)
+from .runs.describing import (
+    describe_run as describe_run,
+)
+from .runs.describing import (
+    ui_page as ui_page,
+)
 from .runs.pulling import load_topk as load_topk
 from .runs.search import search_runs as search_runs
 from .runs.stability import load_stability as load_stability
+from .runs.upkeep import (
+    CacheUse as CacheUse,
+)
+from .runs.upkeep import (
+    cache_info as cache_info,
+)
+from .runs.upkeep import (
+    clear_cache as clear_cache,
+)
+from .runs.upkeep import (
+    prune_cache as prune_cache,
+)
+from .runs.verifying import verify_runs as verify_runs
 from .sets.artifact import (
     load_topk_file as load_topk_file,
 )

@@ -41,6 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "delivery.journals": {"disk", "trainings", "store", "sets"},
     "delivery": {"disk", "trainings", "store", "sets"},
     "tracking": {"delivery", "disk", "trainings", "store", "sets"},
+    "commands": {"comparison", "delivery", "runs", "store", "tracking", "trainings"},
 }
 FACE = {"__init__", "__main__", "cli"}  # may import everything
 

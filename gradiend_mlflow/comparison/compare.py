@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from os import PathLike
 
 import numpy as np
@@ -152,19 +153,15 @@ def compare(
     search = Search(experiment_names, experiment_ids, filter_string, search_all_experiments)
 
     found = find_runs(runs, search, tracking_uri=tracking_uri)
-    if runs is None and found.asked < 2:  # noqa: PLR2004
-        raise InvalidInputError(
-            f"compare needs at least two runs; found {found.asked}. {search.whereabouts(tracking_uri)}"
-        )
     chosen = choose_seeds(found, policy.seeds, tracking_uri=tracking_uri)
     pulled = pull(chosen, part=part, topk=topk, cache=cache, tracking_uri=tracking_uri)
-    _check(pulled, policy, strict=strict)
+    _check(pulled, policy, strict=strict, searched=None if runs is not None else partial(search.told, tracking_uri))
     comparison = _numbered(pulled, policy, display, part, topk)
     return logged(comparison, Store(tracking_uri), options) if options.log else comparison
 
 
-def _check(selection: Selection, policy: SeedPolicy, *, strict: bool) -> None:
-    """Warn of runs that are skipped.
+def _check(selection: Selection, policy: SeedPolicy, *, strict: bool, searched: Callable[[int], str] | None) -> None:
+    """Warn of runs that are skipped; `searched` tells where that many were found.
 
     Raises:
         SkippedRunsError: If `strict` and there are any.
@@ -178,6 +175,7 @@ def _check(selection: Selection, policy: SeedPolicy, *, strict: bool) -> None:
     if len(compared) < 2:  # noqa: PLR2004
         raise InvalidInputError(
             f"compare needs at least two runs with top-k sets; found {len(compared)}: {', '.join(compared) or 'none'}"
+            + ("" if searched is None else f". {searched(selection.asked)}")
             + (f"\nSkipped:{reasons}" if skipped else "")
         )
     if skipped:

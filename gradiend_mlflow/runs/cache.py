@@ -17,6 +17,7 @@ import time
 import uuid
 from os import PathLike
 from pathlib import Path
+from typing import NamedTuple
 
 from platformdirs import user_cache_path
 
@@ -52,6 +53,14 @@ def open_cache(cache: str | PathLike[str] | None) -> Cache:
     return Cache(_directory(chosen) if chosen else _users_folder(), capacity)
 
 
+class KeptFile(NamedTuple):
+    """A file in a cache: when it was last used, in seconds since the epoch; how many bytes it has; where it is."""
+
+    used: float
+    size: int
+    path: Path
+
+
 class Cache:
     """Files in a folder, each named after its SHA-256; no method raises if the disk fails.
 
@@ -61,8 +70,8 @@ class Cache:
     """
 
     def __init__(self, folder: Path | None, capacity: float) -> None:
-        self._folder = folder
-        self._capacity = capacity
+        self.folder = folder
+        self.capacity = capacity
         self._written = False
         self._writable = True
         self._private = False  # whether that has been seen to
@@ -107,37 +116,58 @@ class Cache:
 
     def _keep_private(self) -> None:
         """Once, keep others from reading what is there; a folder that holds other things too stays open to them."""
-        if self._private or self._folder is None:
+        if self._private or self.folder is None:
             return
         with contextlib.suppress(OSError):  # it is not there yet
-            with os.scandir(self._folder) as entries:
+            with os.scandir(self.folder) as entries:
                 found = [(Path(entry), _is_ours(entry.name)) for entry in entries]
             for file in [file for file, is_ours in found if is_ours]:
                 make_private(file)
             if all(is_ours for _, is_ours in found):
-                make_private(self._folder)
+                make_private(self.folder)
             self._private = True
 
     def trim(self) -> None:
         """Remove the files that were used longest ago until the rest fits, if this cache has written any."""
-        if self._folder is None or not self._written:
-            return
-        with contextlib.suppress(OSError):  # another process may be removing the same files
-            kept = sorted(_found(self._folder, _KEPT))
-            excess = sum(size for _, size, _ in kept) - self._capacity
-            for _, size, file in kept:
-                if excess <= 0:
-                    break
-                file.unlink(missing_ok=True)
-                excess -= size
-            for written, _, file in _found(self._folder, _PARTIAL):
-                if written < time.time() - _ABANDONED_SECONDS:
-                    file.unlink(missing_ok=True)
+        if self._written:
+            with contextlib.suppress(OSError):  # another process may be removing the same files
+                self.shrink(self.capacity)
+
+    def files(self) -> list[KeptFile]:
+        """The files that are kept, the one that was used longest ago first.
+
+        Raises:
+            OSError: If the folder cannot be read; one that is not there has none.
+        """
+        try:
+            return sorted(_found(self.folder, _KEPT)) if self.folder else []
+        except FileNotFoundError:
+            return []
+
+    def shrink(self, most: float) -> list[KeptFile]:
+        """Remove the files that were used longest ago until the rest has at most so many bytes; returns the removed.
+
+        Raises:
+            OSError: If one cannot be removed.
+        """
+        kept = self.files()
+        excess = sum(file.size for file in kept) - most
+        removed = []
+        for file in kept:
+            if excess <= 0:
+                break
+            file.path.unlink(missing_ok=True)
+            removed.append(file)
+            excess -= file.size
+        for partial in _found(self.folder, _PARTIAL) if kept and self.folder else []:
+            if partial.used < time.time() - _ABANDONED_SECONDS:
+                partial.path.unlink(missing_ok=True)
+        return removed
 
     def _file(self, digest: str) -> Path | None:
-        if self._folder is None or not _DIGEST.fullmatch(digest):
+        if self.folder is None or not _DIGEST.fullmatch(digest):
             return None
-        return self._folder / f"{digest}.parquet"
+        return self.folder / f"{digest}.parquet"
 
 
 def _is_ours(name: str) -> bool:
@@ -160,12 +190,12 @@ def _users_folder() -> Path | None:
     return folder if folder.is_absolute() else None  # older platformdirs do not raise
 
 
-def _found(folder: Path, name: re.Pattern[str]) -> list[tuple[float, int, Path]]:
-    """The time of last use, the size and the path of each file with such a name."""
+def _found(folder: Path, name: re.Pattern[str]) -> list[KeptFile]:
+    """The files with such a name."""
     with os.scandir(folder) as entries:
         files = [entry for entry in entries if name.fullmatch(entry.name) and entry.is_file(follow_symlinks=False)]
         ours = [(entry.stat(), Path(entry)) for entry in files]
-    return [(status.st_mtime, status.st_size, file) for status, file in ours]
+    return [KeptFile(status.st_mtime, status.st_size, file) for status, file in ours]
 
 
 @functools.cache  # once per folder and reason

@@ -87,14 +87,14 @@ def pull_sets(
     """
     store, kept = Reader(tracking_uri), open_cache(cache)
 
-    def download(file: _SetFile) -> bytes:
+    def download(file: SetFile) -> bytes:
         data = store.fetch(file.artifact_uri, file.path, sha256=file.sha256, most=file.most)
         kept.write(file.sha256, data)
         return data
 
-    def from_cache(artifact_uri: str, sets: Mapping[str, Any], run_tags: Mapping[str, str]) -> TopKSet | _SetFile:
+    def from_cache(artifact_uri: str, sets: Mapping[str, Any], run_tags: Mapping[str, str]) -> TopKSet | SetFile:
         if step is None:
-            file = _file_of(artifact_uri, sets, run_tags, part)
+            file = file_of(artifact_uri, sets, run_tags, part)
         else:
             file = _file_of_step(artifact_uri, run_tags, part, step)
         data = kept.read(file.sha256)
@@ -104,18 +104,18 @@ def pull_sets(
     found = [result_or_error(from_cache, *run) for run in said]
     # Only downloads run in threads: parsing is Python's own work, which several threads do not make faster.
     with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
-        downloads = _in_order(pool, download, [one for one in found if isinstance(one, _SetFile)])
+        downloads = _in_order(pool, download, [one for one in found if isinstance(one, SetFile)])
 
-        def from_store(file: _SetFile) -> TopKSet:
+        def from_store(file: SetFile) -> TopKSet:
             return parse_topk(next(downloads).result(), origin=file.path, topk=topk)
 
-        pulled = [result_or_error(from_store, one) if isinstance(one, _SetFile) else one for one in found]
+        pulled = [result_or_error(from_store, one) if isinstance(one, SetFile) else one for one in found]
     kept.trim()
     return pulled
 
 
 @dataclass(frozen=True)
-class _SetFile:
+class SetFile:
     """Where a run's set lies, its digest, and how many bytes it may have."""
 
     artifact_uri: str
@@ -124,9 +124,9 @@ class _SetFile:
     most: int
 
 
-def _file_of(
+def file_of(
     artifact_uri: str, sets: Mapping[str, Mapping[str, Any]], run_tags: Mapping[str, str], part: str
-) -> _SetFile:
+) -> SetFile:
     """The file of a run's set, as its tag lists it.
 
     Raises:
@@ -145,10 +145,10 @@ def _file_of(
     path = sets[part]["path"]
     if not _SET_PATH.fullmatch(path):
         raise ArtifactError(f"its tag {tags.TOPK} names a path that is not a set's: {quoted(path)}")
-    return _SetFile(artifact_uri, path, sets[part]["sha256"], largest_set(sets[part]["k"]))
+    return SetFile(artifact_uri, path, sets[part]["sha256"], largest_set(sets[part]["k"]))
 
 
-def _file_of_step(artifact_uri: str, run_tags: Mapping[str, str], part: str, step: int) -> _SetFile:
+def _file_of_step(artifact_uri: str, run_tags: Mapping[str, str], part: str, step: int) -> SetFile:
     """The file of a run's set at a step of its training.
 
     Raises:
@@ -165,7 +165,7 @@ def _file_of_step(artifact_uri: str, run_tags: Mapping[str, str], part: str, ste
     entry = sets[step]
     if entry["part"] != part:
         raise StoreError(f"its sets of steps are of {quoted(entry['part'])}, not of {part}: give part=...")
-    return _SetFile(artifact_uri, entry["path"], entry["sha256"], largest_set(entry["k"]))
+    return SetFile(artifact_uri, entry["path"], entry["sha256"], largest_set(entry["k"]))
 
 
 def largest_set(k: int) -> int:
@@ -174,7 +174,7 @@ def largest_set(k: int) -> int:
 
 
 def _in_order(
-    pool: Executor, download: Callable[[_SetFile], bytes], files: Sequence[_SetFile]
+    pool: Executor, download: Callable[[SetFile], bytes], files: Sequence[SetFile]
 ) -> Iterator[Future[bytes]]:
     """The download of each file, in the order of the files; few at a time, because what waits needs memory."""
     waiting: deque[Future[bytes]] = deque()

@@ -18,7 +18,7 @@ from gradiend_mlflow.runs.search import complete_frame, experiments_of, result_o
 from gradiend_mlflow.sets.topk import TopKSet
 from gradiend_mlflow.store import tags
 from gradiend_mlflow.store.reader import Reader
-from gradiend_mlflow.wording import some_of, visible
+from gradiend_mlflow.wording import counted, some_of, visible
 
 FINISHED = "FINISHED"
 _MOST_COUNTED = 10_000
@@ -52,8 +52,8 @@ class Search:
     filter_string: str = ""
     search_all_experiments: bool = False
 
-    def whereabouts(self, tracking_uri: str | None) -> str:
-        """For the error that nothing was found: where it was looked for, where trainings are, what to type."""
+    def told(self, tracking_uri: str | None, found: int) -> str:
+        """For the error that too few runs were found: where, and what to type instead."""
         store = Reader(tracking_uri)
         names, ids = self.experiment_names, self.experiment_ids
         searched = experiments_of(store, names, ids, everywhere=self.search_all_experiments).values()
@@ -62,6 +62,8 @@ class Search:
         told = f"Searched: {experiments}{active} of MLflow at {store.shown_uri}"
         if self.filter_string:
             told += f", with the filter {self.filter_string!r}"
+        if found > 1:
+            return told
         known = search_runs(search_all_experiments=True, max_results=_MOST_COUNTED, tracking_uri=tracking_uri)
         counts = known["experiment"].value_counts()
         if counts.empty:
@@ -70,6 +72,9 @@ class Search:
                 "`gradiend-mlflow import PATH`, or name the server that has them (--tracking-uri, in Python "
                 "tracking_uri=...)"
             )
+        inside = sum(int(counts.get(name, 0)) for name in searched)
+        if self.filter_string and inside:
+            return f"{told}; without the filter, {counted(inside, 'training')} would be found"
         listed = some_of([f"{name!r} ({count:,})" for name, count in counts.items()])
         first = counts.index[0]
         return (

@@ -12,7 +12,7 @@ from gradiend_mlflow.comparison.chosen.labels import TRAINING_RUN
 from gradiend_mlflow.comparison.chosen.selection import FINISHED
 from gradiend_mlflow.comparison.loading import fetch_facts
 from gradiend_mlflow.errors import GradiendMLflowError, logger
-from gradiend_mlflow.overlap.measures import Value, check_value
+from gradiend_mlflow.overlap.measures import Unit, Value, check_unit, check_value
 from gradiend_mlflow.runs.search import experiments_of, ids_of, time_of
 from gradiend_mlflow.sets.parts import check_part, check_topk
 from gradiend_mlflow.store import tags
@@ -28,7 +28,7 @@ _ANSWERS = {
     "group_p": tags.OVERLAP_GROUP_P,
 }
 _COLUMNS = (
-    *("run_id", "run_name", "experiment", "part", "topk", "value", "n_runs", *_ANSWERS),
+    *("run_id", "run_name", "experiment", "part", "topk", "value", "unit", "n_runs", *_ANSWERS),
     *("start_time", "source_runs", "experiment_id"),
 )
 _TYPES = {"n_runs": "Int64", **dict.fromkeys(_ANSWERS, "float64"), "start_time": "datetime64[ms, UTC]"}
@@ -43,6 +43,7 @@ def search_comparisons(
     part: str | None = None,
     topk: float | None = None,
     value: Value | None = None,
+    unit: Unit | None = None,
     max_results: int | None = None,
     tracking_uri: str | None = None,
 ) -> pd.DataFrame:
@@ -57,13 +58,14 @@ def search_comparisons(
         part: Only comparisons of this part, such as "decoder-weight".
         topk: Only comparisons of this number, or fraction, of weights.
         value: Only comparisons by this measure, such as "jaccard".
+        unit: Only comparisons of this unit, "weight" or "neuron".
         max_results: Return no more rows than this; default all.
         tracking_uri: The MLflow server or database; default MLflow's current one.
 
     Returns:
         One row per comparison: run_id, run_name, experiment, part, topk (an int, or a float for a fraction), value,
-        n_runs (how many are compared; int), mean (of all pairs), within and between (groups), lift (over chance),
-        group_p (of the test of the groups), start_time (UTC), source_runs (tuple of the compared runs' ids) and
+        unit, n_runs (how many are compared; int), mean (of all pairs), within and between (groups),
+        lift (over chance), group_p (of the test of the groups), start_time (UTC), source_runs (tuple of the compared runs' ids) and
         experiment_id. Numbers that a comparison does not have are NaN: one without groups has no `group_p`.
         `load_comparison` takes a row.
 
@@ -82,6 +84,8 @@ def search_comparisons(
         "topk": None if topk is None else str(check_topk(topk)),
         "value": None if value is None else check_value(value),
     }
+    if unit is not None:
+        check_unit(unit)
     wanted = set() if runs is None else set(ids_of(runs))
     if max_results is not None:
         check_int("max_results", max_results, least=1)
@@ -93,12 +97,14 @@ def search_comparisons(
         list(experiments),
         " AND ".join([f"tags.`{tags.KIND}` = '{tags.COMPARISON}' AND attributes.status = '{FINISHED}'", *clauses]),
         order_by=["attributes.start_time DESC"],
-        max_results=None if wanted else max_results,
+        max_results=max_results if not wanted and unit is None else None,
     )
     rows: list[dict[str, Any]] = []
     for run in found:
         if len(rows) == max_results:
             break
+        if unit not in (None, _unit(run)):
+            continue
         compared = _compared(store, run)
         if wanted <= {*compared, *tags.strings_of(run.tags, tags.SOURCE_TRAININGS)}:
             rows.append(_row(run, compared, experiments.get(run.experiment_id, run.experiment_id)))
@@ -125,12 +131,17 @@ def _row(run: LoggedRun, compared: tuple[str, ...], experiment: str) -> dict[str
         "part": run.params.get("part"),
         "topk": _number(run.params.get("topk")),
         "value": run.params.get("value"),
+        "unit": _unit(run),
         "n_runs": _number(run.params.get("n_runs"), whole=True),
         **{column: run.metrics.get(metric) for column, metric in _ANSWERS.items()},
         "start_time": time_of(run.start_time),
         "source_runs": compared,
         "experiment_id": run.experiment_id,
     }
+
+
+def _unit(run: LoggedRun) -> str:
+    return run.params.get("unit", "weight")  # what comparisons are of that were logged before there was a choice
 
 
 def _number(text: str | None, *, whole: bool = False) -> float | None:

@@ -33,7 +33,17 @@ def told(page: str, uri: str) -> str:
         >>> told("#/experiments/1", "sqlite:////tmp/mlflow.db")
         'http://127.0.0.1:5000/#/experiments/1 (start `mlflow ui --backend-store-uri sqlite:////tmp/mlflow.db`)'
     """
-    shown = masked(absolute(uri))
+    start = command_of_ui(uri)
+    return address_of(page, uri) + ("" if start is None else f" (start `{start}`)")
+
+
+def address_of(page: str, uri: str) -> str:
+    """The address of a page; of a database, where it is once the UI was started."""
+    return f"{_LOCAL_UI if command_of_ui(uri) else masked(uri).rstrip('/')}/{page}"
+
+
+def command_of_ui(uri: str) -> str | None:
+    """The command that starts the UI of a database; None if a server has it already."""
     if uri.startswith(("http://", "https://")):
-        return f"{shown.rstrip('/')}/{page}"
-    return f"{_LOCAL_UI}/{page} (start `mlflow ui --backend-store-uri {shlex.quote(shown)}`)"
+        return None
+    return f"mlflow ui --backend-store-uri {shlex.quote(masked(absolute(uri)))}"

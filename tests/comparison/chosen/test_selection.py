@@ -186,7 +186,7 @@ def test_strict_raises_instead(world: World, server: str) -> None:
 def test_too_few_runs_are_an_error_with_reasons(world: World, server: str) -> None:
     """The error tells why the others cannot."""
     with pytest.raises(
-        InvalidInputError, match=r"(?s)found 0: none \(experiments: broken.*Skipped:.*RUNNING"
+        InvalidInputError, match=r"(?s)found 0: none\. Searched: 'broken' of MLflow at .*Skipped:.*RUNNING"
     ) as caught:
         compare(experiment_names="broken", topk=10, tracking_uri=server)
     assert str(caught.value).count("\n  ") == 6

@@ -1,4 +1,4 @@
-"""`gradiend-mlflow compare`; the other commands are tested with what they do."""
+"""`gradiend-mlflow compare`, against a real server."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def test_other_topk_is_refused(run: Callable[..., Result]) -> None:
 
 def test_many_runs_fit_into_a_terminal(run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
     """The most overlapping pairs instead of a matrix that nobody reads."""
-    monkeypatch.setattr("gradiend_mlflow.cli._PRINTED_RUNS", 2)
-    monkeypatch.setattr("gradiend_mlflow.cli._PRINTED_PAIRS", 1)
+    monkeypatch.setattr("gradiend_mlflow.commands.questions._PRINTED_RUNS", 2)
+    monkeypatch.setattr("gradiend_mlflow.commands.questions._PRINTED_PAIRS", 1)
     done = run("--experiment-name", "pronouns", "--topk", 10, "--no-log", "--cache", "off")
     first, *table = done.stdout.splitlines()
     assert first == "3 runs; the first 1 of 3 pairs:"
@@ -90,7 +90,7 @@ def test_errors_are_told_without_a_traceback(run: Callable[..., Result]) -> None
     assert done.exit_code == 1
     assert done.stderr.startswith("Error: MLflow at ")
     assert "has no experiment with the name 'nowhere'" in done.stderr
-    assert "value must be one of" in run("--experiment-name", "pronouns", "--value", "dice").stderr
+    assert run("--experiment-name", "pronouns", "--value", "dice").exit_code == 2
 
 
 def test_help_is_quick(run_python: Callable[[str], str]) -> None:
