@@ -22,7 +22,7 @@ _AT_ONCE = 32  # sets in memory
 
 
 class _Listed(NamedTuple):
-    """A set that a run lists: its part, the step of the training that it is of (None: the selected model), its size."""
+    """A set that a run lists: of which part, of which step (None: of the selected model), of how many weights."""
 
     part: str
     step: int | None

@@ -64,9 +64,9 @@ def search_comparisons(
 
     Returns:
         One row per comparison: run_id, run_name, experiment, part, topk (an int, or a float for a fraction), value,
-        unit, n_runs (how many are compared; int), mean (of all pairs), within and between (groups),
-        lift (over chance), group_p (of the test of the groups), start_time (UTC), source_runs (tuple of the compared runs' ids) and
-        experiment_id. Numbers that a comparison does not have are NaN: one without groups has no `group_p`.
+        unit, n_runs (how many are compared; int), mean (of all pairs), within and between (groups), lift (over
+        chance), group_p (of the test of the groups), start_time (UTC), source_runs (tuple of the compared runs' ids)
+        and experiment_id. Numbers that a comparison does not have are NaN: one without groups has no `group_p`.
         `load_comparison` takes a row.
 
     Raises:
