@@ -16,9 +16,9 @@ from benchmarks.harness import Outcome, Row, alternate, progress, require, run_a
 from benchmarks.overlap import AnsweringModel
 from benchmarks.sets import ranked_sets
 from gradiend_mlflow import TopKSet, compute_overlap, plot_heatmap, plot_upset
-from gradiend_mlflow.comparison.chosen.labels import TRAINING_RUN
 from gradiend_mlflow.comparison.comparison import Comparison
 from gradiend_mlflow.comparison.report import write_report
+from gradiend_mlflow.runs.labels import TRAINING_RUN
 
 _K = 1000
 _STORED = 10_000  # what the report's slider goes up to

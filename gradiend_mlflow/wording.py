@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -73,6 +73,19 @@ def lines_of(items: Sequence[str]) -> str:
         '\n  a\n  b'
     """
     return "".join(f"\n  {line}" for line in some_of(items))
+
+
+def by_reason(reasons: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Names, each with a reason, as the first names of each reason: what many have in common is said once.
+
+    Example:
+        >>> by_reason([("a", "too small"), ("b", "damaged"), ("c", "too small")])
+        [('a, c', 'too small'), ('b', 'damaged')]
+    """
+    names: dict[str, list[str]] = {}
+    for name, reason in reasons:
+        names.setdefault(reason, []).append(name)
+    return [(", ".join(some_of(own)), reason) for reason, own in names.items()]
 
 
 def counted(number: int, what: str) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from gradiend_mlflow.checks import check_flags
-from gradiend_mlflow.comparison.chosen.labels import TRAINING_RUN, Groups, Labels, groups_of, labels_of
+from gradiend_mlflow.comparison.chosen.groups import Groups, groups_of
 from gradiend_mlflow.comparison.chosen.selection import Search, Selection, choose_seeds, find_runs, pull
 from gradiend_mlflow.comparison.compared import seed_numbers
 from gradiend_mlflow.comparison.comparison import Comparison
@@ -30,10 +30,11 @@ from gradiend_mlflow.overlap.seeds import (
 )
 from gradiend_mlflow.overlap.shared_weights import special_tokens_note
 from gradiend_mlflow.overlap.units import NeuronOverlap, compute_overlap
+from gradiend_mlflow.runs.labels import TRAINING_RUN, Labels, labels_of
 from gradiend_mlflow.sets.parts import Part, check_part, check_topk
 from gradiend_mlflow.sets.topk import TopKSet
 from gradiend_mlflow.store.store import Store
-from gradiend_mlflow.wording import counted, lines_of, some_of, visible
+from gradiend_mlflow.wording import by_reason, counted, lines_of, some_of, visible
 
 
 @dataclass(frozen=True)
@@ -94,12 +95,14 @@ def compare(
             the weight p^(d-1), so the smaller p, the more the first ranks count. Default 0.98.
         unit: "weight", or "neuron" to compare the neurons that hold at least one of each run's top-k weights: output
             units of matrices and rows of embeddings. See `compute_overlap`.
-        labels: How to call the runs: a column of `search_runs`, "params.<name>", "tags.<name>", a mapping from run id
-            to label, or a callable of a row; default gradiend's run_id, else the run's name. Labels that clash are
-            extended by the experiment, seed, name or run id, whichever differs.
-        groups: Which runs belong together: a column, "params.<name>" or "tags.<name>", a mapping from label or run
-            id to group, or one from group to labels. Drawn as brackets, averaged by `to_frame("groups")`, and
-            tested by `test_groups()`: a logged comparison has the answer in its description and metrics.
+        labels: How to call the runs: a column of `search_runs`, "params.<name>", "tags.<name>", a mapping to labels
+            from MLflow's run ids, gradiend's run_ids or the labels that runs have by default, or a callable of a row;
+            default gradiend's run_id, else the run's name. Labels that clash are extended by the experiment, seed,
+            name or run id, whichever differs.
+        groups: Which runs belong together: a column, "params.<name>" or "tags.<name>", a mapping to groups from
+            labels, MLflow's run ids or gradiend's run_ids, or one from group to a list of these. Drawn as brackets,
+            averaged by `to_frame("groups")`, and tested by `test_groups()`: a logged comparison has the answer in its
+            description and metrics.
         seeds: "best": the selected model of each training; "all_convergent" or "all_tried": its seeds, which are its
             child runs. A training with fewer than two such seeds is represented by its selected model.
         seed_aggregate: None for a row per seed; "mean", "median", "min" or "max" for a row per training, whose
@@ -169,7 +172,8 @@ def _check(selection: Selection, policy: SeedPolicy, *, strict: bool, searched: 
     """
     skipped = selection.skipped
     compared = selection.rows["run_id" if policy.seed_aggregate is None else TRAINING_RUN].unique().tolist()
-    reasons = lines_of([f"{run.name} ({run.run_id}): {run.reason}" for run in skipped])
+    told = ((f"{run.name} ({run.run_id})", run.reason) for run in skipped)
+    reasons = lines_of([f"{names}: {reason}" for names, reason in by_reason(told)])
     if strict and skipped:
         raise SkippedRunsError(f"{len(skipped)} of {len(compared) + len(skipped)} runs cannot be compared:{reasons}")
     if len(compared) < 2:  # noqa: PLR2004

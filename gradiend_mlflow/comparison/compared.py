@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from gradiend_mlflow.comparison.chosen.labels import TRAINING_RUN, Groups, column_of, groups_of
+from gradiend_mlflow.comparison.chosen.groups import Groups, by_label, groups_of
 from gradiend_mlflow.comparison.chosen.selection import Skipped
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.overlap.measures import Unit, Value
@@ -18,6 +18,7 @@ from gradiend_mlflow.overlap.seeds import SeedOverlap, SeedPolicy
 from gradiend_mlflow.overlap.statistics.difference import OverlapDifference
 from gradiend_mlflow.overlap.statistics.group_test import GroupTest, RandomState
 from gradiend_mlflow.overlap.statistics.neighbours import OverlapMap
+from gradiend_mlflow.runs.labels import TRAINING_RUN, column_of
 from gradiend_mlflow.sets.parts import Part, shown_topk
 from gradiend_mlflow.sets.space import Matrix
 from gradiend_mlflow.sets.topk import TopKSet
@@ -107,7 +108,7 @@ class Compared:
         Args:
             groups: A column or a mapping, as for `compare`; default `groups`.
             control: A group that is neither within nor between: `per_group` compares each other group with it.
-            strata: A column, "params.<name>" or "tags.<name>", or a mapping from label to stratum; groups are
+            strata: A column, "params.<name>" or "tags.<name>", or a mapping from label or id to stratum; groups are
                 exchanged inside strata only. "base_model" answers whether groups matter besides the base model.
             permutations: Up to that many ways to exchange groups are all tried; of more, that many are drawn.
             random_state: A seed, a `numpy.random.Generator`, or None for a seed that differs every time.
@@ -126,17 +127,18 @@ class Compared:
         if groups is None and self.groups is None:
             raise InvalidInputError("there are no groups to test: pass groups here, or to compare")
         rows = self.shown_runs
-        by_label = self.groups if groups is None else groups_of(groups, rows)
-        group_of = self._by_training(by_label or {}, "groups")
+        told = self.groups if groups is None else groups_of(groups, rows)
+        group_of = self._by_training(told or {}, "groups")
         if isinstance(strata, str):
             strata = {row["label"]: column_of(row, strata, "strata") for _, row in rows.iterrows()}
-        stratum_of = self._by_training(strata, "strata") if isinstance(strata, Mapping) else strata
+        if isinstance(strata, Mapping):
+            strata = self._by_training(by_label(strata, rows, "strata"), "strata")
         classes = [self.runs["target_classes"].iloc[own[0]] for own in self.trainings.members]
         test = self.trainings.test_groups(
             group_of,
             value=self.value,
             control=control,
-            strata=stratum_of,
+            strata=strata,
             classes=dict(zip(self.trainings.labels, classes, strict=True)),
             permutations=permutations,
             random_state=random_state,
@@ -186,13 +188,13 @@ class Compared:
         firsts = [members[0] for members in self.seed_overlap.members]
         return self.runs.iloc[firsts].assign(label=list(self.seed_overlap.labels))
 
-    def _by_training(self, by_label: Mapping[str, str], argument: str) -> dict[str, str]:
+    def _by_training(self, told: Mapping[str, str], argument: str) -> dict[str, str]:
         """What is said of runs, of their trainings."""
         if self.seed_overlap is not None:
-            return dict(by_label)
+            return dict(told)
         found: dict[str, str] = {}
         for label, rows in zip(self.trainings.labels, self.trainings.members, strict=True):
-            own = [by_label[self.overlap.labels[row]] for row in rows if self.overlap.labels[row] in by_label]
+            own = [told[self.overlap.labels[row]] for row in rows if self.overlap.labels[row] in told]
             if len(set(own)) > 1:
                 raise InvalidInputError(
                     f"{argument} must be the same for all seeds of a training; of {label!r} they are "

@@ -11,11 +11,11 @@ from urllib.parse import quote
 
 import numpy as np
 
-from gradiend_mlflow.comparison.chosen.labels import TRAINING_RUN
 from gradiend_mlflow.comparison.compared import column_by_label
 from gradiend_mlflow.comparison.comparison import Comparison
 from gradiend_mlflow.overlap.measures import SIGNED, Value
 from gradiend_mlflow.overlap.statistics.group_test import GroupTest
+from gradiend_mlflow.runs.labels import TRAINING_RUN
 from gradiend_mlflow.sets.parts import shown_topk
 from gradiend_mlflow.wording import counted, markdown, some_of
 

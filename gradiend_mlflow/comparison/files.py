@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from gradiend_mlflow.comparison.chosen.labels import TRAINING_RUN
 from gradiend_mlflow.comparison.comparison import Comparison
 from gradiend_mlflow.comparison.report import MOST_RUNS, steps_up_to, write_report
 from gradiend_mlflow.disk.temporary import temporary_folder
 from gradiend_mlflow.disk.trees import sha256_of
 from gradiend_mlflow.overlap.statistics.group_test import GroupTest
+from gradiend_mlflow.runs.labels import TRAINING_RUN
 from gradiend_mlflow.runs.search import COLUMNS
 from gradiend_mlflow.sets.artifact import save_topk
 from gradiend_mlflow.wording import csv_of

@@ -9,7 +9,6 @@ from typing import Any
 
 import pandas as pd
 
-from gradiend_mlflow.comparison.chosen.labels import TRAINING_RUN
 from gradiend_mlflow.comparison.chosen.selection import Skipped
 from gradiend_mlflow.comparison.compared import seed_numbers
 from gradiend_mlflow.comparison.comparison import Comparison
@@ -19,10 +18,11 @@ from gradiend_mlflow.errors import ArtifactError, GradiendMLflowError, InvalidIn
 from gradiend_mlflow.overlap.measures import Unit, Value, check_unit, check_value
 from gradiend_mlflow.overlap.seeds import SeedOverlap, SeedPolicy
 from gradiend_mlflow.overlap.units import compute_overlap
+from gradiend_mlflow.runs.labels import TRAINING_RUN
 from gradiend_mlflow.runs.pulling import largest_set
 from gradiend_mlflow.runs.search import COLUMN_TYPES, COLUMNS
 from gradiend_mlflow.sets.artifact import parse_topk
-from gradiend_mlflow.sets.parts import Part, check_part, check_topk
+from gradiend_mlflow.sets.parts import Part, check_part, logged_topk
 from gradiend_mlflow.sets.topk import TopKSet
 from gradiend_mlflow.store import tags
 from gradiend_mlflow.store.reader import LoggedRun, Reader
@@ -125,7 +125,7 @@ def _checked(facts: Mapping[str, Any]) -> Facts:
     topk, unit = facts.get("topk"), check_unit(as_str(facts.get("unit", "weight"), "unit", most=100))
     return Facts(
         part=check_part(as_str(facts.get("part"), "part", most=100)),
-        topk=check_topk(topk if isinstance(topk, int) else as_float(topk, "topk")),
+        topk=logged_topk(topk if isinstance(topk, int) else as_float(topk, "topk")),
         value=check_value(as_str(facts.get("value"), "value", most=100), unit),
         rbo_p=as_float(facts.get("rbo_p"), "rbo_p"),
         unit=unit,

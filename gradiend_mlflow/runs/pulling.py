@@ -15,6 +15,7 @@ import pandas as pd
 from gradiend_mlflow.checks import check_int
 from gradiend_mlflow.errors import ArtifactError, GradiendMLflowError, StoreError
 from gradiend_mlflow.runs.cache import open_cache
+from gradiend_mlflow.runs.labels import Labels, labels_of
 from gradiend_mlflow.runs.search import PARALLEL_REQUESTS, all_results, complete_frame, result_or_error
 from gradiend_mlflow.sets.artifact import parse_topk
 from gradiend_mlflow.sets.parts import check_part, check_topk
@@ -40,6 +41,7 @@ def load_topk(
     part: str = "decoder-weight",
     topk: float = 1000,
     step: int | None = None,
+    labels: Labels = "run_id",
     cache: str | PathLike[str] | None = None,
     tracking_uri: str | None = None,
 ) -> dict[str, TopKSet]:
@@ -51,25 +53,35 @@ def load_topk(
         topk: How many weights, or which fraction of each run's own input_dim.
         step: The step of the training whose set is pulled: one of those that `autolog(topk_steps=...)` asked for, of
             which at most 1000 weights are logged. Default: the set of the selected model.
+        labels: What the sets are called in the result: as for `compare`, so None for gradiend's run_ids, else names;
+            default MLflow's run ids.
         cache: The directory where pulled files are kept, or "off"; default what the environment's
             GRADIEND_MLFLOW_CACHE says, else the user's cache directory. What was used longest ago is removed from it
             beyond GRADIEND_MLFLOW_CACHE_SIZE gigabytes (default 2).
         tracking_uri: The MLflow server or database; default MLflow's current one.
 
     Returns:
-        The set of each run by MLflow run id, in the order of `runs`, cut to `topk`.
+        The set of each run by its label, in the order of `runs`, cut to `topk`.
 
     Raises:
         StoreError: If a run is missing, has no such part or step, or cannot be downloaded.
         ArtifactError: If a set's file is damaged or is not the one that was logged.
-        InvalidInputError: If `part`, `topk` or `step` is not acceptable, or a run kept fewer weights than `topk` asks
-            for. An error about several runs names them, up to 20.
+        InvalidInputError: If `part`, `topk`, `step` or `labels` is not acceptable, or a run kept fewer weights than
+            `topk` asks for. An error about several runs names them, up to 20.
+
+    Example:
+        ::
+
+            sets = load_topk(search_runs("pronouns"), topk=500, labels=None)
+            compute_overlap(sets).to_frame()
     """
     part, topk = check_part(part), check_topk(topk)
     step = None if step is None else check_int("step", step, least=0)
     runs = complete_frame(runs, tracking_uri=tracking_uri)
+    names = labels_of(runs, labels)
     pulled = pull_sets(runs, part=part, topk=topk, step=step, cache=cache, tracking_uri=tracking_uri)
-    return all_results(list(runs["run_id"]), pulled, "have no usable set")
+    sets = all_results(list(runs["run_id"]), pulled, "have no usable set")
+    return dict(zip(names, sets.values(), strict=True))
 
 
 def pull_sets(

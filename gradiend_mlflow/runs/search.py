@@ -16,7 +16,7 @@ from gradiend_mlflow.store import tags
 from gradiend_mlflow.store.pending import flush
 from gradiend_mlflow.store.reader import LoggedRun, Reader
 from gradiend_mlflow.untrusted import quoted
-from gradiend_mlflow.wording import lines_of, some_of
+from gradiend_mlflow.wording import by_reason, lines_of, some_of
 
 T = TypeVar("T")
 
@@ -155,7 +155,8 @@ def all_results(run_ids: Sequence[str], results: Sequence[T | GradiendMLflowErro
     """
     errors = [(run_id, one) for run_id, one in zip(run_ids, results, strict=True) if isinstance(one, Exception)]
     if errors:
-        lines = lines_of([f"run {run_id}: {error}" for run_id, error in errors])
+        told = ((f"run {run_id}", str(error)) for run_id, error in errors)
+        lines = lines_of([f"{names}: {reason}" for names, reason in by_reason(told)])
         raise type(errors[0][1])(f"{len(errors)} of {len(results)} runs {fault}:{lines}")
     return {run_id: one for run_id, one in zip(run_ids, results, strict=True) if not isinstance(one, Exception)}
 

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from gradiend_mlflow.environment import installed_version
 from gradiend_mlflow.errors import ArtifactError, InvalidInputError
 from gradiend_mlflow.sets.anatomy.anatomy import Anatomy, parse_anatomy
-from gradiend_mlflow.sets.parts import Part, check_part, check_topk, resolve_topk
+from gradiend_mlflow.sets.parts import Part, check_part, check_topk, logged_topk, resolve_topk
 from gradiend_mlflow.sets.ranks import ties_after
 from gradiend_mlflow.sets.reading.parquet import most_decoded, open_parquet, read_columns, read_file
 from gradiend_mlflow.sets.space import IntArray, WeightSpace, parse_space
@@ -239,7 +239,7 @@ def parse_description(raw: bytes) -> Description:
         **{name: as_int(told.get(name), name, least=1) for name in ("k", "input_dim", "latent_dim")},
         width=as_int(told.get("weight_width"), "weight_width", least=1, most=2**31 - 1),
         part=check_part(as_str(told.get("part"), "part", most=100)),
-        topk=as_int(topk, "topk") if isinstance(topk, int) else check_topk(as_float(topk, "topk")),
+        topk=logged_topk(as_int(topk, "topk") if isinstance(topk, int) else as_float(topk, "topk")),
         ties_at_cut=optional(told.get("ties_at_cut"), "ties_at_cut", as_int),
     )
 

@@ -46,23 +46,37 @@ def check_topk(topk: Any) -> int | float:
     """Return `topk` as a plain int or float, as `GradiendModel.get_topk_weights` accepts it.
 
     Raises:
-        InvalidInputError: If it is a bool, a negative int, a float outside (0, 1], or no number.
+        InvalidInputError: If it is a bool, an int below 1, a float outside (0, 1], or no number.
     """
     if isinstance(topk, (float, np.floating)) and 0.0 < topk <= 1.0:
         return float(topk)
-    if not isinstance(topk, bool) and isinstance(topk, Integral) and int(topk) >= 0:
+    is_int = isinstance(topk, Integral) and not isinstance(topk, bool)
+    if is_int and int(topk) >= 1:
         return int(topk)
-    raise InvalidInputError(
-        "topk must be a number of weights (an int of at least 0) or a fraction in (0, 1] of the inputs (a float); "
-        f"got {topk!r} of type {type(topk).__name__}"
+    meant = (
+        ". gradiend's get_topk_weights(topk=0) gives the one most important weight, and the other functions of "
+        "gradiend refuse 0: write topk=1 for that weight"
     )
+    raise InvalidInputError(
+        "topk must be a number of weights (an int of at least 1) or a fraction in (0, 1] of the inputs (a float); "
+        f"got {topk!r} of type {type(topk).__name__}{meant if is_int and topk == 0 else ''}"
+    )
+
+
+def logged_topk(topk: Any) -> int | float:
+    """A `topk` as earlier versions have written it: they took 0 as 1, as gradiend's `get_topk_weights` does.
+
+    Raises:
+        InvalidInputError: As for `check_topk`.
+    """
+    return check_topk(1 if type(topk) is int and topk == 0 else topk)
 
 
 def resolve_topk(topk: float, input_dim: int) -> int:
     """How many weights `topk` means for a GRADIEND with `input_dim` inputs.
 
     The rule is that of `gradiend.GradiendModel.get_topk_weights`: a fraction means
-    `ceil(fraction * input_dim)`, and the result is clipped to `[1, input_dim]` (so 0 means 1).
+    `ceil(fraction * input_dim)`, and no more than all of them.
 
     Raises:
         InvalidInputError: If `topk` is not acceptable; see `check_topk`.
@@ -73,14 +87,14 @@ def resolve_topk(topk: float, input_dim: int) -> int:
     """
     checked = check_topk(topk)
     wanted = math.ceil(checked * input_dim) if isinstance(checked, float) else checked
-    return min(max(wanted, 1), input_dim)
+    return min(wanted, input_dim)
 
 
 def shown_topk(topk: float) -> str:
-    """`topk` for a message: a number of weights as it is used (so at least 1), a fraction in percent.
+    """`topk` for a message: a number of weights, or a fraction in percent.
 
     Example:
         >>> shown_topk(1000), shown_topk(0.001)
         ('1000', '0.1%')
     """
-    return f"{topk:.4%}".rstrip("0%").rstrip(".") + "%" if isinstance(topk, float) else f"{max(topk, 1)}"
+    return f"{topk:.4%}".rstrip("0%").rstrip(".") + "%" if isinstance(topk, float) else f"{topk}"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from gradiend_mlflow.errors import GradiendMLflowError, logger
+from gradiend_mlflow.wording import by_reason
 
 
 def frame_of_results(
@@ -28,9 +29,10 @@ def frame_of_results(
     """
     frame = pd.DataFrame(rows, columns=list(columns), dtype=object)
     failed = frame[frame["result"] == "failed"]
-    for row in failed.itertuples():
-        logger.warning("%s %s: %s", row.directory, fault, row.reason)
-    if raising and len(failed):
-        listed = "".join(f"\n  {row.directory}: {row.reason}" for row in failed.itertuples())
+    reasons = by_reason(zip(failed["directory"], failed["reason"], strict=True))
+    for directories, reason in reasons:
+        logger.warning("%s %s: %s", directories, fault, reason)
+    if raising and reasons:
+        listed = "".join(f"\n  {directories}: {reason}" for directories, reason in reasons)
         raise raising(f"{len(failed)} of {len(frame)} {things} {fault}:{listed}")
     return frame

@@ -146,6 +146,9 @@ class TestLoadTopk:
         for row in frame.to_dict("records"):
             assert sets[row["run_id"]] == TopKSet.from_checkpoint(logged[row["run_name"]], part=part, topk=topk)
         assert load_topk(list(frame["run_id"]), part=part, topk=topk, tracking_uri=server) == sets
+        called = load_topk(frame, part=part, topk=topk, labels=None, tracking_uri=server)
+        assert list(called) == list(frame["gradiend_run_id"])
+        assert list(called.values()) == list(sets.values())
 
     def test_one_request_per_set(self, logged: dict[str, Path], server: str, monkeypatch: pytest.MonkeyPatch) -> None:
         """With the frame of a search, nothing else is asked."""

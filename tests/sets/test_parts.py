@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gradiend_mlflow import InvalidInputError
-from gradiend_mlflow.sets.parts import PARTS, check_part, check_parts, resolve_topk
+from gradiend_mlflow.sets.parts import PARTS, check_part, check_parts, check_topk, logged_topk, resolve_topk
 from tests.support.checkpoints import make_model
 
 
-@given(topk=st.one_of(st.integers(0, 60), st.floats(1e-6, 1.0)), size=st.integers(1, 40))
+@given(topk=st.one_of(st.integers(1, 60), st.floats(1e-6, 1.0)), size=st.integers(1, 40))
 def test_resolve_topk_is_gradiends_rule(topk: float, size: int) -> None:
     """The same number of weights as `get_topk_weights` returns."""
     model = make_model([("weight", (size,), "all")])
@@ -28,6 +28,18 @@ def test_unacceptable_topk_is_refused_as_gradiend_refuses_it(topk: Any) -> None:
         make_model([("weight", (5,), "all")]).get_topk_weights(topk=topk)
     with pytest.raises(InvalidInputError, match=r"topk .*fraction.*; got"):
         resolve_topk(topk, 5)
+
+
+def test_zero_is_refused_with_what_gradiend_makes_of_it() -> None:
+    """Gradiend gives the most important weight, which nobody means by 0; files of earlier versions may say it."""
+    model = make_model([("weight", (5,), "all")])
+    assert len(model.get_topk_weights(topk=0)) == 1
+    with pytest.raises(InvalidInputError, match=r"int of at least 1.*; got 0 .*the one most important weight.*topk=1"):
+        check_topk(0)
+    assert logged_topk(0) == 1
+    assert logged_topk(7) == 7
+    with pytest.raises(InvalidInputError, match="got False"):
+        logged_topk(topk=False)
 
 
 def test_numpy_numbers_are_numbers() -> None:

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from gradiend_mlflow import Comparison, TopKSet, WeightSpace, compute_overlap
-from gradiend_mlflow.comparison.chosen.labels import TRAINING_RUN
 from gradiend_mlflow.overlap.seeds import Aggregate, Pairing, SeedOverlap, SeedPolicy
+from gradiend_mlflow.runs.labels import TRAINING_RUN
 from gradiend_mlflow.sets.anatomy.anatomy import Anatomy
 from gradiend_mlflow.sets.anatomy.heads import Heads
 

@@ -1,1 +1,1 @@
-"""Which runs a comparison is of: selected, with their sets, and named."""
+"""Which runs a comparison is of: selected, with their sets, and in groups."""

@@ -10,9 +10,9 @@ from typing import Any
 
 import pandas as pd
 
-from gradiend_mlflow.comparison.chosen.labels import TRAINING_RUN, name_of
 from gradiend_mlflow.errors import InvalidInputError, UnavailableError
 from gradiend_mlflow.overlap.seeds import Seeds
+from gradiend_mlflow.runs.labels import TRAINING_RUN, name_of
 from gradiend_mlflow.runs.pulling import pull_sets
 from gradiend_mlflow.runs.search import complete_frame, experiments_of, result_or_error, search_runs
 from gradiend_mlflow.sets.topk import TopKSet

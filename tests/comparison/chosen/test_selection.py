@@ -248,6 +248,43 @@ def test_labels_and_groups_by_param_tag_and_mapping(world: World, server: str) -
             compare(groups=groups, **asked)
 
 
+def test_mappings_name_runs_by_any_of_their_names(world: World, server: str) -> None:
+    """MLflow's run ids, gradiend's run_ids, the labels that they have; a run that none of them names is told."""
+    client = MlflowClient(tracking_uri=server)
+    asked = {"experiment_names": EXPERIMENTS[:2], "topk": 10, "log": False, "tracking_uri": server}
+    a, b, c, d = compare(**asked).runs["run_id"]
+    for run_id in (a, b):
+        client.set_tag(run_id, "gradiend.run_id", "pronouns")
+    try:
+        named = {"pronouns": "she", c: "it", "d": "they", "nobody": "else"}
+        labelled = compare(labels=named, **asked)
+        assert labelled.matrix.index.tolist() == ["she (a)", "she (b)", "it", "they"]
+        grouped = compare(groups={"pronouns": "x", c: "y", "d": "y"}, **asked)
+        assert list(grouped.groups.values()) == ["x", "x", "y", "y"]
+        by_group = compare(groups={"x": ["pronouns"], "y": [c, "d"]}, **asked)
+        assert by_group.groups == grouped.groups
+        test = by_group.test_groups(strata={"pronouns": "s", c: "s", "d": "s"})
+        assert test.p_value == by_group.test_groups().p_value
+        with pytest.raises(InvalidInputError, match=rf"no entry for the run {d}; its key may be '{d}' or 'd'"):
+            compare(labels={"pronouns": "she", c: "it"}, **asked)
+        with pytest.raises(InvalidInputError, match=rf"'pronouns \(a\)' by two keys that differ: 'pronouns' .* '{a}'"):
+            compare(groups={"pronouns": "x", a: "y"}, **asked)
+    finally:
+        for run_id in (a, b):
+            client.delete_tag(run_id, "gradiend.run_id")
+
+
+def test_what_many_have_in_common_is_said_once(world: World, server: str) -> None:
+    """Three runs without such a part: one reason, with their names."""
+    asked = {"part": "encoder-weight", "topk": 10, "log": False, "tracking_uri": server}
+    with pytest.raises(InvalidInputError, match="found 0: none") as caught:
+        compare(experiment_names=EXPERIMENTS[:2], **asked)
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 3
+    assert [f"{name} (" in lines[-1] for name in "abcd"] == [True] * 4
+    assert lines[-1].count("it has no set of the part 'encoder-weight'") == 1
+
+
 def test_runs_without_a_common_parameter_are_noted(tracking: MlflowClient, tmp_path: Path) -> None:
     """Their overlap is zero whatever they learnt."""
     for name in ("query", "key"):

@@ -1,4 +1,4 @@
-"""What the runs of a comparison are called, and which belong together."""
+"""What runs are called, and how they can be named."""
 
 from __future__ import annotations
 
@@ -8,17 +8,13 @@ from typing import Any
 import pandas as pd
 
 from gradiend_mlflow.errors import InvalidInputError
-from gradiend_mlflow.overlap.statistics.groups import complete_groups, group_by_label
 from gradiend_mlflow.wording import visible
 
 # The column of a comparison's runs that holds the id of each run's training: the parent of a seed, else the run.
 TRAINING_RUN = "training_run_id"
 
-# A column, param or tag; a mapping from run id to label; a callable of a row; None for `name_of`.
+# A column, param or tag; a mapping from what a run is named by to its label; a callable of a row; None for `name_of`.
 Labels = str | Mapping[str, str] | Callable[["pd.Series[Any]"], str] | None
-
-# A column, param or tag; or label or run id -> group; or, as gradiend's `pretty_groups`, group -> labels.
-Groups = str | Mapping[str, str] | Mapping[str, Sequence[str]]
 
 
 def labels_of(runs: pd.DataFrame, labels: Labels) -> list[str]:
@@ -27,11 +23,24 @@ def labels_of(runs: pd.DataFrame, labels: Labels) -> list[str]:
     That is the first of these in which the runs of one label differ: experiment, seed, name, the first 8 characters
     of the run id, run id.
 
+    Args:
+        runs: Rows of `search_runs`.
+        labels: As for `compare`. Keys of a mapping are MLflow's run ids, of a run or of the training that it is a
+            seed of, gradiend's run_ids, or the labels that the runs have by default; looked for in this order.
+
     Raises:
         InvalidInputError: If `labels` is not acceptable, or does not name a run.
     """
+    if isinstance(labels, Mapping):
+        return _told_apart(runs, _looked_up(runs, labels))
+    return _told_apart(runs, [_label(row, labels) for _, row in runs.iterrows()])
+
+
+def _told_apart(runs: pd.DataFrame, labels: Sequence[str]) -> list[str]:
     # One line, and never empty: tables and figures have a place for each.
-    chosen = [visible(" ".join(_label(row, labels).split())) or str(row["run_id"]) for _, row in runs.iterrows()]
+    chosen = [
+        visible(" ".join(one.split())) or str(run_id) for one, run_id in zip(labels, runs["run_id"], strict=True)
+    ]
     result = pd.Series(chosen, index=runs.index, dtype=object)
     for differing in (
         runs["experiment"],
@@ -46,26 +55,23 @@ def labels_of(runs: pd.DataFrame, labels: Labels) -> list[str]:
     return result.tolist()
 
 
-def groups_of(groups: Groups, runs: pd.DataFrame) -> dict[str, str]:
-    """The group of each label; "Other" for runs that a mapping does not name, as in gradiend.
+def _looked_up(runs: pd.DataFrame, labels: Mapping[str, str]) -> list[str]:
+    found = []
+    for (_, row), usual in zip(runs.iterrows(), labels_of(runs, None), strict=True):
+        names = [*ids_of(row), usual]
+        key = next((name for name in names if name in labels), None)
+        if key is None:
+            raise InvalidInputError(
+                f"labels has no entry for the run {row['run_id']}; its key may be {' or '.join(map(repr, names))}"
+            )
+        found.append(str(labels[key]))
+    return found
 
-    Args:
-        groups: A column of `search_runs`, "params.<name>" or "tags.<name>"; or a mapping from label or run id to
-            group; or from group to labels.
-        runs: Rows of `search_runs` with the column label.
 
-    Raises:
-        InvalidInputError: If `groups` is not acceptable, names something that is not a run, or puts a run into two
-            groups.
-    """
-    labels = list(runs["label"])
-    if isinstance(groups, str):
-        return {row["label"]: visible(column_of(row, groups, "groups")) for _, row in runs.iterrows()}
-    # A training's id names all its seeds.
-    labels_by_id = runs.groupby(TRAINING_RUN)["label"].agg(list).to_dict()
-    labels_by_id |= {run_id: [label] for run_id, label in zip(runs["run_id"], labels, strict=True)}
-    by_run = group_by_label(groups).items()
-    return complete_groups({label: group for key, group in by_run for label in labels_by_id.get(key, [key])}, labels)
+def ids_of(row: pd.Series[Any]) -> list[str]:
+    """The ids that a run can be named by: its own, that of the training that it is a seed of, and gradiend's."""
+    ids = [row["run_id"], row.get(TRAINING_RUN), row["gradiend_run_id"]]
+    return [str(one) for one in dict.fromkeys(ids) if isinstance(one, str) and one]
 
 
 def column_of(row: pd.Series[Any], column: str, argument: str) -> str:
@@ -95,17 +101,11 @@ def name_of(row: pd.Series[Any]) -> str:
     return next(name for name in names if isinstance(name, str) and name)
 
 
-def _label(row: pd.Series[Any], labels: Labels) -> str:
+def _label(row: pd.Series[Any], labels: str | Callable[[pd.Series[Any]], str] | None) -> str:
     if labels is None:
         return name_of(row)
     if isinstance(labels, str):
         return column_of(row, labels, "labels")
-    if isinstance(labels, Mapping):
-        # A seed without a label of its own has that of its training.
-        run_id = row["run_id"] if row["run_id"] in labels else row[TRAINING_RUN]
-        if run_id not in labels:
-            raise InvalidInputError(f"labels has no entry for the run {row['run_id']}")
-        return str(labels[run_id])
     if not callable(labels):
         raise InvalidInputError(f"labels must be a column, a mapping or a callable; got {type(labels).__name__}")
     return str(labels(row))
