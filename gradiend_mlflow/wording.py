@@ -132,3 +132,19 @@ def _literal(cell: Any) -> Any:
     if not isinstance(cell, str):
         return cell
     return f"'{visible(cell)}" if _FORMULA.match(cell) else visible(cell)
+
+
+def named(labels: Sequence[str], most: int = 3) -> str:
+    """The first labels, in few words.
+
+    Example:
+        >>> named(["a", "b", "c", "d", "e"])
+        'a, b, c, and 2 more'
+    """
+    return ", ".join(some_of([shorten(label, 30) for label in labels], most))
+
+
+def shorten(text: str, length: int) -> str:
+    """A text of at most this length, in a line."""
+    line = visible(text)
+    return line if len(line) <= length else f"{line[: length - 1]}…"

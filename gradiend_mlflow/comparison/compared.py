@@ -11,6 +11,7 @@ import pandas as pd
 
 from gradiend_mlflow.comparison.chosen.groups import Groups, by_label, groups_of
 from gradiend_mlflow.comparison.chosen.selection import Skipped
+from gradiend_mlflow.comparison.tables import pair_table
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.overlap.measures import Unit, Value
 from gradiend_mlflow.overlap.overlap import Overlap
@@ -29,7 +30,7 @@ _MANY = 500  # trainings, for which 10,000 permutations take longer than the com
 _OTHER_REASONS = {"base_model": "base model", "experiment": "experiment"}
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Compared:
     """What `Comparison` says in numbers; its attributes are described there."""
 
@@ -45,6 +46,7 @@ class Compared:
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()
     run_id: str | None = None
+    page: str | None = None
 
     @property
     def unit(self) -> Unit:
@@ -60,6 +62,11 @@ class Compared:
     def shown(self) -> Overlap | SeedOverlap:
         """The overlap that `matrix` shows: that of the trainings if seeds are aggregated, else that of the sets."""
         return self.seed_overlap or self.overlap
+
+    @cached_property
+    def pairs(self) -> pd.DataFrame:
+        """The table of pairs, of which `to_frame` returns a copy."""
+        return pair_table(self.shown, self.value)
 
     @property
     def matrix(self) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
@@ -12,20 +12,30 @@ from typing import Literal, get_args
 import pandas as pd
 
 from gradiend_mlflow.checks import check_choice
+from gradiend_mlflow.comparison.description import answer_in_short, answers_of
 from gradiend_mlflow.comparison.drawn import Drawn
-from gradiend_mlflow.comparison.tables import LatexStyle, block_means, latex_of, pair_table
+from gradiend_mlflow.comparison.page.notebook import (
+    MOST_DRAWN,
+    html_link,
+    html_pairs,
+    html_picture,
+    html_skipped,
+    on_any_background,
+)
+from gradiend_mlflow.comparison.tables import LatexStyle, block_means, latex_of
+from gradiend_mlflow.display.results import Shown, html_list, html_text
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.overlap.grouping import GroupedOverlap
 from gradiend_mlflow.overlap.shared_weights import shared_weights
 from gradiend_mlflow.overlap.statistics.chance import Chance
 from gradiend_mlflow.sets.anatomy.naming import Grouping, Naming
-from gradiend_mlflow.wording import csv_of
+from gradiend_mlflow.wording import counted, csv_of
 
 Table = Literal["pairs", "groups", "matrix"]
 
 
-@dataclass(frozen=True, eq=False)
-class Comparison(Drawn):
+@dataclass(frozen=True, eq=False, repr=False)
+class Comparison(Drawn, Shown):
     """The overlap of some runs' top-k sets, with the runs.
 
     Attributes:
@@ -42,6 +52,7 @@ class Comparison(Drawn):
         notes: Caveats: base models of several names, selections without a common parameter, runs that did not
             converge.
         run_id: MLflow's id of the comparison run, or None if it was not logged.
+        page: Where MLflow's UI shows that run; for a database followed by the command that starts the UI.
     """
 
     @cached_property
@@ -49,10 +60,24 @@ class Comparison(Drawn):
         """How many weights lie in exactly these runs and in no other; see `Overlap.regions`."""
         return self._one_set_per_label.regions
 
-    @cached_property
-    def pairs(self) -> pd.DataFrame:
-        """The table of pairs, of which `to_frame` returns a copy."""
-        return pair_table(self.shown, self.value)
+    def _line(self) -> str:
+        run = "" if self.run_id is None else f", run_id={self.run_id!r}"
+        return f"{counted(len(self.shown.labels), 'run')}, {self.subject}: {answer_in_short(self)}{run}"
+
+    def _headline(self) -> str:
+        return answers_of(self)[0][0]
+
+    def _html(self) -> Iterator[str]:
+        (_, *more), *others = answers_of(self)
+        yield html_text(" ".join([*more, *(sentence for topic in others for sentence in topic)]))
+        if len(self.shown.labels) <= MOST_DRAWN:
+            with on_any_background():
+                figure = self.plot_heatmap()
+            yield html_picture(figure, self._headline())
+        yield html_pairs(self.pairs, self.value)
+        yield html_list(self.notes)
+        yield html_skipped([(run.name, run.reason) for run in self.skipped])
+        yield html_link(self.page)
 
     def chance(self, *, population: int | None = None) -> Chance:
         """What chance alone would give for each pair of sets; see `Overlap.chance`."""

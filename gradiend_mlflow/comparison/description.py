@@ -11,8 +11,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from gradiend_mlflow.comparison.compared import column_by_label
-from gradiend_mlflow.comparison.comparison import Comparison
+from gradiend_mlflow.comparison.compared import Compared, column_by_label
 from gradiend_mlflow.overlap.measures import SIGNED, Value
 from gradiend_mlflow.overlap.statistics.group_test import GroupTest
 from gradiend_mlflow.runs.labels import TRAINING_RUN
@@ -32,7 +31,7 @@ _TITLES = {
 }
 
 
-def summary_of(comparison: Comparison) -> dict[str, float]:
+def summary_of(comparison: Compared) -> dict[str, float]:
     """The numbers by which comparisons can be searched and charted, by metric key.
 
     The lift is that of all pairs together: their shared weights over those that chance would give. Aggregated seeds
@@ -57,7 +56,7 @@ def summary_of(comparison: Comparison) -> dict[str, float]:
     return summary
 
 
-def name_of_comparison(comparison: Comparison) -> str:
+def name_of_comparison(comparison: Compared) -> str:
     """First what tells comparisons apart - k, how many runs, the answer -, because MLflow's list cuts long names.
 
     Then the measure and the part, and what else was asked: which runs, groups, how seeds are aggregated.
@@ -80,7 +79,7 @@ def name_of_comparison(comparison: Comparison) -> str:
     return f"k{shown_topk(comparison.topk)} {len(labels)} runs {answer} · {' · '.join(details)}"
 
 
-def description_of(comparison: Comparison) -> str:
+def description_of(comparison: Compared) -> str:
     """Markdown: the answer in a sentence, the first pairs, the notes, the skipped runs, links to all runs."""
     pairs, sizes, skipped = comparison.pairs, comparison.overlap.sizes, comparison.skipped
     (answer, *more), *others = answers_of(comparison)
@@ -103,13 +102,21 @@ def description_of(comparison: Comparison) -> str:
     return text + _run_links(comparison, _DESCRIPTION_LENGTH - len(text))
 
 
-def answers_of(comparison: Comparison) -> list[list[str]]:
+def answer_in_short(comparison: Compared) -> str:
+    """How far runs agree, in a few words: cheap enough for every time that somebody looks."""
+    matrix, value = comparison.shown.values(comparison.value), comparison.value
+    numbers = matrix[np.triu_indices(len(matrix), k=1)]
+    low, high = (_shown(value, float(number)) for number in (numbers.min(), numbers.max()))
+    return f"{value} {_shown(value, float(numbers.mean()))} on average, {low} to {high}"
+
+
+def answers_of(comparison: Compared) -> list[list[str]]:
     """Sentences on how far runs agree, of which the first words are the answer; on groups; on seeds."""
     found = [list(of_topic(comparison)) for of_topic in (_answer, of_groups, _of_seeds)]
     return [sentences for sentences in found if sentences]
 
 
-def _answer(comparison: Comparison) -> Iterator[str]:
+def _answer(comparison: Compared) -> Iterator[str]:
     value, summary, seeds = comparison.value, summary_of(comparison), comparison.seed_overlap
     mean, low, high = (_shown(value, summary[f"overlap/{key}"]) for key in ("mean", "min", "max"))
     top = shown_topk(comparison.topk)
@@ -133,7 +140,7 @@ def _answer(comparison: Comparison) -> Iterator[str]:
         yield f"{held} in all runs."
 
 
-def of_groups(comparison: Comparison) -> Iterator[str]:
+def of_groups(comparison: Compared) -> Iterator[str]:
     """Whether the groups are ones."""
     test = comparison.tested
     if isinstance(test, GroupTest):
@@ -145,7 +152,7 @@ def of_groups(comparison: Comparison) -> Iterator[str]:
         yield f"The groups are not tested: {test}."
 
 
-def _of_seeds(comparison: Comparison) -> Iterator[str]:
+def _of_seeds(comparison: Compared) -> Iterator[str]:
     """How far the seeds of one training agree, and whether pairs of trainings differ by more than seeds do."""
     noise, value = comparison.trainings.noise(comparison.value), comparison.value
     ceiling = noise.ceiling
@@ -167,7 +174,7 @@ def _of_seeds(comparison: Comparison) -> Iterator[str]:
         )
 
 
-def _pair_table(comparison: Comparison) -> str:
+def _pair_table(comparison: Compared) -> str:
     """The first pairs, with what chance would give; of aggregated seeds with their spread."""
     value, links = comparison.value, _links(comparison)
     hidden = ["lift", "p_value", *["q_value"] * (comparison.unit == "neuron")]
@@ -195,7 +202,7 @@ def _cell(column: str, value: Value, number: float) -> str:
     return _shown("intersection" if column in ("intersection", "seed_pairs") else value, number)
 
 
-def _run_links(comparison: Comparison, length: int) -> str:
+def _run_links(comparison: Compared, length: int) -> str:
     """Links to as many runs as fit into a text of this length."""
     links = list(_links(comparison).values())
     start, rest = "\n\nRuns: ", f" and more; all {len(links)} are in runs.csv"
@@ -206,7 +213,7 @@ def _run_links(comparison: Comparison, length: int) -> str:
     return start + ", ".join(links[:fitting]) + ("." if fitting == len(links) else rest)
 
 
-def _links(comparison: Comparison) -> dict[str, str]:
+def _links(comparison: Compared) -> dict[str, str]:
     """Each label as a link to its run, or to its training if the seeds are aggregated."""
     run_ids = column_by_label(comparison, "run_id" if comparison.seed_overlap is None else TRAINING_RUN)
     experiments = column_by_label(comparison, "experiment_id")

@@ -75,10 +75,11 @@ def logged(comparison: Comparison, store: Store, options: LoggingChoices) -> Com
         run_id = _log(comparison, store, experiment_id, question, name)
         if options.views:
             store.add_views(experiment_id)
-    logger.info("The comparison is a run in MLflow: %s", told(page_of_run(experiment_id, run_id), store.uri))
+    page = told(page_of_run(experiment_id, run_id), store.uri)
+    logger.info("The comparison is a run in MLflow: %s", page)
     if options.link:
         _link(store, list(comparison.runs["run_id"]), run_id)
-    return replace(comparison, run_id=run_id)
+    return replace(comparison, run_id=run_id, page=page)
 
 
 def question_of(comparison: Comparison) -> str:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import numpy.typing as npt
 
+from gradiend_mlflow.display.results import MOST_COLUMNS, Shown, html_table, html_text
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.overlap.measures import Unit, Value
 from gradiend_mlflow.overlap.statistics.difference import OverlapDifference, difference_of
+from gradiend_mlflow.overlap.statistics.frames import square_frame
 from gradiend_mlflow.overlap.statistics.group_test import GroupTest, RandomState, group_test
 from gradiend_mlflow.overlap.statistics.groups import grouped_trainings
 from gradiend_mlflow.overlap.statistics.neighbours import OverlapMap, map_of, tree_of
 from gradiend_mlflow.sets.space import Matrix
 
 
-class AnyOverlap:
+class AnyOverlap(Shown):
     """What is asked of any overlap, be it of sets or of trainings with several seeds."""
 
     labels: tuple[str, ...]
@@ -112,3 +114,12 @@ class AnyOverlap:
             InvalidInputError: If there are fewer than two runs.
         """
         return map_of(self.labels, self.values(value))
+
+    def _first_few(self) -> AnyOverlap:
+        """An overlap whose first rows are those of this one, with as few others as is easily done."""
+        return self
+
+    def _html(self) -> Iterator[str]:
+        matrix = square_frame(self._first_few().values(), self._first_few().labels).iloc[:MOST_COLUMNS, :MOST_COLUMNS]
+        yield html_text(f"Shared {self.unit}s of two, over the smaller set:")
+        yield html_table(matrix, index=True, percent=matrix.columns, most=MOST_COLUMNS, of=len(self.labels))

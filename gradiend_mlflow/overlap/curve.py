@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
@@ -11,18 +11,21 @@ import numpy as np
 import pandas as pd
 
 from gradiend_mlflow.checks import check_choice
+from gradiend_mlflow.display.results import Shown, html_table, html_text
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.overlap.measures import Unit, divided
 from gradiend_mlflow.overlap.statistics.frames import pairs_of
 from gradiend_mlflow.sets.space import IntArray, Matrix
+from gradiend_mlflow.wording import counted, named
 
 CurveValue = Literal["intersection", "intersection_frac", "jaccard"]
 
 _POINTS_PER_DECADE = 5
+_SHOWN_KS = 30
 
 
-@dataclass(frozen=True, eq=False)
-class OverlapCurve:
+@dataclass(frozen=True, eq=False, repr=False)
+class OverlapCurve(Shown):
     """Every pair's overlap by the first k weights of each set, for K values of k.
 
     Returned by `Overlap.overlap_curve` and `Comparison.overlap_curve`.
@@ -95,6 +98,18 @@ class OverlapCurve:
                 "lift": np.divide(shared, expected, out=np.full(len(shared), np.nan), where=expected > 0),
             }
         )
+
+    def _line(self) -> str:
+        return f"{counted(len(self.labels), 'set')} at {len(self.ks)} k up to {self.ks[-1]:,}: {named(self.labels)}"
+
+    def _html(self) -> Iterator[str]:
+        pairs = np.triu_indices(len(self.labels), k=1)
+        if len(pairs[0]):
+            found, by_chance = (self.values(by_chance=chance)[:, pairs[0], pairs[1]] for chance in (False, True))
+            columns = {"mean": found.mean(1), "lowest": found.min(1), "highest": found.max(1)}
+            frame = pd.DataFrame({"k": self.ks, **columns, "by chance": by_chance.mean(1)})
+            yield html_text(f"Shared {self.unit}s of two, over the smaller set:")
+            yield html_table(frame, percent=frame.columns[1:], most=_SHOWN_KS)
 
 
 def check_ks(ks: Sequence[int] | None, most: int) -> list[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,16 +10,18 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from gradiend_mlflow.display.results import MOST_ROWS, Shown, html_table
 from gradiend_mlflow.overlap.layout.ranked import RankedSets
 from gradiend_mlflow.overlap.matrices import PairwiseOverlap
 from gradiend_mlflow.overlap.measures import Value
 from gradiend_mlflow.overlap.statistics.frames import pairs_of
+from gradiend_mlflow.wording import counted, named
 
 SHARED_BY_TWO, SHARED_BY_ALL = _SHARED = "in ≥ 2 runs", "in all runs"
 
 
-@dataclass(frozen=True, eq=False)
-class GroupedOverlap:
+@dataclass(frozen=True, eq=False, repr=False)
+class GroupedOverlap(Shown):
     """The overlap of N sets within each group of parameters.
 
     Returned by `by_layer`, `by_component`, `by_param` and `by_group` of an `Overlap` or a `Comparison`.
@@ -97,6 +99,16 @@ class GroupedOverlap:
     def _by_group(self, counts: Callable[[RankedSets], list[Any]], columns: Sequence[str]) -> pd.DataFrame:
         rows = np.array([counts(overlap.ranked) for overlap in self.overlaps.values()]).reshape(-1, len(columns))
         return pd.DataFrame(rows, index=pd.Index(self.groups, name="group"), columns=list(columns))
+
+    def _line(self) -> str:
+        return f"{counted(len(self._labels), 'set')} in {counted(len(self.groups), 'group')}: {named(self.groups)}"
+
+    def _html(self) -> Iterator[str]:
+        first = GroupedOverlap(dict(list(self.overlaps.items())[:MOST_ROWS]))
+        if first.groups:
+            means = first.to_frame().groupby("group", sort=False)[["intersection_frac", "lift"]].mean()
+            means.insert(0, "share", self.share().mean(axis="columns"))
+            yield html_table(means, index=True, percent=["share", "intersection_frac"], of=len(self.groups))
 
 
 def _shared(sets: RankedSets) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:

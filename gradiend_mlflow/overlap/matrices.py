@@ -22,7 +22,7 @@ from gradiend_mlflow.sets.anatomy.anatomy import Anatomy
 from gradiend_mlflow.sets.space import IntArray, Matrix, WeightSpace
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class PairwiseOverlap(AnyOverlap):
     """What `Overlap` says of every pair of N sets; its attributes are described there."""
 

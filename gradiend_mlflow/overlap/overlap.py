@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gradiend_mlflow.checks import check_int
+from gradiend_mlflow.display.results import MOST_COLUMNS
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.overlap.curve import OverlapCurve, check_ks
 from gradiend_mlflow.overlap.grouping import GroupedOverlap
@@ -19,9 +20,10 @@ from gradiend_mlflow.overlap.matrices import PairwiseOverlap
 from gradiend_mlflow.overlap.pieces import Piece, refined
 from gradiend_mlflow.sets.anatomy.naming import Grouping, Naming, group_namer
 from gradiend_mlflow.sets.space import IntArray
+from gradiend_mlflow.wording import counted, named
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Overlap(PairwiseOverlap):
     """The pairwise and joint overlap of N top-k sets.
 
@@ -105,6 +107,14 @@ class Overlap(PairwiseOverlap):
     def first(self, n: int) -> Overlap:
         """The overlap of the first `n` sets."""
         return self._over(self.ranked.first(n), self.selects[:n])
+
+    def _first_few(self) -> Overlap:
+        return self.first(MOST_COLUMNS)
+
+    def _line(self) -> str:
+        least, most = int(self.sizes.min()), int(self.sizes.max())
+        sizes = counted(most, self.unit) if least == most else f"{least:,} to {most:,} {self.unit}s"
+        return f"{counted(len(self.labels), 'set')} of {sizes}: {named(self.labels)}"
 
     def merged(self, labels: Sequence[str], members: Sequence[Sequence[int]], policy: Merging) -> Overlap:
         """One set for each several sets, such as the seeds of a training.

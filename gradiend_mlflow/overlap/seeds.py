@@ -20,6 +20,7 @@ from gradiend_mlflow.overlap.overlap import Overlap
 from gradiend_mlflow.overlap.statistics.frames import square_frame
 from gradiend_mlflow.overlap.statistics.seed_noise import SeedNoise
 from gradiend_mlflow.sets.space import IntArray, Matrix
+from gradiend_mlflow.wording import counted, named
 
 Seeds = Literal["best", "all_convergent", "all_tried"]
 Aggregate = Literal["mean", "median", "min", "max"]
@@ -90,7 +91,7 @@ class SeedPolicy:
             )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class SeedOverlap(AnyOverlap):
     """The overlap of N trainings of several seeds each: gradiend's numbers for groups of seed models.
 
@@ -132,6 +133,11 @@ class SeedOverlap(AnyOverlap):
     def unit(self) -> Unit:
         """What the sets are of."""
         return self.overlap.unit
+
+    def _line(self) -> str:
+        of = f"{counted(len(self.labels), 'training')} of {counted(len(self.overlap.labels), 'seed')}"
+        pairs = self.policy.seed_pairing_mode.replace("_", " ").removesuffix(" pairs")
+        return f"{of}, {self.policy.seed_aggregate or 'mean'} over {pairs} pairs: {named(self.labels)}"
 
     @cached_property
     def n(self) -> IntArray:

@@ -25,7 +25,7 @@ from gradiend_mlflow.sets.topk import TopKSet
 from gradiend_mlflow.wording import some_of
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class NeuronOverlap(Overlap):
     """The overlap of N sets of neurons, each of those that hold at least one weight of a top-k set.
 

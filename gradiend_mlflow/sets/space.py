@@ -20,6 +20,7 @@ import numpy.typing as npt
 from gradiend_mlflow.checks import check_int
 from gradiend_mlflow.errors import InvalidInputError, SpaceConflictError
 from gradiend_mlflow.untrusted import as_dict, as_int, as_list, as_str, optional, parse_json, quoted
+from gradiend_mlflow.wording import counted, visible
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float32]
@@ -39,7 +40,7 @@ def _is_text(value: Any) -> bool:
         return False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class WeightSpace:
     """The weights that a GRADIEND could select: its base model's parameters, in order, unpruned.
 
@@ -194,6 +195,10 @@ class WeightSpace:
             raise InvalidInputError(
                 f"a set holds each weight once; {self.names[twice[0]]!r} offset {at_offset[0]} is duplicated"
             )
+
+    def __repr__(self) -> str:
+        base = "" if self.base_model is None else f", base_model={visible(self.base_model)!r}"
+        return f"WeightSpace({counted(len(self.names), 'parameter')}, {counted(self.size, 'weight')}{base})"
 
     def coordinates(self, param_ids: IntArray, offsets: IntArray) -> npt.NDArray[np.object_]:
         """Each weight's index tuple into its parameter, of plain ints; one-dimensional, like `param_ids`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from os import PathLike
@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from gradiend_mlflow.checks import check_int
+from gradiend_mlflow.display.results import MOST_ROWS, Shown, html_table
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.sets.anatomy.anatomy import Anatomy
 from gradiend_mlflow.sets.anatomy.places import anatomy_of, places
@@ -27,8 +28,8 @@ _SCALARS = ("part", "topk", "input_dim", "space", "latent_dim")
 _ARRAYS = {"param_ids": np.int64, "offsets": np.int64, "importance": np.float32, "weights": np.float32}
 
 
-@dataclass(frozen=True, eq=False)
-class TopKSet:
+@dataclass(frozen=True, eq=False, repr=False)
+class TopKSet(Shown):
     """The `k` most important weights of one part of one GRADIEND, most important first.
 
     Args:
@@ -225,9 +226,12 @@ class TopKSet:
 
     __hash__ = None  # type: ignore[assignment]  # equality is by the arrays' values
 
-    def __repr__(self) -> str:
+    def _line(self) -> str:
         base = f", base_model={self.space.base_model!r}" if self.space.base_model else ""
-        return f"TopKSet({self.part}, topk={self.topk}, k={len(self)} of input_dim={self.input_dim}{base})"
+        return f"{self.part}, topk={self.topk}, k={len(self)} of input_dim={self.input_dim}{base}"
+
+    def _html(self) -> Iterator[str]:
+        yield html_table(self.top(min(len(self), MOST_ROWS)).to_frame(), of=len(self))
 
     def top(self, topk: float) -> TopKSet:
         """The first weights of this set; its arrays are views of this set's, and keep them alive.

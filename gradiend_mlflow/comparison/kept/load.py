@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -13,6 +14,7 @@ from gradiend_mlflow.errors import ArtifactError, InvalidInputError
 from gradiend_mlflow.runs.named import find_run
 from gradiend_mlflow.store import tags
 from gradiend_mlflow.store.reader import LoggedRun, Reader
+from gradiend_mlflow.store.ui.pages import page_of_run, told
 
 
 def load_comparison(
@@ -55,6 +57,7 @@ def comparison_of(store: Reader, run: LoggedRun) -> Comparison:
         raise InvalidInputError(f"the run {run.run_id} is not a comparison")
     facts, archive = fetch_files(store, run)
     try:
-        return rebuilt(facts, read_sets(archive, facts), run.run_id)
+        found = rebuilt(facts, read_sets(archive, facts), run.run_id)
     except ArtifactError as error:
         raise ArtifactError(f"the comparison {run.run_id}: {error}") from error
+    return replace(found, page=told(page_of_run(run.experiment_id, run.run_id), store.uri))

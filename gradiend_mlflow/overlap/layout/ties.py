@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from gradiend_mlflow.display.results import Shown, html_table
 from gradiend_mlflow.overlap.layout.ranked import RankedSets
 from gradiend_mlflow.overlap.statistics.frames import pairs_of
 from gradiend_mlflow.sets.space import IntArray, Matrix
+from gradiend_mlflow.wording import counted, named
 
 
-@dataclass(frozen=True, eq=False)
-class Ties:
+@dataclass(frozen=True, eq=False, repr=False)
+class Ties(Shown):
     """Which weights are in their sets by importance, and what that leaves open; returned by `Overlap.ties`.
 
     If more inputs have the importance of a set's last weight than are in the set, only their order decided which of
@@ -67,6 +70,14 @@ class Ties:
         matrices = {"shared": self.shared, "lower": self.lower, "upper": self.upper}
         numbers = {name: matrix[rows, columns] for name, matrix in matrices.items()}
         return pd.DataFrame(names | numbers).astype(dict.fromkeys(numbers, "Int64"))
+
+    def _line(self) -> str:
+        known = len(self.labels) - len(self.unknown)
+        arbitrary = int(self.sets["arbitrary"].fillna(0).gt(0).sum())
+        return f"{counted(arbitrary, 'set')} of {known:,} with arbitrary weights: {named(self.labels)}"
+
+    def _html(self) -> Iterator[str]:
+        yield html_table(self.sets, index=True)
 
 
 def ties_of(ranked: RankedSets, shared: IntArray) -> Ties:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -12,16 +12,18 @@ from scipy.special import logsumexp
 from scipy.stats import false_discovery_control
 
 from gradiend_mlflow.checks import check_choice
+from gradiend_mlflow.display.results import MOST_ROWS, Shown, html_table, html_text
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.overlap.statistics.frames import square_frame
 from gradiend_mlflow.sets.space import IntArray, Matrix
+from gradiend_mlflow.wording import counted, named
 
 Level = Literal["population", "expected", "lift", "p_value", "q_value"]
 LEVELS: tuple[Level, ...] = get_args(Level)
 
 
-@dataclass(frozen=True, eq=False)
-class Chance:
+@dataclass(frozen=True, eq=False, repr=False)
+class Chance(Shown):
     """Each pair's overlap compared with that of two random selections; returned by `Overlap.chance`.
 
     Rows and columns of every matrix, shape (N, N), follow `labels`.
@@ -63,6 +65,18 @@ class Chance:
             InvalidInputError: If `value` is not the name of one.
         """
         return square_frame(getattr(self, check_choice("value", value, LEVELS)), self.labels)
+
+    def _line(self) -> str:
+        return f"{counted(len(self.labels), 'set')}: {named(self.labels)}"
+
+    def _html(self) -> Iterator[str]:
+        rows, columns = np.triu_indices(len(self.labels), k=1)
+        largest = np.argsort(-self.lift[rows, columns], kind="stable")[:MOST_ROWS]
+        a, b = rows[largest], columns[largest]
+        names = {"a": [self.labels[row] for row in a], "b": [self.labels[row] for row in b]}
+        numbers = {level: getattr(self, level)[a, b] for level in LEVELS}
+        yield html_text("The largest lifts over chance:")
+        yield html_table(pd.DataFrame(names | numbers), of=len(rows))
 
 
 def chance_of(labels: tuple[str, ...], shared: IntArray, drawn: IntArray, population: IntArray) -> Chance:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,15 +10,16 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from gradiend_mlflow.display.results import Shown, html_table
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.sets.space import Matrix
-from gradiend_mlflow.wording import some_of
+from gradiend_mlflow.wording import counted, named, some_of
 
 _FEWEST = 2
 
 
-@dataclass(frozen=True, eq=False)
-class OverlapDifference:
+@dataclass(frozen=True, eq=False, repr=False)
+class OverlapDifference(Shown):
     """Two matrices of the same measure over their common labels; returned by `difference`.
 
     Attributes:
@@ -67,6 +68,14 @@ class OverlapDifference:
         )
         order = np.argsort(-frame["difference"].abs().to_numpy(), kind="stable")
         return frame.iloc[order].reset_index(drop=True)
+
+    def _line(self) -> str:
+        out = f", {len(self.left_out)} left out" if self.left_out else ""
+        return f"{self.value} of {counted(len(self.labels), 'label')}{out}: {named(self.labels)}"
+
+    def _html(self) -> Iterator[str]:
+        percent = [] if self.value == "intersection" else ["first", "second", "difference"]
+        yield html_table(self.to_pairs(), percent=percent)
 
 
 def difference_of(

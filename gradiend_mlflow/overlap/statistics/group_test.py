@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from gradiend_mlflow.checks import check_int
+from gradiend_mlflow.display.results import Shown, html_list, html_table
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.overlap.statistics.group_means import (
     holm,
@@ -30,8 +31,8 @@ _ROUNDING = 1e-12
 INTERVAL_FROM = 4  # trainings in a group
 
 
-@dataclass(frozen=True, eq=False)
-class GroupTest:
+@dataclass(frozen=True, eq=False, repr=False)
+class GroupTest(Shown):
     """Whether trainings of one group overlap more than trainings of different groups; returned by `test_groups`.
 
     Attributes:
@@ -108,6 +109,18 @@ class GroupTest:
     def written(self, number: float) -> str:
         """An overlap or a difference, as text."""
         return f"{number:,.1f}" if self.value == "intersection" else f"{number:.1%}"
+
+    def _line(self) -> str:
+        p = "too few to tell" if self.too_few else f"p = {self.p_value:.2g}"
+        return f"{self.value}: within {self.written(self.within)}, between {self.written(self.between)}, {p}"
+
+    def _headline(self) -> str:
+        return str(self)
+
+    def _html(self) -> Iterator[str]:
+        percent = [] if self.value == "intersection" else ["within", "against", "difference"]
+        yield html_table(self.per_group, index=True, percent=percent)
+        yield html_list(self.notes)
 
 
 def group_test(

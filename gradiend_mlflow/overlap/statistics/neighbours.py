@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,8 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from gradiend_mlflow.display.results import Shown, html_table
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.sets.space import Matrix
+from gradiend_mlflow.wording import counted, named
 
 _FEWEST = 2
 
@@ -36,8 +39,8 @@ def tree_of(matrix: npt.NDArray[Any]) -> Matrix:
     return tree
 
 
-@dataclass(frozen=True, eq=False)
-class OverlapMap:
+@dataclass(frozen=True, eq=False, repr=False)
+class OverlapMap(Shown):
     """Runs as points on a plane, the nearer the more they overlap; returned by `map()`.
 
     Attributes:
@@ -64,6 +67,13 @@ class OverlapMap:
     def to_frame(self) -> pd.DataFrame:
         """One row per label, with the columns x and y."""
         return pd.DataFrame(self.points, index=list(self.labels), columns=["x", "y"])
+
+    def _line(self) -> str:
+        shares = " and ".join(f"{share:.0%}" for share in self.explained)
+        return f"{counted(len(self.labels), 'run')}, axes explain {shares}: {named(self.labels)}"
+
+    def _html(self) -> Iterator[str]:
+        yield html_table(self.to_frame(), index=True)
 
 
 def map_of(labels: tuple[str, ...], matrix: npt.NDArray[Any]) -> OverlapMap:
