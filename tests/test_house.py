@@ -53,6 +53,7 @@ MAY_LOAD: dict[str, set[str]] = {
     "torch": {"sets.weights", "sets.reading.tensors", "sets.importance"},
     "safetensors": {"sets.reading.tensors"},
     "gradiend": {"tracking"},
+    "tqdm": {"display.progress"},
     "matplotlib": {"comparison", "figures", "sets.picture"},
 }
 
@@ -144,6 +145,17 @@ def _reached(start: str, imports: dict[str, set[str]]) -> set[str]:
         reached |= new
         waiting += new
     return reached
+
+
+def test_no_training_shows_a_bar() -> None:
+    """Of what a training reaches only the reader could, and does not unless it is told to."""
+    imports = {module.name: own_imports(module) - {module.name} for module in MODULES}
+    reached = {name for module in MODULES if module.room == "tracking" for name in _reached(module.name, imports)}
+    assert {name for name in reached if "display.progress" in imports[name]} == {"store.trust.paging"}
+    (search,) = (node for node in ast.walk(BY_NAME["store.reader"].tree) if getattr(node, "name", "") == "search")
+    assert isinstance(search, ast.FunctionDef)
+    defaults = zip(search.args.kwonlyargs, search.args.kw_defaults, strict=True)
+    assert [ast.unparse(value) for argument, value in defaults if argument.arg == "progress" and value] == ["False"]
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.name)

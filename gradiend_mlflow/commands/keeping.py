@@ -58,7 +58,7 @@ def verify_command(run_ids: tuple[str, ...], *, form: str, quiet: bool, **given:
     """
     from gradiend_mlflow.runs.verifying import OK, verify_runs
 
-    frame = verify_runs(list(run_ids) or None, progress=not quiet, **listed(given))
+    frame = verify_runs(list(run_ids) or None, progress=False if quiet else None, **listed(given))
     wrong = frame[frame["result"] != OK]
     if form != "table":
         print_frame(frame, form)

@@ -63,7 +63,7 @@ def import_command(
         parts=parts or PARTS,
         extra_tags=dict(_pair(text) for text in extra_tags),
         log_models={None: False, "copy": True}.get(log_models, log_models),
-        progress=not quiet,
+        progress=False if quiet else None,
         **given,
     )
     _report(frame, form, quiet=quiet)
@@ -88,7 +88,7 @@ def sync_command(path: Path, *, quiet: bool, form: str, **given: Any) -> None:
     """
     from gradiend_mlflow.delivery.sync import sync
 
-    frame = sync(path, progress=not quiet, **given)
+    frame = sync(path, progress=False if quiet else None, **given)
     if frame.empty and not quiet:
         say("nothing to send", err=form != "table")
     _report(frame.assign(run_id=[", ".join(ids) for ids in frame["run_ids"]]), form, quiet=quiet)

@@ -75,6 +75,7 @@ def compare(
     link: bool = False,
     views: bool = True,
     cache: str | PathLike[str] | None = None,
+    progress: bool | None = None,
     tracking_uri: str | None = None,
 ) -> Comparison:
     """Compare the top-k weights of logged runs, from their artifacts alone, and log the answer as a run.
@@ -125,6 +126,7 @@ def compare(
             it they are not changed.
         views: Whether the experiment gets saved views of its run list, as for `autolog`.
         cache: Where pulled sets are kept, as for `load_topk`.
+        progress: As for `search_runs`.
         tracking_uri: The MLflow server or database; default MLflow's current one.
 
     Returns:
@@ -151,13 +153,13 @@ def compare(
     check_flags(strict=strict)
     part, topk = check_part(part), check_topk(topk)
     display = Display(check_value(value, check_unit(unit)), check_p(rbo_p), unit, labels, groups)
-    options = LoggingChoices(log, log_to, run_name, refresh, link, views)
+    options = LoggingChoices(log, log_to, run_name, refresh, link, views, progress)
     policy = SeedPolicy(seeds, seed_aggregate, dispersion, seed_pairing_mode, seed_group_policy)
     search = Search(experiment_names, experiment_ids, filter_string, search_all_experiments)
 
-    found = find_runs(runs, search, tracking_uri=tracking_uri)
-    chosen = choose_seeds(found, policy.seeds, tracking_uri=tracking_uri)
-    pulled = pull(chosen, part=part, topk=topk, cache=cache, tracking_uri=tracking_uri)
+    found = find_runs(runs, search, progress=progress, tracking_uri=tracking_uri)
+    chosen = choose_seeds(found, policy.seeds, progress=progress, tracking_uri=tracking_uri)
+    pulled = pull(chosen, part=part, topk=topk, cache=cache, progress=progress, tracking_uri=tracking_uri)
     _check(pulled, policy, strict=strict, searched=None if runs is not None else partial(search.told, tracking_uri))
     comparison = _numbered(pulled, policy, display, part, topk)
     return logged(comparison, Store(tracking_uri), options) if options.log else comparison

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import zipfile
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from gradiend_mlflow.comparison.comparison import Comparison
 from gradiend_mlflow.comparison.report import MOST_RUNS, steps_up_to, write_report
 from gradiend_mlflow.disk.temporary import temporary_folder
 from gradiend_mlflow.disk.trees import sha256_of
+from gradiend_mlflow.display.progress import with_progress
 from gradiend_mlflow.overlap.statistics.group_test import GroupTest
 from gradiend_mlflow.runs.labels import TRAINING_RUN
 from gradiend_mlflow.runs.search import COLUMNS
@@ -30,8 +33,19 @@ SET_NAME = "{:05d}.parquet"  # in sets.zip, by row
 _PREVIEWED_PAIRS = 500  # rows that the UI shows of a table
 
 
-def write_files(comparison: Comparison, folder: Path) -> None:
-    """Write all of a comparison's files into `folder`."""
+def write_files(comparison: Comparison, folder: Path, *, progress: bool | None = False) -> None:
+    """Write all of a comparison's files into `folder`, with a bar over them as `with_progress` has it."""
+    steps: list[Callable[[], None]] = [
+        lambda: _write_tables(comparison, folder),
+        lambda: _write_facts(comparison, folder),
+        lambda: write_report(comparison, folder / "report.html"),
+        *(partial(_draw, draw, folder / name) for name, draw in _figures(comparison)),
+    ]
+    for step in with_progress(steps, "log", "file", show=progress):
+        step()
+
+
+def _write_tables(comparison: Comparison, folder: Path) -> None:
     tables = {
         "matrix.csv": csv_of(comparison.matrix, index=True),
         "pairs.csv": csv_of(comparison.pairs.head(_PREVIEWED_PAIRS)),
@@ -39,36 +53,41 @@ def write_files(comparison: Comparison, folder: Path) -> None:
     }
     for name, text in tables.items():
         (folder / name).write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
+
+
+def _write_facts(comparison: Comparison, folder: Path) -> None:
     _write_sets(comparison, folder / SETS)
     facts = facts_of(comparison) | {"sets_sha256": sha256_of(folder / SETS).hex()}
     with (folder / FACTS).open("w", encoding="utf-8") as file:
         json.dump(facts, file, default=_jsonable, allow_nan=False)
-    write_report(comparison, folder / "report.html")
-    _draw(comparison, folder)
 
 
-def _draw(comparison: Comparison, folder: Path) -> None:
-    from gradiend_mlflow.figures.drawing.canvas import write
+def _figures(comparison: Comparison) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """The figures that suit the comparison: what each is called, and how it is drawn."""
     from gradiend_mlflow.figures.venn import VENN_SIZES
-
-    def save(figure: Any, name: str) -> None:
-        write(figure, [folder / f"{name}.png", folder / f"{name}.pdf"])
 
     n = len(comparison.shown.labels)
     title = comparison.subject
-    save(comparison.plot_heatmap(title=title), "overlap_heatmap")
+    yield "overlap_heatmap", lambda: comparison.plot_heatmap(title=title)
     if n in VENN_SIZES:
-        save(comparison.plot_venn(title=title), "venn")
+        yield "venn", lambda: comparison.plot_venn(title=title)
     if 2 < n <= MOST_RUNS and comparison.regions:  # noqa: PLR2004  # a Venn diagram shows all of two sets; no figure shows very many
-        save(comparison.plot_upset(title=title), "upset")
+        yield "upset", lambda: comparison.plot_upset(title=title)
     if n <= MOST_RUNS:  # a curve has a matrix per point
         # Fewer points than by default, because with many runs each takes a while.
         ks = steps_up_to(int(comparison.whole.n_weights.min()))
-        save(comparison.plot_curve(title=f"{comparison.part}, as k grows", ks=ks), "curve")
+        yield "curve", lambda: comparison.plot_curve(title=f"{comparison.part}, as k grows", ks=ks)
     if comparison.regions:  # the intersection of seeds may be empty in every training
-        save(comparison.plot_layers(title=title), "layers")
-    if isinstance(comparison.tested, GroupTest):  # else the description says why it is not
-        save(comparison.plot_groups(test=comparison.tested, title=title), "groups")
+        yield "layers", lambda: comparison.plot_layers(title=title)
+    test = comparison.tested
+    if isinstance(test, GroupTest):  # else the description says why it is not
+        yield "groups", lambda: comparison.plot_groups(test=test, title=title)
+
+
+def _draw(draw: Callable[[], Any], path: Path) -> None:
+    from gradiend_mlflow.figures.drawing.canvas import write
+
+    write(draw(), [path.with_name(f"{path.name}.png"), path.with_name(f"{path.name}.pdf")])
 
 
 def _write_sets(comparison: Comparison, path: Path) -> None:

@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 
 from gradiend_mlflow.checks import check_flags, check_names
-from gradiend_mlflow.comparison.chosen.labels import TRAINING_RUN
 from gradiend_mlflow.comparison.chosen.selection import FINISHED
 from gradiend_mlflow.comparison.comparison import Comparison
 from gradiend_mlflow.comparison.description import description_of, name_of_comparison, summary_of
@@ -20,8 +19,10 @@ from gradiend_mlflow.comparison.files import FACTS, FORMAT, write_files
 from gradiend_mlflow.comparison.loading import fetch_files
 from gradiend_mlflow.disk.temporary import temporary_folder
 from gradiend_mlflow.disk.trees import sha256_of
+from gradiend_mlflow.display.progress import check_progress
 from gradiend_mlflow.environment import installed_version
 from gradiend_mlflow.errors import InvalidInputError, StoreError, UnavailableError, logger
+from gradiend_mlflow.runs.labels import TRAINING_RUN
 from gradiend_mlflow.runs.search import PARALLEL_REQUESTS, result_or_error
 from gradiend_mlflow.store import tags
 from gradiend_mlflow.store.store import MetricPoint, Store, now_ms
@@ -49,9 +50,11 @@ class LoggingChoices:
     refresh: bool
     link: bool
     views: bool = True
+    progress: bool | None = None
 
     def __post_init__(self) -> None:
         check_flags(log=self.log, refresh=self.refresh, link=self.link, views=self.views)
+        check_progress(self.progress)
         check_names(log_to=self.log_to, run_name=self.run_name)
         if self.link and not self.log:
             raise InvalidInputError(
@@ -72,7 +75,7 @@ def logged(comparison: Comparison, store: Store, options: LoggingChoices) -> Com
     run_id = None if options.refresh else _find_answer(store, experiment_id, question, options.run_name)
     if run_id is None:
         name = options.run_name or _free_name(store, experiment_id, name_of_comparison(comparison))
-        run_id = _log(comparison, store, experiment_id, question, name)
+        run_id = _log(comparison, store, experiment_id, question, name, progress=options.progress)
         if options.views:
             store.add_views(experiment_id)
     page = told(page_of_run(experiment_id, run_id), store.uri)
@@ -150,7 +153,9 @@ def _free_name(store: Store, experiment_id: str, name: str) -> str:
     return next(free for free in itertools.chain([name], numbered) if free not in taken)
 
 
-def _log(comparison: Comparison, store: Store, experiment_id: str, question: str, name: str) -> str:
+def _log(
+    comparison: Comparison, store: Store, experiment_id: str, question: str, name: str, *, progress: bool | None
+) -> str:
     """Log the comparison as a new run and return its id."""
     run_tags = {
         tags.KIND: tags.COMPARISON,
@@ -168,7 +173,7 @@ def _log(comparison: Comparison, store: Store, experiment_id: str, question: str
         store.log_params(run_id, params | {"n_runs": str(len(comparison.shown.labels))})
         now = now_ms()
         store.log_metrics(run_id, [MetricPoint(key, value, now, 0) for key, value in summary_of(comparison).items()])
-        digest = _upload_files(comparison, store, run_id)
+        digest = _upload_files(comparison, store, run_id, progress=progress)
         # Last: only a complete comparison has the answer as its name and description, and is found by its question.
         store.set_tags(run_id, {tags.MLFLOW_RUN_NAME: name, tags.MLFLOW_DESCRIPTION: description_of(comparison)})
         store.set_tags(run_id, {tags.COMPARISON_SHA256: digest, tags.QUESTION: question})
@@ -180,12 +185,12 @@ def _log(comparison: Comparison, store: Store, experiment_id: str, question: str
     return run_id
 
 
-def _upload_files(comparison: Comparison, store: Store, run_id: str) -> str:
+def _upload_files(comparison: Comparison, store: Store, run_id: str, *, progress: bool | None) -> str:
     """Upload the files and images of a comparison; returns the SHA-256 of comparison.json."""
     from PIL import Image
 
     with temporary_folder() as folder:
-        write_files(comparison, folder)
+        write_files(comparison, folder, progress=progress)
         store.upload(run_id, folder, None)
         for key, name in _IMAGES.items():
             with Image.open(folder / name) as image:

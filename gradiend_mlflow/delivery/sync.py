@@ -15,6 +15,7 @@ from gradiend_mlflow.delivery.journals.records import EndRun, Record, SetTags, S
 from gradiend_mlflow.delivery.journals.trust import Terms, server_of
 from gradiend_mlflow.delivery.sender import Sender
 from gradiend_mlflow.disk.trees import Found
+from gradiend_mlflow.display.progress import check_progress, with_progress
 from gradiend_mlflow.errors import GradiendMLflowError, InvalidInputError, StoreError, UnavailableError, logger
 from gradiend_mlflow.store import tags
 from gradiend_mlflow.store.pending import flush
@@ -36,7 +37,7 @@ def sync(
     *,
     tracking_uri: str | None = None,
     experiment_name: str | None = None,
-    progress: bool = True,
+    progress: bool | None = None,
     strict: bool = False,
 ) -> pd.DataFrame:
     """Send to MLflow what trainings could not send while they ran, from the journals that they left.
@@ -57,7 +58,7 @@ def sync(
             configured for. Journals do not contain passwords.
         experiment_name: The experiment, created if needed, of trainings that have chosen theirs by an id which means
             something else on this server; others go to their own.
-        progress: Whether to show a progress bar.
+        progress: Whether to show a progress bar; default one in a terminal or a notebook, if it takes over a second.
         strict: Raise an error if a journal could not be sent; the others are sent nevertheless.
 
     Returns:
@@ -74,9 +75,8 @@ def sync(
 
             gradiend_mlflow.sync("runs/")
     """
-    from tqdm import tqdm
-
     root = existing_directory(path, "sync")
+    check_progress(progress)
     check_names(tracking_uri=tracking_uri, experiment_name=experiment_name)
     if tracking_uri is not None and MASK in tracking_uri:
         raise InvalidInputError(f"write what is secret in the place of {MASK}: {masked(tracking_uri)}")
@@ -87,7 +87,7 @@ def sync(
     rows: list[tuple[object, ...]] = [(str(folder), "failed", (), reason) for folder, reason in faults]
     rows += [
         _sync(journal, root, tracking_uri, experiment_name, silent)
-        for journal in tqdm(found, desc="sync", unit="journal", disable=not progress or not found)
+        for journal in with_progress(found, "sync", "journal", show=progress)
     ]
     raising = StoreError if strict else None
     return frame_of_results(rows, COLUMNS, "could not be sent to MLflow", things="journals", raising=raising)

@@ -1,1 +1,1 @@
-"""What people see of a result: a line, a table."""
+"""What people see of a result and of work under way: a line, a table, a bar."""

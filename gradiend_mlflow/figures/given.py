@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any
 
+from gradiend_mlflow.display.progress import with_progress
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.overlap.overlap import Overlap
 from gradiend_mlflow.overlap.seeds import SeedOverlap
@@ -40,7 +41,8 @@ def overlap_of(given: Any, topk: float | None = None, part: Part | None = None) 
         return given
     if not isinstance(given, Mapping):
         return given  # is refused as what it is, with what each figure takes
-    return compute_overlap({str(label): _set_of(label, what, topk, part) for label, what in given.items()})
+    ranked = with_progress(given.items(), "rank", "GRADIEND")
+    return compute_overlap({str(label): _set_of(label, what, topk, part) for label, what in ranked})
 
 
 def _set_of(label: object, what: Any, topk: float | None, part: Part | None) -> TopKSet:

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from gradiend_mlflow.checks import check_int
+from gradiend_mlflow.display.progress import check_progress, with_progress
 from gradiend_mlflow.errors import ArtifactError, GradiendMLflowError, StoreError
 from gradiend_mlflow.runs.cache import open_cache
 from gradiend_mlflow.runs.labels import Labels, labels_of
@@ -43,6 +44,7 @@ def load_topk(
     step: int | None = None,
     labels: Labels = "run_id",
     cache: str | PathLike[str] | None = None,
+    progress: bool | None = None,
     tracking_uri: str | None = None,
 ) -> dict[str, TopKSet]:
     """Pull one top-k set per run straight from the runs' artifacts, in parallel, each verified by its SHA-256.
@@ -58,6 +60,7 @@ def load_topk(
         cache: The directory where pulled files are kept, or "off"; default what the environment's
             GRADIEND_MLFLOW_CACHE says, else the user's cache directory. What was used longest ago is removed from it
             beyond GRADIEND_MLFLOW_CACHE_SIZE gigabytes (default 2).
+        progress: As for `search_runs`.
         tracking_uri: The MLflow server or database; default MLflow's current one.
 
     Returns:
@@ -75,11 +78,14 @@ def load_topk(
             sets = load_topk(search_runs("pronouns"), topk=500, labels=None)
             compute_overlap(sets).to_frame()
     """
+    check_progress(progress)
     part, topk = check_part(part), check_topk(topk)
     step = None if step is None else check_int("step", step, least=0)
-    runs = complete_frame(runs, tracking_uri=tracking_uri)
+    runs = complete_frame(runs, progress=progress, tracking_uri=tracking_uri)
     names = labels_of(runs, labels)
-    pulled = pull_sets(runs, part=part, topk=topk, step=step, cache=cache, tracking_uri=tracking_uri)
+    pulled = pull_sets(
+        runs, part=part, topk=topk, step=step, cache=cache, progress=progress, tracking_uri=tracking_uri
+    )
     sets = all_results(list(runs["run_id"]), pulled, "have no usable set")
     return dict(zip(names, sets.values(), strict=True))
 
@@ -91,6 +97,7 @@ def pull_sets(
     topk: float | None,
     step: int | None = None,
     cache: str | PathLike[str] | None,
+    progress: bool | None,
     tracking_uri: str | None,
 ) -> list[TopKSet | GradiendMLflowError]:
     """The set of each run, or the error that says why there is none, in the order of `runs`, rows of `search_runs`.
@@ -112,8 +119,8 @@ def pull_sets(
         data = kept.read(file.sha256)
         return file if data is None else parse_topk(data, origin=file.path, topk=topk)
 
-    said = zip(runs["artifact_uri"], runs["sets"], runs["tags"], strict=True)
-    found = [result_or_error(from_cache, *run) for run in said]
+    said = list(zip(runs["artifact_uri"], runs["sets"], runs["tags"], strict=True))
+    found = [result_or_error(from_cache, *run) for run in with_progress(said, "look up", "set", show=progress)]
     # Only downloads run in threads: parsing is Python's own work, which several threads do not make faster.
     with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
         downloads = _in_order(pool, download, [one for one in found if isinstance(one, SetFile)])
@@ -121,7 +128,10 @@ def pull_sets(
         def from_store(file: SetFile) -> TopKSet:
             return parse_topk(next(downloads).result(), origin=file.path, topk=topk)
 
-        pulled = [result_or_error(from_store, one) if isinstance(one, SetFile) else one for one in found]
+        pulled = [
+            result_or_error(from_store, one) if isinstance(one, SetFile) else one
+            for one in with_progress(found, "pull", "set", show=progress)
+        ]
     kept.trim()
     return pulled
 

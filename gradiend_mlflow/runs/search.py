@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from gradiend_mlflow.checks import check_int
+from gradiend_mlflow.display.progress import check_progress, with_progress
 from gradiend_mlflow.errors import GradiendMLflowError, InvalidInputError
 from gradiend_mlflow.store import tags
 from gradiend_mlflow.store.pending import flush
@@ -56,6 +57,7 @@ def search_runs(
     complete: bool = True,
     order_by: Sequence[str] | str = ("attributes.start_time ASC",),
     max_results: int | None = None,
+    progress: bool | None = None,
     tracking_uri: str | None = None,
 ) -> pd.DataFrame:
     """Find the training runs that have top-k sets, oldest first; of several `kinds`, kind by kind.
@@ -71,6 +73,7 @@ def search_runs(
         complete: Leave out trainings and seeds without sets: those that are not finished or failed, mostly.
         order_by: MLflow's order clauses.
         max_results: Return no more rows than this; default all.
+        progress: Whether to show a progress bar; default one in a terminal or a notebook, if it takes over a second.
         tracking_uri: The MLflow server or database; default MLflow's current one.
 
     Returns:
@@ -90,6 +93,7 @@ def search_runs(
         raise InvalidInputError(f"kinds must name some of {', '.join(_KINDS)}; got {kinds}")
     if max_results is not None:
         check_int("max_results", max_results, least=1)
+    check_progress(progress)
     flush()  # so that the trainings of this process are found
     store = Reader(tracking_uri)
     experiments = experiments_of(store, experiment_names, experiment_ids, everywhere=search_all_experiments)
@@ -102,12 +106,15 @@ def search_runs(
             _filter(kind, filter_string, complete=complete),
             order_by=order_by,
             max_results=max_results,
+            progress=progress,
         )
     ]
     return _frame(found[:max_results], experiments)
 
 
-def complete_frame(runs: Iterable[str] | pd.DataFrame, *, tracking_uri: str | None = None) -> pd.DataFrame:
+def complete_frame(
+    runs: Iterable[str] | pd.DataFrame, *, progress: bool | None = None, tracking_uri: str | None = None
+) -> pd.DataFrame:
     """The runs with all the columns of `search_runs`; a frame that lacks some is looked up by its run ids.
 
     Raises:
@@ -124,7 +131,8 @@ def complete_frame(runs: Iterable[str] | pd.DataFrame, *, tracking_uri: str | No
     flush()
     store = Reader(tracking_uri)
     with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
-        answers = list(pool.map(lambda run_id: result_or_error(store.run, run_id), run_ids))
+        asked = pool.map(lambda run_id: result_or_error(store.run, run_id), run_ids)
+        answers = list(with_progress(asked, "look up", "run", show=progress, total=len(run_ids)))
     found = all_results(run_ids, answers, "could not be found").values()
     experiments = store.find_experiments([], sorted({run.experiment_id for run in found}))
     return _frame(found, experiments)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from gradiend_mlflow.display.progress import with_progress
 from gradiend_mlflow.errors import ArtifactError, GradiendMLflowError, InvalidInputError, UnavailableError
 from gradiend_mlflow.runs.cache import OFF
 from gradiend_mlflow.runs.pulling import pull_sets
@@ -36,7 +37,7 @@ def verify_runs(
     experiment_ids: Sequence[str] | str | None = None,
     filter_string: str = "",
     search_all_experiments: bool = False,
-    progress: bool = True,
+    progress: bool | None = None,
     tracking_uri: str | None = None,
 ) -> pd.DataFrame:
     """Download every set of the runs anew, and check that it is the one that was logged, and readable.
@@ -50,7 +51,7 @@ def verify_runs(
         experiment_ids: As for `search_runs`.
         filter_string: As for `search_runs`.
         search_all_experiments: As for `search_runs`.
-        progress: Whether to show a progress bar.
+        progress: Whether to show a progress bar; default where people see it.
         tracking_uri: The MLflow server or database; default MLflow's current one.
 
     Returns:
@@ -70,8 +71,6 @@ def verify_runs(
             checked = verify_runs(experiment_names="pronouns")
             checked[checked["result"] != "ok"]
     """
-    from tqdm import tqdm
-
     searched = (experiment_names, experiment_ids, filter_string or None, search_all_experiments or None)
     if runs is not None and any(one is not None for one in searched):
         raise InvalidInputError("give runs, or what to search for; not both")
@@ -93,15 +92,17 @@ def verify_runs(
     for place, run in enumerate(records):
         for one in _listed(run):
             wanted[one.part, one.step].append((place, one))
-    total = sum(map(len, wanted.values()))
-    with tqdm(total=total, desc="verify", unit="set", disable=None if progress else True) as bar:
-        for (part, step), having in wanted.items():
-            for first in range(0, len(having), _AT_ONCE):
-                some = having[first : first + _AT_ONCE]
-                frame = found.iloc[[place for place, _ in some]]
-                pulled = pull_sets(frame, part=part, topk=None, step=step, cache=OFF, tracking_uri=tracking_uri)
-                rows += [_checked(records[place], one, got) for (place, one), got in zip(some, pulled, strict=True)]
-                bar.update(len(some))
+    batches = [
+        (part, step, having[first : first + _AT_ONCE])
+        for (part, step), having in wanted.items()
+        for first in range(0, len(having), _AT_ONCE)
+    ]
+    for part, step, some in with_progress(batches, "verify", "batch", show=progress):
+        frame = found.iloc[[place for place, _ in some]]
+        pulled = pull_sets(
+            frame, part=part, topk=None, step=step, cache=OFF, progress=False, tracking_uri=tracking_uri
+        )
+        rows += [_checked(records[place], one, got) for (place, one), got in zip(some, pulled, strict=True)]
     order = {run_id: place for place, run_id in enumerate(found["run_id"])}
     rows.sort(key=lambda row: order[row["run_id"]])
     return pd.DataFrame(rows, columns=list(_COLUMNS)).astype({"step": "Int64", "k": "int64"})

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import mlflow
 from mlflow import MlflowClient
@@ -26,13 +25,13 @@ from gradiend_mlflow.store.mlflow_patches import shield_random
 from gradiend_mlflow.store.retries import Retries, reading_deadline, reason_of
 from gradiend_mlflow.store.secrets import has_secrets, masked, scrubbed
 from gradiend_mlflow.store.trust.downloads import download
+from gradiend_mlflow.store.trust.paging import all_pages
 from gradiend_mlflow.store.uris import absent_place, opening
 from gradiend_mlflow.untrusted import quoted
 
 DEFAULT_EXPERIMENT_ID = "0"
 _RUNS_PER_PAGE = 1000
 _VALUES_PER_PAGE = 25_000  # of a metric, as MLflow's client asks
-_MOST_PAGES = 1000
 
 
 @dataclass(frozen=True)
@@ -151,7 +150,7 @@ class Reader:
     def experiments(self) -> dict[str, str]:
         """The name of every active experiment, by its id."""
         with self._asking("list the experiments"):
-            found = _all_pages(
+            found = all_pages(
                 lambda token: self._client.search_experiments(max_results=_RUNS_PER_PAGE, page_token=token)
             )
         return {experiment.experiment_id: experiment.name for experiment in found}
@@ -214,7 +213,7 @@ class Reader:
         with self._asking(f"read the metric {key!r} of the run {run_id}"):
             # The public function turns pages for as long as the server names another.
             history = self._client._tracking_client.store.get_metric_history  # noqa: SLF001
-            points = _all_pages(lambda token: history(run_id, key, max_results=_VALUES_PER_PAGE, page_token=token))
+            points = all_pages(lambda token: history(run_id, key, max_results=_VALUES_PER_PAGE, page_token=token))
             return {point.step: point.value for point in points}
 
     def search(
@@ -224,15 +223,20 @@ class Reader:
         *,
         order_by: Sequence[str] = (),
         max_results: int | None = None,
+        progress: bool | None = False,
     ) -> list[LoggedRun]:
-        """All runs of these experiments that match the filter, on however many pages; at most `max_results`."""
+        """All runs of these experiments that match the filter, on however many pages; at most `max_results`.
+
+        With `progress`, which is as for `with_progress`, a bar counts the pages.
+        """
         with self._asking(f"search for runs with the filter {filter_string!r}"):
             size = min(max_results or _RUNS_PER_PAGE, _RUNS_PER_PAGE)
-            found = _all_pages(
+            found = all_pages(
                 lambda token: self._client.search_runs(
                     list(experiment_ids), filter_string, max_results=size, order_by=list(order_by), page_token=token
                 ),
                 max_results,
+                progress=progress,
             )
         return [_logged(run) for run in found[:max_results]]
 
@@ -261,26 +265,6 @@ class Reader:
             if found := self.search([experiment_id], f"tags.`{tags.KEY}` = '{carried}'", max_results=1):
                 return found[0].run_id
         return None
-
-
-def _all_pages(page_after: Callable[[str | None], Any], most: int | None = None) -> list[Any]:
-    """All items on all pages; at least the first `most`, if there are that many.
-
-    Raises:
-        StoreError: If the pages do not come to an end.
-    """
-    found: list[Any] = []
-    token: str | None = None
-    seen: set[str] = set()
-    while True:
-        page = page_after(token)
-        found += page
-        token = page.token
-        if not token or (most is not None and len(found) >= most):
-            return found
-        if token in seen or not page or len(seen) == _MOST_PAGES:
-            raise StoreError(f"its answer has no end: after {len(seen) + 1} pages it still names another")
-        seen.add(token)
 
 
 def _logged(run: Run) -> LoggedRun:

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from tqdm import tqdm
 
 from gradiend_mlflow.checks import existing_directory
 from gradiend_mlflow.disk.trees import LEADS_OUT
+from gradiend_mlflow.display.progress import check_progress, with_progress
 from gradiend_mlflow.errors import CheckpointError, GradiendMLflowError, InvalidInputError, logger
 from gradiend_mlflow.sets.parts import DEFAULT_TOPK, PARTS
 from gradiend_mlflow.store.pending import flush
@@ -41,7 +41,7 @@ def import_runs(
     log_models: LogModels = False,
     views: bool = True,
     strict: bool = False,
-    progress: bool = True,
+    progress: bool | None = None,
     tracking_uri: str | None = None,
 ) -> pd.DataFrame:
     """Import finished GRADIEND trainings that were not tracked, as if they had been.
@@ -61,7 +61,7 @@ def import_runs(
         log_models: As for `autolog`.
         views: As for `autolog`.
         strict: Raise if a directory could not be imported; the others are imported nevertheless.
-        progress: Whether to show a progress bar.
+        progress: Whether to show a progress bar; default one in a terminal or a notebook, if it takes over a second.
         tracking_uri: The MLflow server or database; default MLflow's current one.
 
     Returns:
@@ -81,6 +81,7 @@ def import_runs(
             frame = gradiend_mlflow.import_runs("runs/", experiment_name="pronouns")
     """
     root = existing_directory(path, "import")
+    check_progress(progress)
     options = LogOptions(
         topk=topk,
         parts=parts,
@@ -106,7 +107,7 @@ def import_runs(
     suites = _suites(found.trainings)
     with ThreadPoolExecutor(_PARALLEL) as pool:
         results = pool.map(lambda training: _attempt(backfill, training, suites.get(training)), found.trainings)
-        rows += tqdm(results, total=len(found.trainings), desc="import", unit="training", disable=not progress)
+        rows += with_progress(results, "import", "training", show=progress, total=len(found.trainings))
     backfill.end_suites()
     raising = CheckpointError if strict else None
     return frame_of_results(rows, COLUMNS, "could not be imported", things="directories", raising=raising)

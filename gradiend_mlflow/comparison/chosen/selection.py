@@ -107,7 +107,9 @@ class Selection:
     notes: tuple[str, ...] = ()
 
 
-def find_runs(runs: Sequence[str] | pd.DataFrame | None, search: Search, *, tracking_uri: str | None) -> Selection:
+def find_runs(
+    runs: Sequence[str] | pd.DataFrame | None, search: Search, *, progress: bool | None, tracking_uri: str | None
+) -> Selection:
     """The given runs, or else those that the search finds; those that are not finished are skipped.
 
     Raises:
@@ -118,15 +120,15 @@ def find_runs(runs: Sequence[str] | pd.DataFrame | None, search: Search, *, trac
         raise InvalidInputError("give runs, or what to search for; not both")
     if runs is None:
         # Runs without sets are found too, and skipped later: a comparison must not become smaller in silence.
-        found = search_runs(**vars(search), complete=False, tracking_uri=tracking_uri)
+        found = search_runs(**vars(search), complete=False, progress=progress, tracking_uri=tracking_uri)
     else:
-        found = complete_frame(runs, tracking_uri=tracking_uri)
+        found = complete_frame(runs, progress=progress, tracking_uri=tracking_uri)
     found = found.reset_index(drop=True).assign(**{TRAINING_RUN: found["run_id"].tolist()})
     finished, skipped = _finished(found)
     return Selection(len(found), trainings=finished, rows=finished, skipped=skipped)
 
 
-def choose_seeds(selection: Selection, seeds: Seeds, *, tracking_uri: str | None) -> Selection:
+def choose_seeds(selection: Selection, seeds: Seeds, *, progress: bool | None, tracking_uri: str | None) -> Selection:
     """The selection with the chosen seeds of each training as its rows, in the order in which they were tried.
 
     As in gradiend, a training with fewer than two such seeds is represented by its own run. One search finds the
@@ -140,7 +142,13 @@ def choose_seeds(selection: Selection, seeds: Seeds, *, tracking_uri: str | None
     if seeds == "best" or trainings.empty:
         return selection
     experiments = sorted(set(trainings["experiment_id"]))
-    tried = search_runs(experiment_ids=experiments, kinds=tags.SEED_RUN, complete=False, tracking_uri=tracking_uri)
+    tried = search_runs(
+        experiment_ids=experiments,
+        kinds=tags.SEED_RUN,
+        complete=False,
+        progress=progress,
+        tracking_uri=tracking_uri,
+    )
     tried = tried.assign(**{TRAINING_RUN: [run_tags.get(tags.MLFLOW_PARENT) for run_tags in tried["tags"]]})
     tried = tried[tried[TRAINING_RUN].isin(trainings["run_id"])]
     if seeds == "all_convergent":
@@ -164,7 +172,13 @@ def choose_seeds(selection: Selection, seeds: Seeds, *, tracking_uri: str | None
 
 
 def pull(
-    selection: Selection, *, part: str, topk: float, cache: str | PathLike[str] | None, tracking_uri: str | None
+    selection: Selection,
+    *,
+    part: str,
+    topk: float,
+    cache: str | PathLike[str] | None,
+    progress: bool | None,
+    tracking_uri: str | None,
 ) -> Selection:
     """The selection with its sets; rows without a usable set are skipped.
 
@@ -172,7 +186,7 @@ def pull(
         UnavailableError: If no set could be pulled, and at least one because a server did not answer.
     """
     rows = selection.rows
-    pulled = pull_sets(rows, part=part, topk=None, cache=cache, tracking_uri=tracking_uri)
+    pulled = pull_sets(rows, part=part, topk=None, cache=cache, progress=progress, tracking_uri=tracking_uri)
     outage = next((error for error in pulled if isinstance(error, UnavailableError)), None)
     if outage is not None and not any(isinstance(one, TopKSet) for one in pulled):
         raise outage

@@ -8,11 +8,11 @@ from typing import Any
 import pandas as pd
 
 from gradiend_mlflow.checks import check_int
-from gradiend_mlflow.comparison.chosen.labels import TRAINING_RUN
 from gradiend_mlflow.comparison.chosen.selection import FINISHED
 from gradiend_mlflow.comparison.loading import fetch_facts
 from gradiend_mlflow.errors import GradiendMLflowError, logger
 from gradiend_mlflow.overlap.measures import Unit, Value, check_unit, check_value
+from gradiend_mlflow.runs.labels import TRAINING_RUN
 from gradiend_mlflow.runs.search import experiments_of, ids_of, time_of
 from gradiend_mlflow.sets.parts import check_part, check_topk
 from gradiend_mlflow.store import tags
