@@ -79,7 +79,7 @@ def test_it_is_a_line_and_a_table(made: Any) -> None:
     assert line.isprintable()
     html = made._repr_html_()
     tags = Tags(html)
-    ours = {"div", "p", "strong", "table", "thead", "tbody", "tr", "th", "td", "ul", "li", "img", "a"}
+    ours = {"div", "p", "strong", "table", "thead", "tbody", "tr", "th", "td", "ul", "li", "img", "a", "code"}
     assert set(tags.names) <= ours
     assert "table" in tags.names
     assert not tags.open
@@ -118,7 +118,7 @@ def test_a_comparison_says_the_answer() -> None:
         "<p>Skipped, 2 of the runs asked for:</p><ul><li>&lt;i&gt;x&lt;/i&gt;, &lt;i&gt;y&lt;/i&gt;: &lt;u&gt;" in html
     )
     assert '<a href="http://host:5000/#/experiments/1/runs/2?a=&#x27;&gt;&amp;b" ' in html
-    assert "(start `mlflow ui &lt;x&gt;`)" in html
+    assert "(start <code>mlflow ui &lt;x&gt;</code>)" in html
 
 
 def test_large_results_stay_small() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from html import escape
@@ -71,4 +72,5 @@ def html_link(page: str | None) -> str:
         return ""
     address, _, how = page.partition(" ")
     link = f'<a href="{escape(address)}" target="_blank" rel="noopener">{escape(address)}</a>'
-    return f"<p>In MLflow: {link} {escape(how)}</p>"
+    command = re.sub("`(.*)`", r"<code>\1</code>", escape(how))
+    return f"<p>In MLflow: {link} {command}</p>"
