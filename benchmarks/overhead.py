@@ -33,7 +33,7 @@ from gradiend_mlflow.delivery.journals.journal import Journal, find_journals
 from gradiend_mlflow.delivery.journals.records import Destination, EndRun, LogMetrics, StartRun
 from gradiend_mlflow.store import pending
 from gradiend_mlflow.store.store import MetricPoint
-from gradiend_mlflow.tracking.logged_sets import StepSets
+from gradiend_mlflow.tracking.loops.logged_sets import StepSets
 from gradiend_mlflow.trainings.options import LogOptions
 from tests.support.server import mlflow_server
 from tests.support.synthetic import bert_parameters, write_checkpoint

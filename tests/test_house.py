@@ -41,6 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "trainings": {"disk", "store", "sets"},
     "delivery.journals": {"disk", "trainings", "store", "sets"},
     "delivery": {"disk", "trainings", "store", "sets"},
+    "tracking.loops": {"tracking", "delivery", "disk", "trainings", "store", "sets"},  # its guard
     "tracking": {"delivery", "disk", "trainings", "store", "sets"},
     "commands": {"comparison", "delivery", "runs", "store", "tracking", "trainings"},
 }

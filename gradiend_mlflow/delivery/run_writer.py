@@ -13,6 +13,7 @@ from gradiend_mlflow.delivery.journals.records import (
     DrawPicture,
     EndRun,
     LinkModel,
+    LogInputs,
     LogMetrics,
     LogParams,
     Record,
@@ -21,7 +22,7 @@ from gradiend_mlflow.delivery.journals.records import (
     Upload,
 )
 from gradiend_mlflow.store.limits import storable, storable_all
-from gradiend_mlflow.store.store import MetricPoint, now_ms
+from gradiend_mlflow.store.store import DataInput, MetricPoint, now_ms
 
 
 class RecordQueue(Protocol):
@@ -87,6 +88,11 @@ class RunWriter:
     def describe(self, description: str) -> None:
         """Set the description of the run's page, as `description_of` writes it."""
         self._queue.put(Describe(self.key, storable(description)))
+
+    def inputs(self, inputs: Sequence[DataInput]) -> None:
+        """Log data that the run has used."""
+        if inputs:
+            self._queue.put(LogInputs(self.key, tuple(inputs)))
 
     def upload(self, files: Sequence[Path], folder: str) -> None:
         """Log files as artifacts; they must not change until everything is delivered."""

@@ -16,6 +16,7 @@ from gradiend_mlflow.delivery.journals.records import (
     ImportAccount,
     KnownRun,
     LinkModel,
+    LogInputs,
     LogMetrics,
     LogParams,
     Record,
@@ -137,6 +138,8 @@ class Sender:
                 self._set_tags(record, run.run_id)
             case Describe():
                 self._describe(record, run)
+            case LogInputs():
+                self._store.log_inputs(run.run_id, record.inputs)
             case Upload():
                 with self._held.on_disk(record.key, record.file) as file:
                     self._store.upload(run.run_id, file, record.folder)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from mlflow.entities import LoggedModelOutput, Metric, Param, RunStatus, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelOutput, Metric, Param, RunStatus, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
 from mlflow.utils import chunk_list
@@ -27,6 +27,7 @@ from gradiend_mlflow.wording import some_of
 
 _METRICS_PER_BATCH = 1000
 _PARAMS_PER_BATCH = 100
+_INPUTS_PER_BATCH = 1000
 _RUN_IS_DELETED = "Current state is deleted"
 _NOT_IN_ARTIFACT_NAMES = re.compile(r"[^A-Za-z0-9._-]")
 _RUN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")  # as journals know them
@@ -49,6 +50,26 @@ class MetricPoint(NamedTuple):
     value: float
     timestamp: int
     step: int
+
+
+class DataInput(NamedTuple):
+    """Data that a run has used, as MLflow's datasets are written: `schema`, `source` and `profile` are JSON.
+
+    A `digest` has at most 36 characters, and a `name` 500. The `context` says what for: a split, such as "train".
+    """
+
+    name: str
+    digest: str
+    source_type: str
+    source: str
+    schema: str
+    profile: str
+    context: str
+
+
+def code_source() -> dict[str, Any]:
+    """Data that a program has made, as MLflow's sources of the type "code" are written: who ran which program."""
+    return {"tags": resolve_tags()}
 
 
 class Store(Reader):
@@ -144,6 +165,19 @@ class Store(Reader):
             fitting = [RunTag(key, value) for key, value in fitting_tags(run_tags).items()]
             for batch in chunk_list(fitting, _PARAMS_PER_BATCH):
                 self._client.log_batch(run_id, tags=batch)
+
+    def log_inputs(self, run_id: str, inputs: Iterable[DataInput]) -> None:
+        """Log data that a run has used; those that it has already are not logged twice."""
+        used = [
+            DatasetInput(
+                Dataset(one.name, one.digest, one.source_type, one.source, schema=one.schema, profile=one.profile),
+                [InputTag(tags.DATASET_CONTEXT, one.context)],
+            )
+            for one in inputs
+        ]
+        with self._asking(f"log the data of the run {run_id}"):
+            for batch in chunk_list(used, _INPUTS_PER_BATCH):
+                self._client.log_inputs(run_id, batch)
 
     def upload(self, run_id: str, file: Path, folder: str | None, *, root: Path | None = None) -> None:
         """Log a file, or the files of a directory, as artifacts in a folder of the run; None is the top folder.

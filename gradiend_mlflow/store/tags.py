@@ -73,6 +73,7 @@ LISTED_BY = {TOPK_FOLDER: TOPK, STEPS_FOLDER: TOPK_STEPS}  # the tags that claim
 MLFLOW_RUN_NAME = "mlflow.runName"
 MLFLOW_PARENT = "mlflow.parentRunId"
 MLFLOW_DESCRIPTION = "mlflow.note.content"
+DATASET_CONTEXT = "mlflow.data.context"
 MLFLOW_AUTOLOGGING = "mlflow.autologging"
 MLFLOW_EXPERIMENT_KIND = "mlflow.experimentKind"
 # Without this value the UI opens an experiment as one about prompts and traces.

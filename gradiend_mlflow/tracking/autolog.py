@@ -58,6 +58,7 @@ def autolog(
     tracking_uri: str | None = None,
     deadline: float = DEFAULT_DEADLINE,
     views: bool = True,
+    log_datasets: bool = True,
 ) -> None:
     """Log every `Trainer.train()` of this process to MLflow from now on, each as a run of its own.
 
@@ -91,6 +92,10 @@ def autolog(
         deadline: How many seconds the end of the process, and this package's readers, may wait for MLflow.
         views: Whether an experiment that gets its first runs also gets saved views of its run list in MLflow's UI:
             Trainings, Comparisons and Seeds. Once: a view that you change or delete stays so.
+        log_datasets: Whether each run says what it was trained on, as MLflow datasets: one per class and split, called
+            as the class, in the context "train", "validation" or "test", with the number of rows, the columns, where
+            they come from, and a digest that is equal for equal rows in the same order. Never the texts. They are
+            read while the training goes on, in another thread.
 
     Raises:
         InvalidInputError: If an argument is not acceptable.
@@ -112,6 +117,7 @@ def autolog(
         tracking_uri=tracking_uri,
         deadline=deadline,
         views=views,
+        log_datasets=log_datasets,
     )
     new_callback()  # raises here, not in a training, if an option is not acceptable
     safe_patch(FLAVOR, Trainer, "train", functools.partial(_train, new_callback))

@@ -12,7 +12,7 @@ from gradiend.trainer.core.callbacks import TrainingCallback
 
 from gradiend_mlflow.errors import logger
 from gradiend_mlflow.tracking.guard import safely
-from gradiend_mlflow.tracking.loop import LoopConfig, TrainingLoop
+from gradiend_mlflow.tracking.loops.loop import LoopConfig, TrainingLoop
 from gradiend_mlflow.tracking.session import Session
 from gradiend_mlflow.trainings.options import LogKeywords, LogOptions
 
@@ -35,8 +35,8 @@ class MLflowCallback(TrainingCallback):
     Args:
         options: `run_name`, the run's name (default the trainer's run_id, or the output directory's name), and the
             options of `autolog`, which documents them: `topk`, `parts`, `topk_steps`, `extra_tags`, `log_models`,
-            `experiment_name`, `tracking_uri`, `deadline`, `views`. A callback alone does not know the selected model,
-            and so does not log it as `log_models` says.
+            `log_datasets`, `experiment_name`, `tracking_uri`, `deadline`, `views`. A callback alone knows neither the
+            selected model nor the data, and so logs neither, whatever `log_models` and `log_datasets` say.
 
     Raises:
         TypeError: If a keyword is none of these options.

@@ -106,8 +106,8 @@ def _log(session: Session, trainer: Any, name: str, arguments: Mapping[str, Any]
     seed = _seed_under_evaluation(session, trainer)
     if seed is None:
         session.log_evaluation(metrics)
-    elif seed in session.seeds:  # gradiend points the trainer at one seed after the other
-        session.seeds[seed].metrics(0, metrics)
+    elif seed in session.runs.seeds:  # gradiend points the trainer at one seed after the other
+        session.runs.seeds[seed].metrics(0, metrics)
     if session.closed:  # if not, the end of the block logs the files
         if seed is None and session.directory is not None:
             session.log_files(session.directory.evaluation_files(), tags.EVALUATION_FOLDER)

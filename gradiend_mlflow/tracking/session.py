@@ -8,21 +8,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gradiend_mlflow.delivery.journals.records import Destination
 from gradiend_mlflow.delivery.recorder import Recorder
 from gradiend_mlflow.delivery.run_writer import RunWriter
 from gradiend_mlflow.errors import logger
 from gradiend_mlflow.sets.parts import Part
 from gradiend_mlflow.sets.topk import TopKSet
 from gradiend_mlflow.store import pending, tags
-from gradiend_mlflow.store.store import Store, now_ms
-from gradiend_mlflow.tracking.logged_sets import StepSets, log_selected
-from gradiend_mlflow.tracking.loop import LoopConfig, TrainingLoop
+from gradiend_mlflow.store.store import Store
+from gradiend_mlflow.tracking.loops.logged_sets import StepSets, log_selected
+from gradiend_mlflow.tracking.loops.loop import LoopConfig, TrainingLoop
+from gradiend_mlflow.tracking.loops.training_data import DataReader, TrainingData
+from gradiend_mlflow.tracking.session_runs import SessionRuns
 from gradiend_mlflow.trainings.account import Account
 from gradiend_mlflow.trainings.description import description_of
 from gradiend_mlflow.trainings.directories import TrainingDirectory
 from gradiend_mlflow.trainings.options import LogOptions
-from gradiend_mlflow.trainings.words.terms import Outcome, version_tags
+from gradiend_mlflow.trainings.words.terms import Outcome
 
 _EXIT_DEADLINE = 5.0
 
@@ -36,6 +37,7 @@ class Session:
         about: Says its tags, besides the kind, the versions and the options' extra tags.
         suite: The session of the suite that the training is part of; its run becomes the parent.
         experiment_dir: Where gradiend puts what the training leaves, and the journal goes. None: there is no journal.
+        data: Returns what the training is trained on, at that moment; asked when a loop begins.
         is_of_loop: Whether one training loop is all that it logs, because there is no block around the training.
         kind: The run's kind; that of a suite starts when the first run below it does.
     """
@@ -48,37 +50,28 @@ class Session:
         about: Callable[[], Mapping[str, str]],
         suite: Session | None = None,
         experiment_dir: Path | None = None,
+        data: Callable[[], TrainingData | None] = lambda: None,
         is_of_loop: bool = False,
         kind: str = tags.TRAINING,
     ) -> None:
         self.options = options
         self.is_of_loop = is_of_loop
-        self.begun = now_ms()
-        self.seeds: dict[int, RunWriter] = {}
         self.loops: dict[int | None, TrainingLoop] = {}  # by seed; None: that of the training's own run
         self.directory: TrainingDirectory | None = None  # once the training has ended
         self.closed = False
-        self._name = name
-        self._name_at_start = ""
-        self._about = about
+        self._data = DataReader(data if options.log_datasets else lambda: None)
         self._suite = suite
-        self._kind = kind
-        self._destination = Destination.now(options)
         self._recorder: Recorder = (
             suite._recorder  # noqa: SLF001  # its own class
             if suite is not None
             else Recorder(Store(options.tracking_uri, once=True), experiment_dir, deadline=options.deadline)
         )
-        self._run: RunWriter | None = None
-        self._open: list[RunWriter] = []
+        self.runs: SessionRuns = SessionRuns(
+            self._recorder, options, name=name, about=about, kind=kind, suite=None if suite is None else suite.runs
+        )
         self._evaluated: set[str] = set()  # the keys of the metrics of evaluations
         self._uploaded: dict[Path, int] = {}  # when those files were modified
         pending.call_at_exit(self._abandon)
-
-    @property
-    def name(self) -> str:
-        """The run's name, as far as it is known now."""
-        return self.options.run_name or self._name()
 
     @property
     def is_foreign(self) -> bool:
@@ -88,44 +81,17 @@ class Session:
     @property
     def started(self) -> bool:
         """Whether there is a run yet."""
-        return self._run is not None
+        return self.runs.started
 
     @property
     def run(self) -> RunWriter:
         """The training's run; started when first asked for, as of the session's beginning."""
-        if self._run is None:
-            run_tags, self._name_at_start = self._tags_of(self._kind), self.name
-            if self._suite is not None:
-                self._run = self._suite.run.child(self.name, run_tags, start_time=self.begun)
-            else:
-                waits = self._kind == tags.SUITE
-                self._run = self._recorder.start(
-                    self.name, run_tags, self._destination, start_time=self.begun, deferred=waits
-                )
-            self._open.append(self._run)
-        return self._run
+        return self.runs.own
 
     def run_id(self) -> str | None:
         """MLflow's id of the run; waits for it as long as the options allow. None if there is no run."""
         is_over = (self.closed or self.is_foreign) and not self.started
         return None if is_over else self.run.run_id(self.options.deadline)
-
-    def _start_seed(self, seed: int, params: Mapping[str, str], *, start_time: int | None = None) -> RunWriter:
-        run_tags = {**self._tags_of(tags.SEED_RUN), tags.SEED: str(seed)}
-        run = self.seeds[seed] = self.run.child(f"{self.name}/seed_{seed}", run_tags, start_time=start_time)
-        self._open.append(run)
-        run.params({**params, "seed": str(seed)})  # gradiend's config keeps the first seed
-        return run
-
-    def _tags_of(self, kind: str) -> dict[str, str]:
-        return {tags.KIND: kind, **version_tags(), **self._about(), **(self.options.extra_tags or {})}
-
-    def rename(self) -> None:
-        """Let its runs have the name that is known now, if it was not known when they started."""
-        if self.started and self.name != self._name_at_start:
-            self.run.tags({tags.MLFLOW_RUN_NAME: self.name})
-            for seed, run in self.seeds.items():
-                run.tags({tags.MLFLOW_RUN_NAME: f"{self.name}/seed_{seed}"})
 
     # ------------------------------------------------------------------------------------------------------- its loops
 
@@ -134,21 +100,21 @@ class Session:
         seed, params = config.seed, config.params()
         directory = Path(config.output_dir).resolve()
         own = seed if config.several_seeds and not self.is_of_loop else None
-        if own is None or not self.seeds:
+        if own is None or not self.runs.seeds:
             self.run.params(params)
-        run = self.run if own is None else self._start_seed(own, params)
+        run = self.run if own is None else self.runs.start_seed(own, params)
         if own is not None:
             # gradiend copies the selected seed from <experiment>/seeds/seed_<n> to <experiment>/model.
             self.run.tags({tags.DIRECTORY: str(directory.parents[1] / "model")})
         run.tags({tags.DIRECTORY: str(directory)} | ({} if seed is None else {tags.SEED: str(seed)}))
         keeps_steps = own is not None and not config.writes_training_file
-        loop = TrainingLoop(run, config, StepSets(self.options), keeps_steps=keeps_steps)
+        loop = TrainingLoop(run, config, StepSets(self.options), self._data.begin(), keeps_steps=keeps_steps)
         self.loops[own] = loop
         return loop
 
     def end_loop(self, loop: TrainingLoop, training_stats: Mapping[str, Any]) -> None:
         """Log the loop's outcome and sets where the end of the training will not, and end its run if it is its own."""
-        is_seed = loop.run is not self._run
+        is_seed = not self.runs.is_own(loop.run)
         try:
             if is_seed or self.is_of_loop:
                 self.log_outcome(loop.run, loop.end(training_stats, of_best=loop.has_best))
@@ -163,7 +129,8 @@ class Session:
             if self.is_of_loop:
                 self.close("FINISHED")
             elif is_seed:
-                self._end(loop.run)
+                loop.log_data(loop.run)
+                self.runs.end(loop.run)
 
     # ---------------------------------------------------------------------------------------------- the whole training
 
@@ -177,7 +144,9 @@ class Session:
         selected = own or self.loops.get(int(account.run_tags.get(tags.SEED, -1)))
         if own is None:
             self._log_steps(account, selected)
-            self.run.params({} if self.seeds else account.params)
+            self.run.params({} if self.runs.seeds else account.params)
+        if selected is not None:
+            selected.log_data(self.run)
         self.log_seeds(account.seeds)
         outcome = account.outcome
         if selected is not None and selected.outcome is not None and (own or account.gap is not None):
@@ -197,7 +166,7 @@ class Session:
         """The metrics by step of the selected model: as its file has them, or else as they were live."""
         steps = account.steps or (() if selected is None else selected.steps)
         if not steps and account.gap is not None:
-            logger.warning("The run %s lacks params and metrics: %s", self.name, account.gap)
+            logger.warning("The run %s lacks params and metrics: %s", self.runs.name, account.gap)
         for step, values in steps:
             self.run.metrics(step, values)
 
@@ -206,8 +175,9 @@ class Session:
         changed = any(loop.config.changes_model_later for loop in self.loops.values())
         for account in seeds:
             seed = int(account.run_tags[tags.SEED])
-            is_new = seed not in self.seeds
-            run = self._start_seed(seed, account.params, start_time=account.start_time) if is_new else self.seeds[seed]
+            is_new = seed not in self.runs.seeds
+            start = account.start_time
+            run = self.runs.start_seed(seed, account.params, start_time=start) if is_new else self.runs.seeds[seed]
             for step, values in account.steps if is_new else ():
                 run.metrics(step, values)
             self._log(run, account, account.outcome if is_new else Outcome(converged=account.outcome.converged))
@@ -217,7 +187,7 @@ class Session:
                 self.log_sets(run, account.directory, picture=False, steps=steps)
             elif changed and not is_new:  # gradiend keeps the models of some seeds only
                 logger.info("The sets of seed %s are those before pruning: its model was not kept", seed)
-            self._end(run)
+            self.runs.end(run)
 
     def _log(self, run: RunWriter, account: Account, outcome: Outcome) -> None:
         """What a training or one of its seeds came to, apart from evaluations that have been logged live."""
@@ -228,7 +198,7 @@ class Session:
     def import_account(self, account: Account) -> None:
         """Import a model that gradiend took from its cache, unless it has a run already; that is then the run."""
         parent = None if self._suite is None else self._suite.run
-        self._run = self._recorder.import_account(account, self.options, self._destination, parent=parent)
+        self.runs.take(self._recorder.import_account(account, self.options, self.runs.destination, parent=parent))
         self.directory = account.training
 
     def log_sets(
@@ -238,8 +208,9 @@ class Session:
         return log_selected(run, directory, self.options, self._recorder.new_folder, picture=picture, steps=steps)
 
     def _end_loops(self) -> None:
-        """Log the sets of steps that are not logged yet: no other final sets will come than those that are known."""
+        """Log the data and sets of steps that are not logged yet: no final sets will come but those that are known."""
         for loop in self.loops.values():
+            loop.log_data(loop.run)
             loop.step_sets.log_own(loop.run, self._recorder.new_folder)
         self.loops.clear()
 
@@ -264,7 +235,7 @@ class Session:
         if self.options.log_models is True:
             self.run.upload([account.directory], tags.MODEL_FOLDER)
         elif self.options.log_models:
-            self.run.link_model(self.name, account.directory, account.params)
+            self.run.link_model(self.runs.name, account.directory, account.params)
 
     # --------------------------------------------------------------------------------------------------------- the end
 
@@ -277,21 +248,13 @@ class Session:
         self._end_loops()
         if reason is not None:
             self.run.tags({tags.FAILURE: reason})
-        for run in reversed(self._open):
-            run.end(status)
-        self._open.clear()
+        self.runs.end_all(status)
         if self._suite is None:  # else the end of the suite closes it
             self._recorder.close(self.options.deadline if wait else None)
 
     def release(self) -> None:
         """Let what has been logged after the end be delivered: nothing comes after it for now."""
         self._recorder.close()
-
-    def _end(self, run: RunWriter) -> None:
-        """End the run of one seed, once."""
-        if run in self._open:
-            self._open.remove(run)
-            run.end("FINISHED")
 
     def _abandon(self) -> None:
         """Close a session that is still open when the interpreter ends: the training never came to its end."""

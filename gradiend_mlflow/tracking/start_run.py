@@ -18,6 +18,7 @@ from gradiend_mlflow.tracking.evaluations import attach, detach, evaluations_log
 from gradiend_mlflow.tracking.guard import describe, safely
 from gradiend_mlflow.tracking.session import Session
 from gradiend_mlflow.tracking.trainers import (
+    data_of,
     directory_of,
     experiment_dir_of,
     has_trained,
@@ -56,8 +57,8 @@ def start_run(trainer: Any, **options: Unpack[LogKeywords]) -> Iterator[MLflowCa
         trainer: The gradiend Trainer that is trained inside the block.
         options: `run_name`, the run's name (default the trainer's run_id, or its target classes), and the options of
             `autolog`, which documents them: `topk`, `parts`, `topk_steps`, `extra_tags`, `log_models`,
-            `experiment_name`, `tracking_uri`, `deadline`, `views`. The end of the block waits up to `deadline` seconds
-            for MLflow.
+            `log_datasets`, `experiment_name`, `tracking_uri`, `deadline`, `views`. The end of the block waits up to
+            `deadline` seconds for MLflow.
 
     Yields:
         The callback to pass: ``trainer.train(callbacks=[callback])``. Its `run_id` is the run's.
@@ -116,6 +117,7 @@ def training_block(trainer: Any, callback: MLflowCallback, *, wait: bool = False
         about=functools.partial(trainer_tags, trainer),
         suite=_suite_for(callback),
         experiment_dir=experiment_dir_of(trainer),
+        data=functools.partial(data_of, trainer),
     )
     detach(trainer)  # an earlier training's model is not evaluated any more
     with (
@@ -164,7 +166,7 @@ def closing(
 
 
 def _account(session: Session, trainer: Any) -> Account:
-    return account_of(directory_of(trainer), name=session.name, about=trainer_tags(trainer))
+    return account_of(directory_of(trainer), name=session.runs.name, about=trainer_tags(trainer))
 
 
 def _import_cached(session: Session, trainer: Any) -> None:
@@ -175,7 +177,7 @@ def _import_cached(session: Session, trainer: Any) -> None:
 
 def _log_selected(session: Session, trainer: Any) -> None:
     """Log what is known once `train()` has returned: the selected model and, for several seeds, their report."""
-    session.rename()
+    session.runs.rename()
     _import_cached(session, trainer)
     if session.directory is not None:  # it was imported
         return
@@ -187,25 +189,25 @@ def _log_selected(session: Session, trainer: Any) -> None:
         logger.warning(
             "train() was not given the block's callback: train(callbacks=[callback]). The run %s has what gradiend's "
             "training.json said when the training had ended.",
-            session.name,
+            session.runs.name,
         )
     session.log_account(account)
 
 
 def _log_remains(session: Session, trainer: Any) -> None:
     """Log what a training that failed has written since it began: the report on its seeds, a learning-rate search."""
-    session.rename()
+    session.runs.rename()
     experiment_dir = experiment_dir_of(trainer)
     if experiment_dir is None:
         return
     training = TrainingDirectory.of(best_of(experiment_dir / "model"), experiment_dir)
-    fresh = [file for file in training.reports() if modified(file) * 1000 >= session.begun]
+    fresh = [file for file in training.reports() if modified(file) * 1000 >= session.runs.begun]
     if fresh:
         session.log_files(fresh, tags.FILES_FOLDER)
-    if session.seeds and training.report_file in fresh:
+    if session.runs.seeds and training.report_file in fresh:
         seeds = SeedFiles.read(training)
-        session.log_seeds(seed_accounts(training, seeds, session.name, trainer_tags(trainer)))
-    if modified(training.model / CONFIG) * 1000 >= session.begun:
+        session.log_seeds(seed_accounts(training, seeds, session.runs.name, trainer_tags(trainer)))
+    if modified(training.model / CONFIG) * 1000 >= session.runs.begun:
         # Its model is there, so an import would take it for a finished training: this run is what became of it.
         session.run.tags({tags.DIRECTORY: str(training.model), tags.FINGERPRINT: training.fingerprint()})
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from gradiend_mlflow.store import tags
+from gradiend_mlflow.tracking.loops.training_data import TrainingData
 from gradiend_mlflow.trainings.directories import TrainingDirectory
 from gradiend_mlflow.wording import counted
+
+# Columns of gradiend's tables of data: those of its trainers of text prediction and of classification.
+_CLASS_COLUMNS, _SPLIT_COLUMN = ("factual_class", "factual_cls"), "split"
 
 
 def trainer_tags(trainer: Any) -> dict[str, str]:
@@ -69,3 +74,32 @@ def is_cached(trainer: Any) -> bool:
 def directory_of(trainer: Any) -> TrainingDirectory:
     """Where its results lie."""
     return TrainingDirectory.of(Path(trainer.model_path), experiment_dir_of(trainer))
+
+
+def data_of(trainer: Any) -> TrainingData | None:
+    """The data that it is trained on, as far as gradiend has loaded them; None if it keeps them in another way."""
+    table = getattr(trainer, "_combined_data", None)  # not its property, which would load them
+    columns = [] if table is None else list(table.columns)
+    of_classes = next((name for name in _CLASS_COLUMNS if name in columns), None)
+    if table is None or of_classes is None:
+        return None
+    classes = tuple(map(str, trainer.target_classes or sorted(table[of_classes].astype(str).unique())))
+    named = (_SPLIT_COLUMN, getattr(trainer.config, "split_col", None))
+    split = next((name for name in named if name in columns), None)
+    source_type, sources = _source_of(trainer.config, classes)
+    return TrainingData(table, of_classes, split, classes, source_type, sources)
+
+
+def _source_of(config: Any, classes: Sequence[str]) -> tuple[str, Mapping[str, Mapping[str, Any]]]:
+    """Where the data come from, in MLflow's words: a dataset of Hugging Face, a file, or else the program itself."""
+    dataset, data = getattr(config, "hf_dataset", None), getattr(config, "data", None)
+    if dataset is not None:
+        subset = getattr(config, "hf_subset", None)
+        named = {"path": str(dataset)} | ({"config_name": subset} if isinstance(subset, str) else {})
+        return "hugging_face", dict.fromkeys(classes, named)
+    if isinstance(data, Path) or (isinstance(data, str) and Path(data).exists()):
+        return "local", {name: {"uri": str(Path(data).resolve())} for name in classes}
+    if isinstance(data, str):  # gradiend loads a config for each class, and may merge some into one
+        merged = getattr(config, "class_merge_map", None)
+        return "hugging_face", {name: {"path": data} | ({} if merged else {"config_name": name}) for name in classes}
+    return "code", {}

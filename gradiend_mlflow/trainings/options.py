@@ -39,6 +39,7 @@ class LogKeywords(TypedDict, total=False):
     tracking_uri: str | None
     deadline: float
     views: bool
+    log_datasets: bool
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class LogOptions:
     tracking_uri: str | None = None
     deadline: float = DEFAULT_DEADLINE
     views: bool = True
+    log_datasets: bool = True
 
     @classmethod
     def of(cls, **keywords: Unpack[LogKeywords]) -> LogOptions:
@@ -75,7 +77,7 @@ class LogOptions:
         return cls(**keywords)
 
     def __post_init__(self) -> None:
-        check_flags(views=self.views)
+        check_flags(views=self.views, log_datasets=self.log_datasets)
         check_names(experiment_name=self.experiment_name, run_name=self.run_name, tracking_uri=self.tracking_uri)
         object.__setattr__(self, "topk", check_topk(self.topk))
         object.__setattr__(self, "parts", check_parts(self.parts))

@@ -20,6 +20,7 @@ from gradiend_mlflow.delivery.journals.records import (
     ImportAccount,
     KnownRun,
     LinkModel,
+    LogInputs,
     LogMetrics,
     LogParams,
     Record,
@@ -29,7 +30,7 @@ from gradiend_mlflow.delivery.journals.records import (
     join_metrics,
 )
 from gradiend_mlflow.store.pending import JOURNALS
-from gradiend_mlflow.store.store import MetricPoint
+from gradiend_mlflow.store.store import DataInput, MetricPoint
 from gradiend_mlflow.trainings.account import account_of
 from gradiend_mlflow.trainings.directories import TrainingDirectory
 from gradiend_mlflow.trainings.options import LogOptions
@@ -69,6 +70,7 @@ def test_every_kind_of_record_comes_back(journal: Journal, tmp_path: Path) -> No
         LogParams("a", {"p": "x" * 7000}),
         SetTags("a", {"t": ODD}),
         Upload("a", file, "gradiend/topk"),
+        LogInputs("a", (DataInput("3SG", "0" * 32, "code", "{}", ODD, "{}", "train"),)),
         LinkModel("a", "name", tmp_path / "run" / "model", {"p": "1"}),
         EndRun("a", "FINISHED", 9),
     ]
@@ -94,11 +96,12 @@ def test_lines_keep_their_format(tmp_path: Path) -> None:
         Upload("a", tmp_path / "x", "f"),
         DrawPicture("a", tmp_path / "x"),
         LinkModel("a", "n", tmp_path.parent / "m", {}),
+        LogInputs("a", (DataInput("n", "d", "code", "{}", "[]", "{}", "train"),)),
         EndRun("a", "KILLED", 9),
     ]
     assert b"".join(write_line(record, 4, tmp_path) for record in records).decode() == (
         '{"said":4,"is":"StartRun","key":"a","name":"n","run_tags":{"t":"1"},"start_time":5,'
-        '"destination":{"experiment_id":"1","experiment_name":null,"adopt":"x"},"parent":"p","deferred":false}\n'
+        '"destination":{"experiment_id":"1","experiment_name":null,"adopt":"x","views":true},"parent":"p","deferred":false}\n'
         '{"said":4,"is":"KnownRun","key":"a","run_id":"r","experiment_id":"1"}\n'
         '{"said":4,"is":"LogMetrics","key":"a","points":[["m",0.5,7,3]]}\n'
         '{"said":4,"is":"LogParams","key":"a","params":{"p":"1"}}\n'
@@ -106,6 +109,7 @@ def test_lines_keep_their_format(tmp_path: Path) -> None:
         '{"said":4,"is":"Upload","key":"a","file":"x","folder":"f"}\n'
         '{"said":4,"is":"DrawPicture","key":"a","directory":"x"}\n'
         '{"said":4,"is":"LinkModel","key":"a","name":"n","directory":"../m","params":{}}\n'
+        '{"said":4,"is":"LogInputs","key":"a","inputs":[["n","d","code","{}","[]","{}","train"]]}\n'
         '{"said":4,"is":"EndRun","key":"a","status":"KILLED","end_time":9}\n'
     )
 

@@ -144,7 +144,7 @@ def test_a_fault_of_ours_never_reaches_the_training(
         raise ZeroDivisionError("our bug")
 
     if hook == "on_step_end":
-        monkeypatch.setattr("gradiend_mlflow.tracking.loop.step_metrics", fail)
+        monkeypatch.setattr("gradiend_mlflow.tracking.loops.loop.step_metrics", fail)
     else:
         monkeypatch.setattr(Session, broken, property(fail) if broken == "run" else fail)
     trainer = make_trainer()

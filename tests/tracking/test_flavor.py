@@ -59,7 +59,7 @@ class TestSwitches:
     ) -> None:
         """And only there."""
         gradiend_mlflow.autolog(topk=10)
-        monkeypatch.setattr("gradiend_mlflow.tracking.loop.step_metrics", lambda *_: 1 / 0)
+        monkeypatch.setattr("gradiend_mlflow.tracking.loops.loop.step_metrics", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             make_trainer().train()
 

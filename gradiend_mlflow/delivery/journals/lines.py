@@ -19,6 +19,7 @@ from gradiend_mlflow.delivery.journals.records import (
     KnownRun,
     LeftAccount,
     LinkModel,
+    LogInputs,
     LogMetrics,
     LogParams,
     Record,
@@ -28,7 +29,7 @@ from gradiend_mlflow.delivery.journals.records import (
 )
 from gradiend_mlflow.store import tags
 from gradiend_mlflow.store.limits import shortened_param
-from gradiend_mlflow.store.store import MetricPoint
+from gradiend_mlflow.store.store import DataInput, MetricPoint
 from gradiend_mlflow.trainings.options import LogOptions
 from gradiend_mlflow.untrusted import (
     MOST_QUOTED,
@@ -175,6 +176,16 @@ def _as_points(value: Any, name: str) -> tuple[MetricPoint, ...]:
     return tuple(as_list(value, name, _as_point))
 
 
+def _as_input(value: Any, name: str) -> DataInput:
+    if not isinstance(value, list) or len(value) != len(DataInput._fields):
+        raise ValueError(f"{name} must list {', '.join(DataInput._fields)}; got {quoted(value)}")
+    return DataInput(*(_as_text(text, field) for text, field in zip(value, DataInput._fields, strict=True)))
+
+
+def _as_inputs(value: Any, name: str) -> tuple[DataInput, ...]:
+    return tuple(as_list(value, name, _as_input))
+
+
 def _as_destination(value: Any, name: str) -> Destination:
     given = as_dict(value, name)
     if odd := given.keys() - {field.name for field in fields(Destination)}:
@@ -229,6 +240,7 @@ _FIELDS: Mapping[type[Record], Mapping[str, _Check]] = {
     LogParams: {"params": _as_texts},
     SetTags: {"run_tags": _as_texts},
     Describe: {"description": _as_text},
+    LogInputs: {"inputs": _as_inputs},
     Upload: {"file": _as_path, "folder": _as_folder},
     DrawPicture: {"directory": _as_path},
     LinkModel: {"name": _as_text, "directory": _as_path, "params": _as_texts},

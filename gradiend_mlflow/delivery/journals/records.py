@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import cast
 
 from gradiend_mlflow.store.current import active_run_id, chosen_experiment
-from gradiend_mlflow.store.store import MetricPoint
+from gradiend_mlflow.store.store import DataInput, MetricPoint
 from gradiend_mlflow.trainings.account import Account
 from gradiend_mlflow.trainings.options import LogOptions
 
@@ -113,6 +113,13 @@ class Describe(Record):
     """Set the run's description, unless its owner has written one; MLflow's ids are filled in when it is sent."""
 
     description: str
+
+
+@dataclass(frozen=True)
+class LogInputs(Record):
+    """Log data that the run `key` has used."""
+
+    inputs: tuple[DataInput, ...]
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gradiend_mlflow.tracking.loop import LoopConfig
+from gradiend_mlflow.tracking.loops.loop import LoopConfig
 
 
 @pytest.mark.parametrize(

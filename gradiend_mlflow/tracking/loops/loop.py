@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from gradiend_mlflow.delivery.run_writer import RunWriter
-from gradiend_mlflow.tracking.logged_sets import StepSets
+from gradiend_mlflow.tracking.loops.logged_sets import StepSets
+from gradiend_mlflow.tracking.loops.training_data import Reading
 from gradiend_mlflow.trainings.directories import CONFIG, modified
 from gradiend_mlflow.trainings.words.terms import Outcome, params_of, step_metrics
 
@@ -77,15 +78,19 @@ class TrainingLoop:
         run: The run that it logs to: that of the training, or of one of its seeds.
         config: Its config.
         step_sets: Where the sets of its steps are kept.
+        data: The data that it trains on, being read; None if they are not logged.
         keeps_steps: Whether to remember the metrics by step, because gradiend's training file will not hold them.
     """
 
-    def __init__(self, run: RunWriter, config: LoopConfig, step_sets: StepSets, *, keeps_steps: bool) -> None:
+    def __init__(
+        self, run: RunWriter, config: LoopConfig, step_sets: StepSets, data: Reading | None, *, keeps_steps: bool
+    ) -> None:
         self.run = run
         self.config = config
         self.step_sets = step_sets
         self.steps: list[tuple[int, Mapping[str, float]]] = []
         self.outcome: Outcome | None = None  # once the loop has ended
+        self._data = data
         self._keeps_steps = keeps_steps
         self._last_step = 0
         self._best_step: int | None = None
@@ -103,6 +108,11 @@ class TrainingLoop:
         self.run.metrics(step, values)
         if self._keeps_steps:
             self.steps.append((step, values))
+
+    def log_data(self, run: RunWriter) -> None:
+        """Log the data that it trains on to a run that has its model, once."""
+        if self._data is not None:
+            self._data.log_to(run)
 
     def rank_step(self, step: int, model: Any, training_stats: Mapping[str, Any]) -> None:
         """Keep the set of a step, if the options ask for it.

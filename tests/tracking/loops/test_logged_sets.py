@@ -18,12 +18,12 @@ from mlflow.entities import Run
 
 import gradiend_mlflow
 from gradiend_mlflow import InvalidInputError, MLflowCallback, TopKSet, load_topk, search_runs, start_run, sync
-from gradiend_mlflow.tracking.logged_sets import StepSets
+from gradiend_mlflow.tracking.loops.logged_sets import StepSets
 from gradiend_mlflow.trainings.options import MOST_STEPS, LogOptions
 from tests.support.checkpoints import make_model
 from tests.support.trainings import Failing, MakeTrainer, Scripted, children_of, history, only_run
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 OVERLAP = "topk/overlap_with_final"
 
 

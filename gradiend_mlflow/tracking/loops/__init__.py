@@ -1,0 +1,1 @@
+"""One training loop under way: its steps, the sets of some of them, and the data that it trains on."""
