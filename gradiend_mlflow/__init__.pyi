@@ -38,6 +38,8 @@ from .figures.neighbours import plot_map as plot_map
 from .figures.stability import plot_stability as plot_stability
 from .figures.upset import plot_upset as plot_upset
 from .figures.venn import plot_venn as plot_venn
+from .models.flavor import load_model as load_model
+from .models.flavor import log_model as log_model
 from .overlap.curve import OverlapCurve as OverlapCurve
 from .overlap.grouping import GroupedOverlap as GroupedOverlap
 from .overlap.layout.ties import Ties as Ties

@@ -24,7 +24,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sets": {"disk"},
     "store.trust": {"disk"},
     "store.ui": {"store"},  # the names of its tags
+    "store.models": {"store", "disk"},
     "store": {"disk", "sets"},
+    "models": {"disk", "store", "sets"},
     "overlap.statistics": {"sets"},
     "overlap.layout": {"overlap.statistics", "sets"},
     "overlap": {"sets"},
@@ -53,8 +55,8 @@ MAY_LOAD: dict[str, set[str]] = {
     "mlflow": {"store", "tracking.autolog"},
     "torch": {"sets.weights", "sets.reading.tensors", "sets.importance"},
     "safetensors": {"sets.reading.tensors"},
-    "gradiend": {"tracking"},
     "tqdm": {"display.progress"},
+    "gradiend": {"tracking", "models.encoder"},
     "matplotlib": {"comparison", "figures", "sets.picture"},
 }
 

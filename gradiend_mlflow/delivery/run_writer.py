@@ -22,6 +22,7 @@ from gradiend_mlflow.delivery.journals.records import (
     Upload,
 )
 from gradiend_mlflow.store.limits import storable, storable_all
+from gradiend_mlflow.store.models.logged import RunModel
 from gradiend_mlflow.store.store import DataInput, MetricPoint, now_ms
 
 
@@ -69,12 +70,13 @@ class RunWriter:
         """Start a run below this one; `start_time` in milliseconds since the epoch, default now."""
         return RunWriter.started(self._queue, name, run_tags, Destination(), start_time=start_time, parent=self.key)
 
-    def metrics(self, step: int, values: Mapping[str, float]) -> None:
-        """Log metric values of one step."""
+    def metrics(self, step: int, values: Mapping[str, float]) -> tuple[MetricPoint, ...]:
+        """Log metric values of one step; returns them as they are logged."""
         now = now_ms()
         points = tuple(MetricPoint(key, value, now, step) for key, value in values.items())
         if points:
             self._queue.put(LogMetrics(self.key, points))
+        return points
 
     def params(self, params: Mapping[str, str]) -> None:
         """Log params."""
@@ -103,9 +105,12 @@ class RunWriter:
         """Log a picture of the sets whose files are in a directory; they must not change until it is delivered."""
         self._queue.put(DrawPicture(self.key, directory))
 
-    def link_model(self, name: str, directory: Path, params: Mapping[str, str]) -> None:
-        """Register a checkpoint, which is not uploaded, as an external model of this run."""
-        self._queue.put(LinkModel(self.key, name, directory, dict(params)))
+    def log_model(self, model: RunModel, points: tuple[MetricPoint, ...]) -> None:
+        """Make a checkpoint the run's model; its directory must not change until everything is delivered.
+
+        The points are metrics that have been logged, and say how good it is.
+        """
+        self._queue.put(LinkModel(self.key, points=points, **vars(model)))
 
     def end(self, status: str) -> None:
         """End the run as FINISHED, FAILED or KILLED."""

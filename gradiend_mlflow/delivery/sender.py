@@ -146,7 +146,7 @@ class Sender:
             case DrawPicture():
                 self._draw(record, run.run_id)
             case LinkModel():
-                self._store.link_model(run.run_id, run.experiment_id, record.name, record.directory, record.params)
+                self._store.log_model(run.run_id, run.experiment_id, record.model(), record.points)
             case EndRun():
                 self._end(record, run)
 

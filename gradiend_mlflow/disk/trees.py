@@ -139,3 +139,14 @@ def sha256_of(file: Path) -> bytes:
         while piece := content.read(_PIECE):
             digest.update(piece)
     return digest.digest()
+
+
+def files_in(directory: Path, root: Path) -> tuple[list[Path], list[Path]]:
+    """The files below a directory that may be sent, and what may not."""
+    files: list[Path] = []
+    left_out: list[Path] = []
+    walk = Walk(directory, root)
+    for here, _, names in walk:
+        for name in names:
+            (files if (here / name).is_file() and is_inside(here / name, root) else left_out).append(here / name)
+    return files, left_out + [path for path, _ in (*walk.links, *walk.faults)]

@@ -10,16 +10,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelOutput, Metric, Param, RunStatus, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunStatus, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
 from mlflow.utils import chunk_list
 
 from gradiend_mlflow.disk.temporary import temporary_folder
-from gradiend_mlflow.disk.trees import Walk, is_inside
+from gradiend_mlflow.disk.trees import files_in
 from gradiend_mlflow.errors import StoreError, logger
 from gradiend_mlflow.store import tags
 from gradiend_mlflow.store.limits import fitting_tags, shortened_param
+from gradiend_mlflow.store.models.locations import check_model_uri, location_of
+from gradiend_mlflow.store.models.logged import RunModel, log_model
 from gradiend_mlflow.store.reader import Reader
 from gradiend_mlflow.store.ui.views import tags_of_views
 from gradiend_mlflow.untrusted import quoted
@@ -31,7 +33,6 @@ _INPUTS_PER_BATCH = 1000
 _RUN_IS_DELETED = "Current state is deleted"
 _NOT_IN_ARTIFACT_NAMES = re.compile(r"[^A-Za-z0-9._-]")
 _RUN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")  # as journals know them
-_NOT_IN_MODEL_NAMES = re.compile(r"[/:.%\"']")
 
 _with_views: set[tuple[str, str]] = set()  # experiments that are known to have got theirs, by server
 
@@ -194,7 +195,7 @@ class Store(Reader):
                     self._client.log_artifact(run_id, str(safe), folder)
 
     def _upload_directory(self, run_id: str, directory: Path, folder: str | None, root: Path) -> None:
-        files, left_out = _files_in(directory, root)
+        files, left_out = files_in(directory, root)
         if not left_out:
             self._client.log_artifacts(run_id, str(directory), folder)
             return
@@ -215,28 +216,38 @@ class Store(Reader):
         with self._asking(f"log the image {key} to the run {run_id}"):
             self._client.log_image(run_id, image, key=key, step=0, synchronous=True)
 
-    def link_model(
-        self, run_id: str, experiment_id: str, name: str, directory: Path, params: Mapping[str, str]
-    ) -> None:
-        """Register a checkpoint as an external model of the run, as MLflow's own API does; no file is copied."""
-        from mlflow.models.utils import get_external_mlflow_model_spec
+    def log_model(
+        self,
+        run_id: str,
+        experiment_id: str,
+        model: RunModel,
+        points: Iterable[MetricPoint] = (),
+        *,
+        root: Path | None = None,
+    ) -> str:
+        """Log a checkpoint as the model of a run, and return the model's id.
 
-        with self._asking(f"register {directory} as a model of the run {run_id}"):
-            if self._client.search_logged_models([experiment_id], f"source_run_id = '{run_id}'", max_results=1):
-                return  # registered before, but the answer was lost
-            model = self._client.create_logged_model(
-                experiment_id,
-                name=_NOT_IN_MODEL_NAMES.sub("_", name),
-                source_run_id=run_id,
-                tags=resolve_tags({"mlflow.model.isExternal": "true", tags.DIRECTORY: str(directory)}),
-                params={key: shortened_param(value) for key, value in params.items()},
-                model_type="gradiend",
-            )
-            with temporary_folder() as folder:
-                get_external_mlflow_model_spec(model).save(str(folder / "MLmodel"))
-                self._client.log_model_artifacts(model.model_id, str(folder))
-            self._client.finalize_logged_model(model.model_id, "READY")
-            self._client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
+        The points are metrics of the run that say how good it is; they must be exactly as the run has them. Links in
+        its directory that lead out of `root` (default: out of the directory itself) are left out, and named.
+        """
+        with self._asking(f"log {model.directory} as a model of the run {run_id}"):
+            model_id = log_model(self._client, run_id, experiment_id, model, root or model.directory)
+            if own := [Metric(*point, model_id=model_id) for point in points]:
+                self._client.log_batch(run_id, metrics=own)
+            return model_id
+
+    def download_model(self, model_uri: str, folder: Path) -> Path:
+        """Download the files of a logged model into a folder; returns where they are.
+
+        Raises:
+            InvalidInputError: If it is no address of a model.
+        """
+        from mlflow.artifacts import download_artifacts
+
+        check_model_uri(model_uri)
+        with self._asking(f"download the model {quoted(model_uri)}"):
+            location = location_of(self._client, model_uri)
+            return Path(download_artifacts(location, dst_path=str(folder), tracking_uri=self.uri))
 
     def end_run(self, run_id: str, status: str, end_time: int | None = None) -> None:
         """End a run with the status FINISHED, FAILED or KILLED, by default now."""
@@ -255,17 +266,6 @@ def _named_for_mlflow(file: Path) -> Iterator[Path]:
         return
     with temporary_folder() as folder:
         yield Path(shutil.copy2(file, folder / name))
-
-
-def _files_in(directory: Path, root: Path) -> tuple[list[Path], list[Path]]:
-    """The files below a directory that may be sent, and what may not."""
-    files: list[Path] = []
-    left_out: list[Path] = []
-    walk = Walk(directory, root)
-    for here, _, names in walk:
-        for name in names:
-            (files if (here / name).is_file() and is_inside(here / name, root) else left_out).append(here / name)
-    return files, left_out + [path for path, _ in (*walk.links, *walk.faults)]
 
 
 def _send_in_batches(items: Iterable[T], size: int, send: Callable[[list[T]], object]) -> list[T]:

@@ -54,6 +54,7 @@ def autolog(
     silent: bool = False,  # noqa: ARG001  # MLflow's decorator reads it
     extra_tags: Mapping[str, str] | None = None,
     log_models: LogModels = False,
+    registered_model_name: str | None = None,
     experiment_name: str | None = None,
     tracking_uri: str | None = None,
     deadline: float = DEFAULT_DEADLINE,
@@ -84,8 +85,10 @@ def autolog(
         silent: Suppress MLflow's event logs and warnings, as for MLflow's own flavors, and this package's: where runs
             go (said once for each experiment) and are (at the end of each training), and what could not be logged.
         extra_tags: More tags for every run.
-        log_models: True logs each selected model's directory as `model/`; "external" registers it as an MLflow
-            external model, the weights staying where they are.
+        log_models: True logs each selected model as an MLflow model of the flavor `gradiend`, which `load_model` and
+            `mlflow.pyfunc.load_model` load; "external" as an MLflow external model, the weights staying where they
+            are. Its base model is not copied.
+        registered_model_name: Also make each logged model a version of this registered model.
         experiment_name: Where runs go, created if needed; default MLflow's active experiment. Inside an active run
             the training is logged to that run.
         tracking_uri: The MLflow server or database; default MLflow's current one when training begins.
@@ -114,6 +117,7 @@ def autolog(
         experiment_name=experiment_name,
         extra_tags={**own, **extra_tags} if isinstance(extra_tags, Mapping) else extra_tags or own,
         log_models=log_models,
+        registered_model_name=registered_model_name,
         tracking_uri=tracking_uri,
         deadline=deadline,
         views=views,

@@ -35,8 +35,9 @@ class MLflowCallback(TrainingCallback):
     Args:
         options: `run_name`, the run's name (default the trainer's run_id, or the output directory's name), and the
             options of `autolog`, which documents them: `topk`, `parts`, `topk_steps`, `extra_tags`, `log_models`,
-            `log_datasets`, `experiment_name`, `tracking_uri`, `deadline`, `views`. A callback alone knows neither the
-            selected model nor the data, and so logs neither, whatever `log_models` and `log_datasets` say.
+            `registered_model_name`, `log_datasets`, `experiment_name`, `tracking_uri`, `deadline`, `views`. A
+            callback alone knows neither the selected model nor the data, and so logs neither, whatever `log_models`
+            and `log_datasets` say.
 
     Raises:
         TypeError: If a keyword is none of these options.

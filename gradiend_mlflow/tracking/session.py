@@ -14,12 +14,12 @@ from gradiend_mlflow.errors import logger
 from gradiend_mlflow.sets.parts import Part
 from gradiend_mlflow.sets.topk import TopKSet
 from gradiend_mlflow.store import pending, tags
-from gradiend_mlflow.store.store import Store
+from gradiend_mlflow.store.store import MetricPoint, Store
 from gradiend_mlflow.tracking.loops.logged_sets import StepSets, log_selected
 from gradiend_mlflow.tracking.loops.loop import LoopConfig, TrainingLoop
 from gradiend_mlflow.tracking.loops.training_data import DataReader, TrainingData
 from gradiend_mlflow.tracking.session_runs import SessionRuns
-from gradiend_mlflow.trainings.account import Account
+from gradiend_mlflow.trainings.account import Account, model_of
 from gradiend_mlflow.trainings.description import description_of
 from gradiend_mlflow.trainings.directories import TrainingDirectory
 from gradiend_mlflow.trainings.options import LogOptions
@@ -151,12 +151,12 @@ class Session:
         outcome = account.outcome
         if selected is not None and selected.outcome is not None and (own or account.gap is not None):
             outcome = replace(selected.outcome, converged=outcome.converged)
-        self._log(self.run, account, outcome)
+        points = self._log(self.run, account, outcome)
         for folder, files in account.files.items():
             self.log_files(files, folder)
         if account.has_weights:
             self.log_sets(self.run, account.directory, steps=None if selected is None else selected.step_sets)
-            self._log_model(account)
+            self._log_model(account, points)
         self.run.describe(description_of(account, outcome))
         self.run.tags({tags.FINGERPRINT: account.fingerprint})
         self.directory = account.training
@@ -189,11 +189,12 @@ class Session:
                 logger.info("The sets of seed %s are those before pruning: its model was not kept", seed)
             self.runs.end(run)
 
-    def _log(self, run: RunWriter, account: Account, outcome: Outcome) -> None:
+    def _log(self, run: RunWriter, account: Account, outcome: Outcome) -> tuple[MetricPoint, ...]:
         """What a training or one of its seeds came to, apart from evaluations that have been logged live."""
-        self.log_outcome(run, outcome)
+        points = self.log_outcome(run, outcome)
         run.tags(account.run_tags)
         run.metrics(0, {key: value for key, value in account.metrics.items() if key not in self._evaluated})
+        return points
 
     def import_account(self, account: Account) -> None:
         """Import a model that gradiend took from its cache, unless it has a run already; that is then the run."""
@@ -214,10 +215,10 @@ class Session:
             loop.step_sets.log_own(loop.run, self._recorder.new_folder)
         self.loops.clear()
 
-    def log_outcome(self, run: RunWriter, outcome: Outcome) -> None:
-        """Queue what a training came to."""
-        run.metrics(outcome.step or 0, outcome.metrics())
+    def log_outcome(self, run: RunWriter, outcome: Outcome) -> tuple[MetricPoint, ...]:
+        """Queue what a training came to; returns its metrics."""
         run.tags(outcome.run_tags())
+        return run.metrics(outcome.step or 0, outcome.metrics())
 
     def log_evaluation(self, metrics: Mapping[str, float]) -> None:
         """Queue the figures of an evaluation of the trained model."""
@@ -231,11 +232,9 @@ class Session:
         self._uploaded |= {file: file.stat().st_mtime_ns for file in new}
         self.run.upload([Path(shutil.copy2(file, copies)) for file in new], folder)
 
-    def _log_model(self, account: Account) -> None:
-        if self.options.log_models is True:
-            self.run.upload([account.directory], tags.MODEL_FOLDER)
-        elif self.options.log_models:
-            self.run.link_model(self.runs.name, account.directory, account.params)
+    def _log_model(self, account: Account, points: tuple[MetricPoint, ...]) -> None:
+        if (model := model_of(account, self.options, self.runs.name)) is not None:
+            self.run.log_model(model, points)
 
     # --------------------------------------------------------------------------------------------------------- the end
 

@@ -57,8 +57,8 @@ def start_run(trainer: Any, **options: Unpack[LogKeywords]) -> Iterator[MLflowCa
         trainer: The gradiend Trainer that is trained inside the block.
         options: `run_name`, the run's name (default the trainer's run_id, or its target classes), and the options of
             `autolog`, which documents them: `topk`, `parts`, `topk_steps`, `extra_tags`, `log_models`,
-            `log_datasets`, `experiment_name`, `tracking_uri`, `deadline`, `views`. The end of the block waits up to
-            `deadline` seconds for MLflow.
+            `registered_model_name`, `log_datasets`, `experiment_name`, `tracking_uri`, `deadline`, `views`. The end of
+            the block waits up to `deadline` seconds for MLflow.
 
     Yields:
         The callback to pass: ``trainer.train(callbacks=[callback])``. Its `run_id` is the run's.

@@ -10,8 +10,11 @@ from typing import Any
 
 from gradiend_mlflow.errors import CheckpointError
 from gradiend_mlflow.store import tags
+from gradiend_mlflow.store.models.logged import RunModel
+from gradiend_mlflow.store.store import MetricPoint
 from gradiend_mlflow.trainings.directories import TRAINING_FILE, TrainingDirectory, seed_number
 from gradiend_mlflow.trainings.files import ModelFiles, SeedFiles, TrainingFiles
+from gradiend_mlflow.trainings.options import LogOptions
 from gradiend_mlflow.trainings.words.terms import (
     Outcome,
     encoder_metrics,
@@ -205,3 +208,43 @@ def _gap(model: ModelFiles) -> str | None:
         "the weights were not kept, so there are no top-k sets": not model.has_weights,
     }
     return "; ".join(gap for gap, is_there in gaps.items() if is_there) or None
+
+
+def model_of(account: Account, options: LogOptions, name: str) -> RunModel | None:
+    """Its checkpoint as the model of its run, as the options say; None if they say that it is not logged."""
+    if not options.log_models:
+        return None
+    return RunModel(
+        name,
+        account.directory,
+        account.params,
+        base_model=account.run_tags.get(tags.BASE_MODEL),
+        copied=options.log_models is True,
+        registered_as=options.registered_model_name,
+    )
+
+
+def points_of(account: Account) -> list[MetricPoint]:
+    """The metrics of an account."""
+    return [
+        *step_points(account),
+        *outcome_points(account),
+        *(MetricPoint(key, value, account.end_time, 0) for key, value in account.metrics.items()),
+    ]
+
+
+def outcome_points(account: Account) -> list[MetricPoint]:
+    """Those of what it came to."""
+    outcome = account.outcome
+    return [MetricPoint(key, value, account.end_time, outcome.step or 0) for key, value in outcome.metrics().items()]
+
+
+def step_points(account: Account) -> list[MetricPoint]:
+    """Those by step. When each step was is not known: they are spread evenly over the training."""
+    span = account.end_time - account.start_time
+    last = max((step for step, _ in account.steps), default=0) or 1
+    return [
+        MetricPoint(key, value, account.start_time + span * step // last, step)
+        for step, values in account.steps
+        for key, value in values.items()
+    ]

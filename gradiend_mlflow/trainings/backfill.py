@@ -18,7 +18,7 @@ from gradiend_mlflow.store import tags
 from gradiend_mlflow.store.limits import as_stored, shortened_param
 from gradiend_mlflow.store.reader import LoggedRun
 from gradiend_mlflow.store.store import MetricPoint, Store
-from gradiend_mlflow.trainings.account import Account
+from gradiend_mlflow.trainings.account import Account, model_of, outcome_points, points_of, step_points
 from gradiend_mlflow.trainings.description import description_of, with_ids
 from gradiend_mlflow.trainings.options import LogOptions
 from gradiend_mlflow.trainings.staging import StagedSets, stage_topk
@@ -141,11 +141,11 @@ class Backfill:
         if any(run.params.get(key, value) != value for key, value in params.items()):
             return False
         held = self._held(run, account)
-        return all((point.key, point.step) not in held or _holds(held, point) for point in _step_points(account))
+        return all((point.key, point.step) not in held or _holds(held, point) for point in step_points(account))
 
     def _held(self, run: LoggedRun, account: Account) -> HeldValues:
         """What a run holds of the account's metrics."""
-        keys = {point.key for point in _points(account)} & set(run.metrics)
+        keys = {point.key for point in points_of(account)} & set(run.metrics)
         return {
             (key, step): value for key in keys for step, value in self._store.metric_history(run.run_id, key).items()
         }
@@ -162,7 +162,7 @@ class Backfill:
         self._write_values(
             run.run_id,
             {key: value for key, value in account.params.items() if key not in run.params},
-            [point for point in _points(account) if not _holds(held, point)],
+            [point for point in points_of(account) if not _holds(held, point)],
         )
         sets = staged.get(account.directory)
         self._upload(run.run_id, account, sets)
@@ -234,10 +234,9 @@ class Backfill:
                 self._store.upload(run_id, file, folder)
 
     def _log_model(self, run_id: str, account: Account) -> None:
-        if self._options.log_models is True:
-            self._store.upload(run_id, account.directory, tags.MODEL_FOLDER, root=account.training.root)
-        elif self._options.log_models:
-            self._store.link_model(run_id, self.experiment_id, account.name, account.directory, account.params)
+        if (model := model_of(account, self._options, account.name)) is not None:
+            points, root = outcome_points(account), account.training.root
+            self._store.log_model(run_id, self.experiment_id, model, points, root=root)
 
     def _listed(self, sets: StagedSets | None, run_tags: Mapping[str, str]) -> Mapping[str, str]:
         """The tags that say which sets a run has, now that they are uploaded."""
@@ -276,24 +275,3 @@ def _holds(held: HeldValues, point: MetricPoint) -> bool:
     """Whether a metric has that value at that step already."""
     value, stored = held.get((point.key, point.step)), as_stored(point.value)
     return value is not None and (value == stored or (math.isnan(value) and math.isnan(stored)))
-
-
-def _points(account: Account) -> list[MetricPoint]:
-    """The metrics of an account."""
-    outcome = account.outcome.metrics().items()
-    return [
-        *_step_points(account),
-        *(MetricPoint(key, value, account.end_time, account.outcome.step or 0) for key, value in outcome),
-        *(MetricPoint(key, value, account.end_time, 0) for key, value in account.metrics.items()),
-    ]
-
-
-def _step_points(account: Account) -> list[MetricPoint]:
-    """Those by step. When each step was is not known: they are spread evenly over the training."""
-    span = account.end_time - account.start_time
-    last = max((step for step, _ in account.steps), default=0) or 1
-    return [
-        MetricPoint(key, value, account.start_time + span * step // last, step)
-        for step, values in account.steps
-        for key, value in values.items()
-    ]

@@ -36,6 +36,7 @@ class LogKeywords(TypedDict, total=False):
     run_name: str | None
     extra_tags: Mapping[str, str] | None
     log_models: LogModels
+    registered_model_name: str | None
     tracking_uri: str | None
     deadline: float
     views: bool
@@ -57,6 +58,7 @@ class LogOptions:
     run_name: str | None = None
     extra_tags: Mapping[str, str] | None = None  # always a mapping once checked
     log_models: LogModels = False
+    registered_model_name: str | None = None
     tracking_uri: str | None = None
     deadline: float = DEFAULT_DEADLINE
     views: bool = True
@@ -79,12 +81,17 @@ class LogOptions:
     def __post_init__(self) -> None:
         check_flags(views=self.views, log_datasets=self.log_datasets)
         check_names(experiment_name=self.experiment_name, run_name=self.run_name, tracking_uri=self.tracking_uri)
+        check_names(registered_model_name=self.registered_model_name)
         object.__setattr__(self, "topk", check_topk(self.topk))
         object.__setattr__(self, "parts", check_parts(self.parts))
         object.__setattr__(self, "topk_steps", _checked_steps(self.topk_steps))
         object.__setattr__(self, "extra_tags", _checked_tags(self.extra_tags))
         if self.log_models not in (True, False, "external"):
             raise InvalidInputError(f'log_models must be True, False or "external"; got {self.log_models!r}')
+        if self.registered_model_name is not None and not self.log_models:
+            raise InvalidInputError(
+                "registered_model_name registers the models that are logged: also give log_models=True"
+            )
         if (
             isinstance(self.deadline, bool)
             or not isinstance(self.deadline, (int, float))

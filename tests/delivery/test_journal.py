@@ -72,6 +72,7 @@ def test_every_kind_of_record_comes_back(journal: Journal, tmp_path: Path) -> No
         Upload("a", file, "gradiend/topk"),
         LogInputs("a", (DataInput("3SG", "0" * 32, "code", "{}", ODD, "{}", "train"),)),
         LinkModel("a", "name", tmp_path / "run" / "model", {"p": "1"}),
+        LinkModel("a", "b", tmp_path / "run" / "model", {}, (MetricPoint("m", 0.5, 7, 3),), "bert", True, "pronouns"),
         EndRun("a", "FINISHED", 9),
     ]
     for record in records:
@@ -108,7 +109,8 @@ def test_lines_keep_their_format(tmp_path: Path) -> None:
         '{"said":4,"is":"SetTags","key":"a","run_tags":{"t":"1"}}\n'
         '{"said":4,"is":"Upload","key":"a","file":"x","folder":"f"}\n'
         '{"said":4,"is":"DrawPicture","key":"a","directory":"x"}\n'
-        '{"said":4,"is":"LinkModel","key":"a","name":"n","directory":"../m","params":{}}\n'
+        '{"said":4,"is":"LinkModel","key":"a","name":"n","directory":"../m","params":{},"points":[],'
+        '"base_model":null,"copied":false,"registered_as":null}\n'
         '{"said":4,"is":"LogInputs","key":"a","inputs":[["n","d","code","{}","[]","{}","train"]]}\n'
         '{"said":4,"is":"EndRun","key":"a","status":"KILLED","end_time":9}\n'
     )

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import pytest
 import torch
 from gradiend import TextPredictionTrainer, TrainingArguments
@@ -372,14 +373,14 @@ class TestModels:
         make_trainer().train()
         assert "model" not in {item.path for item in tracking.list_artifacts(only_run(tracking).info.run_id)}
 
-    def test_the_checkpoint_as_artifacts(
-        self, make_trainer: MakeTrainer, tracking: MlflowClient, tmp_path: Path
-    ) -> None:
+    def test_the_checkpoint(self, make_trainer: MakeTrainer, tracking: MlflowClient, tmp_path: Path) -> None:
         """`True`: what is downloaded again ranks the same."""
         gradiend_mlflow.autolog(topk=10, log_models=True)
         trainer = make_trainer()
         trainer.train()
-        folder = tracking.download_artifacts(only_run(tracking).info.run_id, "model", str(tmp_path))
+        gradiend_mlflow.flush()
+        address = f"runs:/{only_run(tracking).info.run_id}/model/gradiend"
+        folder = mlflow.artifacts.download_artifacts(address, dst_path=str(tmp_path))
         assert TopKSet.from_checkpoint(folder, topk=50) == TopKSet.from_checkpoint(trainer.model_path, topk=50)
 
     def test_an_external_model(self, make_trainer: MakeTrainer, tracking: MlflowClient) -> None:

@@ -6,7 +6,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -111,13 +111,18 @@ def read_line(line: bytes, folder: Path) -> Line:
         raise ValueError(f"a record of the unknown kind {quoted(name)}")
     kind: Callable[..., Record] = _KINDS[name]
     expected = {"key": _as_id, **_FIELDS[_KINDS[name]]}
-    if odd := (content.keys() - expected.keys()) | (expected.keys() - content.keys() - _OPTIONAL):
+    if odd := (content.keys() - expected.keys()) | (expected.keys() - content.keys() - _optional_fields(_KINDS[name])):
         raise ValueError(f"a {name} must have the fields {', '.join(expected)}; these differ: {quoted(sorted(odd))}")
     values = {field: expected[field](value, field) for field, value in content.items()}
     if values.get("deferred") and values.get("parent") is not None:
         raise ValueError("a run that starts with its first child is not a child itself")
     located = {field: folder / value if isinstance(value, Path) else value for field, value in values.items()}
     return Line(made, kind(**located))
+
+
+def _optional_fields(kind: type[Record]) -> set[str]:
+    """Those that a line may lack, because older versions did not write them or they are seldom there."""
+    return {field.name for field in fields(kind) if field.default is not MISSING}
 
 
 # ------------------------------------------------------------------------------------------------------------ fields
@@ -217,6 +222,10 @@ def _optional_id(value: Any, name: str) -> str | None:
     return optional(value, name, _as_id)
 
 
+def _optional_text(value: Any, name: str) -> str | None:
+    return optional(value, name, _as_text)
+
+
 _FIELDS: Mapping[type[Record], Mapping[str, _Check]] = {
     StartRun: {
         "name": _as_text,
@@ -243,10 +252,17 @@ _FIELDS: Mapping[type[Record], Mapping[str, _Check]] = {
     LogInputs: {"inputs": _as_inputs},
     Upload: {"file": _as_path, "folder": _as_folder},
     DrawPicture: {"directory": _as_path},
-    LinkModel: {"name": _as_text, "directory": _as_path, "params": _as_texts},
+    LinkModel: {
+        "name": _as_text,
+        "directory": _as_path,
+        "params": _as_texts,
+        "points": _as_points,
+        "base_model": _optional_text,
+        "copied": as_bool,
+        "registered_as": _optional_text,
+    },
     EndRun: {"status": _as_status, "end_time": _as_time},
 }
-_OPTIONAL = {"parent", "deferred"}
 # Their names in journals must not change when a class is renamed.
 _KINDS = {kind.__name__: kind for kind in _FIELDS if kind is not LeftAccount} | {"RecordAccount": LeftAccount}
 _NAMES = {kind: name for name, kind in _KINDS.items()} | {ImportAccount: "RecordAccount"}

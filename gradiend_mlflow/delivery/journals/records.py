@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import cast
 
 from gradiend_mlflow.store.current import active_run_id, chosen_experiment
+from gradiend_mlflow.store.models.logged import RunModel
 from gradiend_mlflow.store.store import DataInput, MetricPoint
 from gradiend_mlflow.trainings.account import Account
 from gradiend_mlflow.trainings.options import LogOptions
@@ -139,11 +140,23 @@ class DrawPicture(Record):
 
 @dataclass(frozen=True)
 class LinkModel(Record):
-    """Register the checkpoint in `directory`, which is not uploaded, as an external model of the run `key`."""
+    """Make the checkpoint in `directory` the model of the run `key`; if `copied`, with its files.
+
+    `points` are metrics of the run that say how good it is; `registered_as` is a registered model that it becomes a
+    version of.
+    """
 
     name: str
     directory: Path
     params: Mapping[str, str]
+    points: tuple[MetricPoint, ...] = ()
+    base_model: str | None = None
+    copied: bool = False
+    registered_as: str | None = None
+
+    def model(self) -> RunModel:
+        """The model, apart from the run's metrics."""
+        return RunModel(self.name, self.directory, self.params, self.base_model, self.copied, self.registered_as)
 
 
 @dataclass(frozen=True)

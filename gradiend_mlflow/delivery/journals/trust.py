@@ -20,7 +20,7 @@ from gradiend_mlflow.delivery.journals.records import (
     Upload,
 )
 from gradiend_mlflow.disk.trees import is_inside
-from gradiend_mlflow.errors import GradiendMLflowError, StoreError, UnavailableError
+from gradiend_mlflow.errors import GradiendMLflowError, StoreError, UnavailableError, logger
 from gradiend_mlflow.sets.parts import PARTS
 from gradiend_mlflow.store import tags
 from gradiend_mlflow.store.current import configured_uri
@@ -28,6 +28,7 @@ from gradiend_mlflow.store.store import Store
 from gradiend_mlflow.store.uris import kept_uri, sync_command
 from gradiend_mlflow.trainings.account import account_of
 from gradiend_mlflow.trainings.directories import WEIGHTS, TrainingDirectory
+from gradiend_mlflow.untrusted import quoted
 
 _NOWHERE = Destination()
 
@@ -88,7 +89,7 @@ class Terms:
                     if os.path.lexists(file := record.directory / f"{part}.parquet"):
                         self._check_own(file)
             case LinkModel():
-                return replace(record, directory=self._below_root(record.directory))
+                return self._model(record)
             case LeftAccount():
                 return self._account(record)
             case KnownRun():
@@ -108,6 +109,20 @@ class Terms:
         if not any((model / name).is_file() for name in WEIGHTS):
             raise GradiendMLflowError(f"{model} is not sent: it holds no model")
         return model
+
+    def _model(self, record: LinkModel) -> LinkModel:
+        """A model that lies in the root is logged, but not registered: by its name others may use a version of it."""
+        directory = self._below_root(record.directory)
+        if record.copied and not any((directory / name).is_file() for name in WEIGHTS):
+            raise GradiendMLflowError(f"{directory} is not sent: it holds no model")
+        if record.registered_as is not None:
+            logger.warning(
+                "The model in %s is logged, but not registered as %s, which only you can ask for: log_model(..., "
+                "registered_model_name=...) or mlflow.register_model",
+                directory,
+                quoted(record.registered_as),
+            )
+        return replace(record, directory=directory, registered_as=None)
 
     def _check_own(self, file: Path) -> None:
         own = os.path.realpath(self.journal.folder)
