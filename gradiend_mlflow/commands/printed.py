@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import unicodedata
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -83,7 +84,10 @@ def _joined(cell: Any) -> Any:
 
 
 def _is_missing(cell: Any) -> bool:
-    return cell is None or (not isinstance(cell, str) and cell != cell) or str(cell) in {"<NA>", "NaT"}  # noqa: PLR0124  # NaN
+    """Whether it is None, NaN, or what pandas has for missing integers and times, which do not compare."""
+    if cell is None or str(cell) in {"<NA>", "NaT"}:
+        return not isinstance(cell, str)
+    return isinstance(cell, float) and math.isnan(cell)
 
 
 def _jsonable(content: Any) -> Any:
