@@ -350,9 +350,9 @@ def test_the_description_links_every_run(runs: list[str], tracking: MlflowClient
             {"value": "jaccard"},
             "**Two runs agree to 100.0% (jaccard) in their top 10 weights on average** (of 4 runs; ",
         ),
-        ({"topk": 0, "value": "intersection"}, "**Two runs share 1 of their top 1 weights on average** (of 4 runs; "),
+        ({"topk": 1, "value": "intersection"}, "**Two runs share 1 of their top 1 weights on average** (of 4 runs; "),
     ],
-    ids=["fraction", "jaccard", "zero"],
+    ids=["fraction", "jaccard", "one"],
 )
 def test_the_answer_is_a_true_sentence(
     asked: dict[str, Any], answer: str, runs: list[str], tracking: MlflowClient
@@ -360,7 +360,7 @@ def test_the_answer_is_a_true_sentence(
     """Whatever the measure and the k."""
     run = tracking.get_run(compare(runs, **{"topk": 10, **asked}).run_id)
     assert run.data.tags["mlflow.note.content"].startswith(answer)
-    k = "10%" if asked.get("topk") == 0.1 else asked.get("topk", 10) or 1
+    k = "10%" if asked.get("topk") == 0.1 else asked.get("topk", 10)
     assert run.info.run_name.startswith(f"k{k} 4 runs ")
 
 
