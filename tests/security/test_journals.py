@@ -173,6 +173,21 @@ class TestFiles:
             assert "does not lie in" in row["reason"]
             assert run.outputs is None or run.outputs.model_outputs == []
 
+    def test_no_model_is_registered(
+        self, tracking: MlflowClient, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """By its name others would load it; the model itself is logged, and that is said."""
+        model = Path(shutil.copytree(GOLDEN / "model", tmp_path / "runs" / "model"))
+        record = LinkModel("k", "m", model, {}, copied=True, registered_as="in production")
+        plant(tmp_path / "runs", tracking.tracking_uri, record)
+        (row,) = sync(tmp_path / "runs", progress=False).to_dict("records")
+        assert row["result"] == "synced"
+        (run,) = planted(tracking)
+        (output,) = run.outputs.model_outputs
+        assert {item.path for item in tracking.list_logged_model_artifacts(output.model_id)} >= {"MLmodel", "gradiend"}
+        assert tracking.search_registered_models() == []
+        assert "not registered as 'in production'" in caplog.text
+
     def test_a_link_in_a_model_is_left_out(
         self, secret: Path, tracking: MlflowClient, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:

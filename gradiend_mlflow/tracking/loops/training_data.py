@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from gradiend_mlflow.delivery.run_writer import RunWriter
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _ROWS = 10_000  # that are hashed at once: 4 ms, for which other threads wait
-_PATIENCE = 30.0  # seconds; a million rows take half of one, beside a training that takes longer than that
+_DIGEST_BYTES = 8  # MLflow's own have four; the UI's column has room for these
+_PATIENCE = 30.0  # seconds; a million rows take one of the processor's, and a training of so many takes longer
 _TYPES = {"i": "long", "u": "long", "f": "double", "b": "boolean"}  # MLflow's, by NumPy's kinds; else a string
 
 
@@ -55,7 +56,9 @@ class TrainingData:
 
     def _digests(self) -> dict[tuple[str, str], tuple[str, int]]:
         """By class and split the digest of the rows, in their order, and how many they are."""
-        found = {name: {split: hashlib.blake2b(digest_size=16) for split in self._splits()} for name in self.classes}
+        found = {
+            name: {split: blake2b(digest_size=_DIGEST_BYTES) for split in self._splits()} for name in self.classes
+        }
         rows: dict[tuple[str, str], int] = {}
         for first in range(0, len(self.table), _ROWS):
             time.sleep(0)  # let the training's thread go first
