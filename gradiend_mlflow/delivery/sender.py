@@ -228,14 +228,14 @@ class Sender:
             parent, experiment_id = None, self._experiment(record.destination)
         if parent is not None:
             run_tags[tags.MLFLOW_PARENT] = parent
+        if record.destination.experiment_id is not None or adopt is not None:
+            self._note_name(experiment_id)
         run_id = self._find_or_create(record, experiment_id, run_tags)
         self._runs[record.key] = KnownRun(record.key, run_id, experiment_id)
         if record.destination.views and record.parent is None:
             self._store.add_views(experiment_id)
         if not self._again and record.run_tags.get(tags.KIND) != tags.SEED_RUN:
             self._tell(record, experiment_id)
-        if record.destination.experiment_id is not None or adopt is not None:
-            self._note_name(experiment_id)
 
     def _tell(self, record: StartRun, experiment_id: str) -> None:
         """Say where runs go, once for each experiment; at its end, where this one is."""
