@@ -10,6 +10,7 @@ from gradiend_mlflow.display.progress import with_progress
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.overlap.overlap import Overlap
 from gradiend_mlflow.overlap.seeds import SeedOverlap
+from gradiend_mlflow.overlap.statistics.difference import OverlapDifference
 from gradiend_mlflow.overlap.units import compute_overlap
 from gradiend_mlflow.sets.parts import Part, check_part
 from gradiend_mlflow.sets.topk import TopKSet
@@ -33,7 +34,7 @@ def overlap_of(given: Any, topk: float | None = None, part: Part | None = None) 
             set is of another part or has fewer weights than `topk`.
         CheckpointError: If a directory is no readable checkpoint.
     """
-    if isinstance(given, (Overlap, SeedOverlap)):
+    if isinstance(given, (Overlap, SeedOverlap, OverlapDifference)):
         if topk is not None or part is not None:
             raise InvalidInputError(
                 "topk and part choose weights of models and checkpoints; an overlap has been computed with its own"

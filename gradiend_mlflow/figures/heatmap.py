@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, overload
+from typing import Any, Literal, cast, overload
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -30,6 +30,7 @@ from gradiend_mlflow.figures.given import NOT_CONVERGED, check_labels, overlap_o
 from gradiend_mlflow.overlap.measures import Value, check_value, title_of
 from gradiend_mlflow.overlap.overlap import Overlap
 from gradiend_mlflow.overlap.seeds import SeedOverlap
+from gradiend_mlflow.overlap.statistics.difference import OverlapDifference
 from gradiend_mlflow.sets.parts import Part
 
 ANNOTATED_UP_TO = 40  # runs, as in gradiend
@@ -94,8 +95,9 @@ def plot_heatmap(  # type: ignore[misc]  # options are told to people, and check
     would do.
 
     Args:
-        overlap: The overlap, of sets or of trainings with their seeds aggregated; or a mapping from label to model,
-            directory of a checkpoint or `TopKSet`, as gradiend's figures take.
+        overlap: The overlap, of sets or of trainings with their seeds aggregated; what `difference` returned, whose
+            measure is drawn around 0, up to the largest change; or a mapping from label to model, directory of a
+            checkpoint or `TopKSet`, as gradiend's figures take.
         ax: Where to draw; default a new figure that is large enough and unknown to pyplot. All that belongs to the
             heatmap stays within the axes' part of the figure, whose size is left alone.
         topk: Of a mapping: how many weights, or which fraction; default 1000, and sets as they are.
@@ -165,8 +167,12 @@ def plot_heatmap(  # type: ignore[misc]  # options are told to people, and check
     sheet = Sheet.checked(ax, figsize=figsize, output_path=output_path, show=show)
     overlap = overlap_of(overlap, topk, part)
     check_value(value)
-    check_arguments(overlap, (Overlap, SeedOverlap), None if title is True else title or None, ax=ax)
-    title = title_of(value, overlap.unit) if title is True else title or None
+    check_arguments(
+        overlap, (Overlap, SeedOverlap, OverlapDifference), None if title is True else title or None, ax=ax
+    )
+    if isinstance(overlap, OverlapDifference):
+        value = _of_difference(overlap, relative=relative, cluster=cluster or order == "cluster")
+    title = _title_of(overlap, value) if title is True else title or None
     if not isinstance(annot, bool):
         check_choice("annot", annot, ("auto",))
     if groups is not None and pretty_groups is not None:
@@ -202,7 +208,7 @@ def plot_heatmap(  # type: ignore[misc]  # options are told to people, and check
         side_title=row_metric_label,
         side_range="" if side is None else side.range,
         title=title or "",
-        bar_title=title_of(value, overlap.unit) + ", relative to seeds" * relative + " (%)" * percent
+        bar_title=_title_of(overlap, value) + ", relative to seeds" * relative + " (%)" * percent
         if cbar_label is None
         else cbar_label,
         ticks=bar_texts(cells.norm),
@@ -242,6 +248,22 @@ def plot_heatmap(  # type: ignore[misc]  # options are told to people, and check
     return sheet.finished(axes if ax is not None else figure)
 
 
+def _of_difference(difference: OverlapDifference, *, relative: bool, cluster: bool) -> Value:
+    """The measure of a difference, if it can be drawn so."""
+    if relative or cluster:
+        raise InvalidInputError(
+            "a difference is drawn in the order of its labels and as it is: leave out relative=True, cluster=True and "
+            "order='cluster'"
+        )
+    return cast("Value", difference.value)
+
+
+def _title_of(overlap: Overlap | SeedOverlap | OverlapDifference, value: Value) -> str:
+    if isinstance(overlap, OverlapDifference):
+        return f"{title_of(value)}, first minus second"
+    return title_of(value, overlap.unit)
+
+
 def _number(value: Any, label: str) -> float:
     if value is None:
         return float("nan")
@@ -250,9 +272,7 @@ def _number(value: Any, label: str) -> float:
     return float(value)
 
 
-def _notes(
-    overlap: Overlap | SeedOverlap, cells: Cells, failed: int, *, relative: bool, seeds: bool
-) -> tuple[str, ...]:
+def _notes(overlap: Any, cells: Cells, failed: int, *, relative: bool, seeds: bool) -> tuple[str, ...]:
     """What is said below the cells."""
     check_flags(seed_annotation=seeds)
     n, notes = len(overlap.labels), []

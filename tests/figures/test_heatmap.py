@@ -278,3 +278,46 @@ def test_numbers_beside_the_cells_are_no_larger_than_those_inside() -> None:
     inside, beside = (figure.axes[0].texts[0], figure.axes[0].child_axes[0].texts[0])
     assert beside.get_text() == "0.50"
     assert beside.get_fontsize() <= inside.get_fontsize()
+
+
+def of(indices: list[int]) -> TopKSet:
+    """A set of these weights."""
+    return TopKSet.from_indices(indices, space=9)
+
+
+class TestDifferences:
+    """Two overlaps compared."""
+
+    def test_changes_are_drawn_around_zero(self) -> None:
+        """Up in one color, down in the other, as far as the largest; written as they are."""
+        first = compute_overlap({"a": of([0, 1]), "b": of([0, 1]), "c": of([2, 3])})
+        second = compute_overlap({"a": of([0, 1]), "b": of([0, 2]), "c": of([1, 3])})
+        difference = first.difference(second)
+        axes = plot_heatmap(difference, figsize="text").axes[0]
+        (mesh,) = axes.collections
+        assert (mesh.norm.vmin, mesh.norm.vcenter, mesh.norm.vmax) == (-50, 0, 50)
+        assert mesh.get_cmap().name == "RdBu_r"
+        written = np.array([text.get_text() for text in axes.texts]).reshape(3, 3)
+        np.testing.assert_allclose(written.astype(float), 100 * difference.matrix)
+
+    def test_it_says_what_it_shows(self) -> None:
+        """Beside the colors."""
+        change = compute_overlap({"a": of([0, 1]), "b": of([0, 1])}).difference(
+            compute_overlap({"a": of([0, 1]), "b": of([0, 2])}), value="jaccard"
+        )
+        figure = plot_heatmap(change, figsize="text")
+        said = " ".join(text.get_text().replace("\n", " ") for text in figure.findobj(Text))
+        assert "first minus second (%)" in said
+
+    @pytest.mark.parametrize("options", [{"relative": True}, {"cluster": True}, {"order": "cluster"}, {"topk": 3}])
+    def test_what_it_has_not(self, options: dict[str, Any]) -> None:
+        """Clusters, ceilings, weights."""
+        one = compute_overlap({"a": of([0, 1]), "b": of([0, 1])})
+        with pytest.raises(InvalidInputError):
+            plot_heatmap(one.difference(one), **options)
+
+    def test_no_change_at_all(self) -> None:
+        """Is drawn too."""
+        one = compute_overlap({"a": of([0, 1]), "b": of([0, 1])})
+        axes = plot_heatmap(one.difference(one)).axes[0]
+        assert {text.get_text() for text in axes.texts} <= {"0", "-0"}

@@ -20,6 +20,7 @@ from gradiend_mlflow.figures.drawing.canvas import colormap, shade
 from gradiend_mlflow.overlap.measures import SIGNED, Value
 from gradiend_mlflow.overlap.overlap import Overlap
 from gradiend_mlflow.overlap.seeds import SeedOverlap
+from gradiend_mlflow.overlap.statistics.difference import OverlapDifference
 from gradiend_mlflow.sets.space import Matrix
 
 Scale = Literal["linear", "log", "sqrt", "power"]
@@ -64,7 +65,7 @@ class Cells:
 
 
 def cells_of(
-    overlap: Overlap | SeedOverlap,
+    overlap: Overlap | SeedOverlap | OverlapDifference,
     rows: Sequence[int],
     value: Value,
     *,
@@ -86,7 +87,8 @@ def cells_of(
     factor, order = 100.0 if percent else 1.0, np.ix_(rows, rows)
     numbers, ceilings = _relative(overlap, value) if relative else _with_ceilings(overlap, value)
     shown = factor * numbers[order]
-    signed, counts = value in SIGNED, value == "intersection" and not relative
+    is_change = isinstance(overlap, OverlapDifference)
+    signed, counts = is_change or value in SIGNED, value == "intersection" and not relative
     high = max(factor, float(np.nanmax(shown))) if relative else None
     high = high if vmax is None else factor * vmax
     norm = norm_of(
@@ -95,7 +97,7 @@ def cells_of(
         scale_gamma,
         signed=signed,
         low=None if vmin is None else factor * vmin,
-        high=high if high is not None or counts else factor,
+        high=high if high is not None or counts or is_change else factor,
     )
     write = writer(shown, fmt, whole=percent or counts)
     texts = np.vectorize(write, otypes=[object])(shown)
@@ -120,7 +122,7 @@ def cells_of(
     return Cells(shown, texts, norm, colors, glyphs, empty, said, ceilings[list(rows)])
 
 
-def _relative(overlap: Overlap | SeedOverlap, value: Value) -> tuple[Matrix, npt.NDArray[np.bool_]]:
+def _relative(overlap: Any, value: Value) -> tuple[Matrix, npt.NDArray[np.bool_]]:
     """The overlap relative to what seeds allow; no ceilings are shown beside it."""
     numbers = overlap.relative(value) if isinstance(overlap, SeedOverlap) else None
     if numbers is None or np.isnan(numbers).all():
@@ -131,7 +133,7 @@ def _relative(overlap: Overlap | SeedOverlap, value: Value) -> tuple[Matrix, npt
     return numbers, np.zeros(len(numbers), dtype=bool)
 
 
-def _with_ceilings(overlap: Overlap | SeedOverlap, value: Value) -> tuple[Matrix, npt.NDArray[np.bool_]]:
+def _with_ceilings(overlap: Any, value: Value) -> tuple[Matrix, npt.NDArray[np.bool_]]:
     """The overlap, with the ceilings on the diagonal where seeds are aggregated; NaN where a training has one seed."""
     numbers = np.array(overlap.values(value), dtype=np.float64)
     if not isinstance(overlap, SeedOverlap):
@@ -143,7 +145,7 @@ def _with_ceilings(overlap: Overlap | SeedOverlap, value: Value) -> tuple[Matrix
     return numbers, known
 
 
-def _spread(overlap: Overlap | SeedOverlap, value: Value, display: str) -> tuple[npt.NDArray[np.float64] | None, str]:
+def _spread(overlap: Any, value: Value, display: str) -> tuple[npt.NDArray[np.float64] | None, str]:
     """The spread of seeds that is to be shown, and which one it is in words; None and nothing for none."""
     check_choice("dispersion_display", display, ("none", "stacked", "corner_glyph"))
     if display == "none":

@@ -54,6 +54,16 @@ class OverlapDifference(Shown):
         difference: Matrix = self.first - self.second
         return difference
 
+    def values(self, value: str) -> Matrix:
+        """`matrix`, if that is the measure.
+
+        Raises:
+            InvalidInputError: If it is another one.
+        """
+        if value != self.value:
+            raise InvalidInputError(f"this is the difference of {self.value}; for {value}, take that of it")
+        return self.matrix
+
     def to_frame(self) -> pd.DataFrame:
         """`matrix` with the labels on both axes."""
         return pd.DataFrame(self.matrix, index=list(self.labels), columns=list(self.labels))
