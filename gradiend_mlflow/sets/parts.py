@@ -14,6 +14,7 @@ from gradiend_mlflow.errors import InvalidInputError
 
 Part = Literal["encoder-weight", "decoder-weight", "decoder-bias", "decoder-sum"]
 PARTS: tuple[Part, ...] = get_args(Part)
+DEFAULT_PART: Part = "decoder-weight"  # as in gradiend
 DEFAULT_TOPK = 10_000
 
 

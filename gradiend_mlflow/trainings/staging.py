@@ -13,7 +13,7 @@ import pandas as pd
 
 from gradiend_mlflow.errors import CheckpointError, MissingPartError, logger
 from gradiend_mlflow.sets.artifact import save_topk
-from gradiend_mlflow.sets.parts import Part, check_parts
+from gradiend_mlflow.sets.parts import DEFAULT_PART, Part, check_parts
 from gradiend_mlflow.sets.picture import save_picture
 from gradiend_mlflow.sets.topk import TopKSet
 from gradiend_mlflow.sets.weights import GradiendWeights
@@ -81,5 +81,6 @@ def stage_topk(
 def _preview(sets: Mapping[Part, TopKSet]) -> pd.DataFrame:
     """The first weights of every part in one table, few enough that the MLflow UI shows them all."""
     rows = _PREVIEW_ROWS // len(sets)
-    first = {part: topk_set.top(min(rows, len(topk_set))).to_frame() for part, topk_set in sets.items()}
+    ordered = sorted(sets, key=lambda part: part != DEFAULT_PART)  # what is compared by default comes first
+    first = {part: sets[part].top(min(rows, len(sets[part]))).to_frame() for part in ordered}
     return pd.concat(first, names=["part"]).reset_index(level="part")

@@ -114,6 +114,7 @@ def test_the_preview_fits_the_ui(run_id: str, tracking: MlflowClient, tmp_path: 
     )
     assert preview["part"].value_counts().to_dict() == dict.fromkeys(PARTS, 125)
     assert preview["rank"].max() == 125
+    assert preview["part"][0] == "decoder-weight"  # what is compared by default
 
 
 def test_a_picture_shows_where_the_weights_lie(run_id: str, tracking: MlflowClient) -> None:
