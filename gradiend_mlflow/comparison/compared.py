@@ -132,7 +132,7 @@ class Compared:
                 test.per_group
         """
         if groups is None and self.groups is None:
-            raise InvalidInputError("there are no groups to test: pass groups here, or to compare")
+            raise InvalidInputError("there are no groups to test: pass groups to test_groups, or to compare")
         rows = self.shown_runs
         told = self.groups if groups is None else groups_of(groups, rows)
         group_of = self._by_training(told or {}, "groups")

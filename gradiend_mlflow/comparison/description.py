@@ -132,7 +132,8 @@ def _answer(comparison: Compared) -> Iterator[str]:
     else:
         yield f"The two runs {answer}"
     yield f"({details})."
-    if "overlap/lift" in summary:
+    # Chance scatters weights over all neurons. Real ones lie in few, so neurons are always fewer than by chance.
+    if "overlap/lift" in summary and unit == "weight":
         yield f"They share {summary['overlap/lift']:,.3g} times as many {unit}s as chance would give."
     if seeds is None:
         core = len(comparison.overlap.core)
@@ -160,10 +161,10 @@ def _of_seeds(comparison: Compared) -> Iterator[str]:
         return
     mean, low, high = ceiling["mean"].mean(), ceiling["min"].min(), ceiling["max"].max()
     pairs = np.triu_indices(len(ceiling), k=1)
-    reached = int(noise.at_ceiling()[pairs].sum())
+    reached, known = int(noise.at_ceiling()[pairs].sum()), int((~np.isnan(noise.judged()[pairs])).sum())
     yield (
         f"Two seeds of one training agree to {_shown(value, mean)} on average ({_shown(value, low)} to "
-        f"{_shown(value, high)}), which is the ceiling; {reached:,} of {counted(len(pairs[0]), 'pair')} of trainings "
+        f"{_shown(value, high)}), which is the ceiling; {reached:,} of {counted(known, 'pair')} of trainings "
         f"{'is' if reached == 1 else 'are'} at it."
     )
     between, within = noise.spreads()
@@ -197,6 +198,8 @@ def _pair_table(comparison: Compared) -> str:
 def _cell(column: str, value: Value, number: float) -> str:
     if column == "q_value" and number == 0:
         return f"< {sys.float_info.min:.0e}"
+    if column == "expected" and number >= 100:  # noqa: PLR2004  # else two digits say more
+        return f"{number:,.0f}"
     if column in ("expected", "q_value"):
         return f"{number:.2g}"
     return _shown("intersection" if column in ("intersection", "seed_pairs") else value, number)

@@ -126,7 +126,7 @@ class LatexStyle:
         if self.float_format is None or callable(self.float_format):
             return
         try:
-            self.float_format % 0.5
+            str.__mod__(self.float_format, 0.5)  # a number has a % of its own
         except (TypeError, ValueError) as error:
             raise InvalidInputError(
                 f"float_format must be a %-format such as '%.2f', or a callable; got {self.float_format!r} ({error})"

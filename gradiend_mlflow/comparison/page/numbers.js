@@ -47,7 +47,7 @@ function numbersOf(data) {
     return values.length ? spreadOf(values) : null;
   }
 
-  /** Whether seeds of different numbers agree across two trainings as the less alike seeds of either do. */
+  /** Whether seeds of different numbers agree across two trainings as the less alike seeds of either do; null if unknown. */
   function reaches(view, s, measure, x, y, ceilings) {
     const least = Math.min(...[ceilings[x], ceilings[y]].map(ceiling => ceiling ? ceiling.min : NaN));
     const known = [];
@@ -55,7 +55,7 @@ function numbersOf(data) {
       const [one, other] = [data.seeds[a], data.seeds[b]];
       if (one !== null && other !== null && one !== other) known.push(formulas[measure](s, a, b));
     }
-    return known.length > 0 && mean(known) >= least;
+    return known.length > 0 && !Number.isNaN(least) ? mean(known) >= least : null;
   }
 
   /** All pairs of rows of a view, row by row; `at(x, y)` is one of them, `ceilings` what their seeds allow. */

@@ -52,6 +52,7 @@ function start(data) {
   const map = heatmap(el("map"), {point: showReadout, choose});
   const cell = (x, y) => x !== y ? numbers.at(x, y).value
     : state.view.members[x].length > 1 ? numbers.ceilings[x].mean
+    : several() ? NaN  // a training of one seed among those of several has no ceiling
     : state.measure === "intersection" ? step().sizes[state.view.members[x][0]] : state.measure === "lift" ? NaN : 1;
 
   function drawMap() {
@@ -130,7 +131,7 @@ function start(data) {
       numberColumn("value", value, written),
     ];
     if (several()) columns.push(numberColumn("low", "lowest", low => low === undefined ? DASH : written(low)), numberColumn("high", "highest", high => high === undefined ? DASH : written(high)),
-      {name: "reached", title: "at ceiling", number: true, key: pair => Number(pair.reached), shown: pair => pair.reached ? "yes" : DASH});
+      {name: "reached", title: "at ceiling", number: true, key: pair => Number(pair.reached), shown: pair => pair.reached === null || pair.reached === undefined ? DASH : pair.reached ? "yes" : "no"});
     else {
       if (state.measure !== "intersection") columns.push(numberColumn("shared", "shared", counted));
       columns.push(numberColumn("expected", "by chance", average), {...numberColumn("p", "p", probabilityOf, {up: true}), key: pair => -pair.p});

@@ -36,6 +36,12 @@ _UNDATED: dict[str, dict[str, Any]] = {".pdf": {"CreationDate": None}, ".svg": {
 # Okabe and Ito's, without their yellow, which is too light for lines; the last is one of Tol's.
 _COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#882255")
 _SUFFIXES = (".png", ".pdf", ".svg")
+# What returns the things that figures are made of, if it is not compute_overlap().
+_SOURCES = {
+    "OverlapMap": "map() of an overlap or a comparison",
+    "OverlapCurve": "overlap_curve() of an overlap or a comparison",
+    "GroupTest": "test_groups() of an overlap or a comparison",
+}
 
 
 @contextmanager
@@ -239,9 +245,8 @@ def check_arguments(
     """
     if not isinstance(overlap, kinds):
         expected = " or ".join(kind.__name__ for kind in kinds)
-        raise InvalidInputError(
-            f"expected {expected} (from compute_overlap() or a comparison); got {type(overlap).__name__}"
-        )
+        source = _SOURCES.get(kinds[0].__name__, "compute_overlap() or a comparison")
+        raise InvalidInputError(f"expected {expected} (from {source}); got {type(overlap).__name__}")
     for name, given, kind, what in (
         ("ax", ax, Axes, "axes of matplotlib"),
         ("fig", fig, FigureBase, "a figure of matplotlib"),

@@ -47,7 +47,10 @@ def group_by_label(groups: object) -> dict[str, str]:
     found: dict[str, str] = {}
     for group, members in groups.items():
         if isinstance(members, str) or not isinstance(members, Sequence):
-            raise InvalidInputError(f"groups must name a list of labels per group; got {members!r} for {group!r}")
+            raise InvalidInputError(
+                f"groups must name a list of labels per group, or a group, a string, per label; got {members!r} "
+                f"for {group!r}"
+            )
         for label in members:
             if label in found:
                 raise InvalidInputError(f"a run may be in one group; {label!r} is in {found[label]!r} and {group!r}")

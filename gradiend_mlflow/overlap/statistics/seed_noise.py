@@ -79,9 +79,14 @@ class SeedNoise:
 
     def at_ceiling(self) -> npt.NDArray[np.bool_]:
         """Which pairs of trainings agree as far as the less alike seeds of either; False where that is not known."""
-        least = self.ceiling["min"].to_numpy()
-        reached: npt.NDArray[np.bool_] = self.different >= np.minimum.outer(least, least)
+        reached: npt.NDArray[np.bool_] = self.judged() >= 0
         return reached
+
+    def judged(self) -> Matrix:
+        """How far each pair of trainings is above the less alike seeds of either; NaN where that is not known."""
+        least = self.ceiling["min"].to_numpy()
+        above: Matrix = self.different - np.minimum.outer(least, least)
+        return above
 
     def spreads(self) -> tuple[float, float]:
         """How far pairs of trainings differ, and how far the pairs of seeds within one of them do.
