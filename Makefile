@@ -16,8 +16,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 demo: $(VENV)/.installed  ## Train six small GRADIENDs, log them, compare them, say how to open the UI
 	$(BIN)/python examples/quickstart.py
 
-test: $(VENV)/.installed  ## Run all tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
+test: $(VENV)/.installed  ## Run all tests, or those that TESTS selects: TESTS='-m "not long"' takes a quarter less
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal $(TESTS)
 
 test-oldest:  ## Run the tests (or TESTS=...) with the oldest versions that pyproject.toml allows, in an environment of its own
 	$(PYTHON) -m venv $(VENV)/oldest

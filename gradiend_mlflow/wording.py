@@ -106,7 +106,7 @@ def markdown(text: str) -> str:
         a\_b\|c &lt;b>
     """
     inside = re.sub(r"([|\[\]_*~`\\])", r"\\\1", text).replace("&", "&amp;").replace("<", "&lt;")
-    return re.sub(r"^(\d*)([#>+=.)-])", r"\1\\\2", inside)
+    return re.sub(r"^(\d+(?=[.)](?:\s|$))|(?=[#>+=-]))", r"\1\\", inside)
 
 
 def csv_of(frame: pd.DataFrame, *, index: bool = False) -> str:

@@ -300,6 +300,7 @@ class TestNames:
         assert names[5].endswith(" · 3 groups: x, y, z · Default")
         assert len(set(names)) == len(names)
 
+    @pytest.mark.long
     def test_what_is_called_the_same_is_numbered(self, runs: list[str], tracking: MlflowClient) -> None:
         """Whatever signs a name has; a name that is given is kept."""
         for run_id, name in zip(runs, ["it's", 'a "b"', "50 %_", "c\\'"], strict=True):

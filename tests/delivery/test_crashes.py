@@ -96,7 +96,9 @@ def test_a_black_hole_does_not_hold_the_process(
 
 
 @pytest.mark.parametrize("before", ["", "gradiend_mlflow.flush(); "], ids=["unsent", "running"])
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=lambda number: number.name)
+@pytest.mark.parametrize(
+    "number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.long)], ids=["SIGKILL", "SIGTERM"]
+)
 def test_killed_in_the_middle(
     number: signal.Signals, before: str, in_process: Any, server: str, tmp_path: Path, undisturbed: Any, request: Any
 ) -> None:
@@ -143,6 +145,7 @@ def test_ctrl_c(in_process: Any, server: str, request: Any, tmp_path: Path) -> N
     assert find_journals(tmp_path) == []
 
 
+@pytest.mark.long
 def test_trained_again_beside_a_journal_that_was_left(
     in_process: Any, make_trainer: MakeTrainer, server: str, tmp_path: Path, warnings: Any, request: Any
 ) -> None:
@@ -176,6 +179,7 @@ recorder.close(120)
 """
 
 
+@pytest.mark.long
 def test_eight_processes_begin_at_once(tmp_path: Path) -> None:
     """Every process logs its run, although the database does not exist before."""
     uri = f"sqlite:///{tmp_path}/new/mlflow.db"

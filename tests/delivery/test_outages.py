@@ -55,7 +55,11 @@ def test_down_from_the_start(
     assert only(server, request.node.name) == undisturbed
 
 
-@pytest.mark.parametrize("fault", [500, 429, CUT], ids=["500", "429", "killed"])
+@pytest.mark.parametrize(
+    "fault",
+    [500, pytest.param(429, marks=pytest.mark.long), pytest.param(CUT, marks=pytest.mark.long)],
+    ids=["500", "429", "killed"],
+)
 def test_trouble_for_a_while(
     fault: Any, tracked: Any, proxy: Proxy, server: str, untracked: str, undisturbed: Any, request: Any, warnings: Any
 ) -> None:
@@ -93,6 +97,7 @@ def test_an_answer_that_is_lost(tracked: Any, proxy: Proxy, server: str, undistu
     assert only(server, request.node.name) == undisturbed
 
 
+@pytest.mark.long
 def test_every_request_takes_long(
     tracked: Any, proxy: Proxy, server: str, untracked: str, undisturbed: Any, request: Any, warnings: Any
 ) -> None:
@@ -163,6 +168,7 @@ def test_refused_entry(
     assert sync(trainer.experiment_dir, tracking_uri=proxy.uri, progress=False).empty
 
 
+@pytest.mark.long
 def test_artifacts_fail_and_metrics_succeed(
     tracked: Any, proxy: Proxy, server: str, untracked: str, undisturbed: Any, request: Any, warnings: Any
 ) -> None:

@@ -8,7 +8,7 @@ from gradiend_mlflow import TopKSet, compute_overlap
 from rule_or_memory import conclusion, sentences, study
 
 
-@pytest.mark.parametrize(("name", "rule"), [("a rule", True), ("memory", False)])
+@pytest.mark.parametrize(("name", "rule"), [("a rule", True), pytest.param("memory", False, marks=pytest.mark.long)])
 def test_the_conclusion_is_right(name: str, rule: bool, capsys: pytest.CaptureFixture[str]) -> None:
     """Real language models, real trainings, the test of groups."""
     comparison = study(name, rule=rule, seeds=1)

@@ -255,7 +255,7 @@ class TestNoEnd:
 
     def test_ever_new_pages(self, hostile: HostileServer, monkeypatch: pytest.MonkeyPatch) -> None:
         """Of experiments, and of a metric."""
-        monkeypatch.setattr("gradiend_mlflow.store.reader._MOST_PAGES", 20)
+        monkeypatch.setattr("gradiend_mlflow.store.trust.paging._MOST_PAGES", 20)
         hostile.answers["experiments/search"] = lambda request: reply(
             request,
             {"experiments": [{"experiment_id": "0", "name": "e"}], "next_page_token": f"{len(hostile.requests)}"},

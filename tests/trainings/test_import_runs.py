@@ -278,7 +278,7 @@ class TestImport:
         gradiend_mlflow.autolog(topk=10, log_models=True, experiment_name="local")
         make_trainer().train()
         assert gradiend_mlflow.flush()
-        assert list(tmp_path.glob("mlflow/**/artifacts/model/training.json")), "the store lies elsewhere"
+        assert list(tmp_path.glob("mlflow/**/artifacts/**/training.json")), "the store lies elsewhere"
         frame = import_runs(tmp_path, experiment_name="local", progress=False)
         assert frame["result"].tolist() == ["unchanged"]
 

@@ -176,6 +176,7 @@ make_trainer_of({base_model!r}, Path("runs"), ("3SG", "3PL")).train()
 """
 
 
+@pytest.mark.long
 def test_records_that_waited_are_the_same(
     base_model: str, run_python: Callable[[str], str], tracking: MlflowClient, tmp_path: Path
 ) -> None:
