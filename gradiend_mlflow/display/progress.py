@@ -56,7 +56,9 @@ def _is_seen() -> bool:
     """Whether stderr is a terminal, or this is a notebook that has widgets: bars of text would stay in its file."""
     if sys.stderr is not None and sys.stderr.isatty():
         return True
-    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    # A module that is being imported by another thread is there, and empty.
+    get_shell = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    shell = None if get_shell is None else get_shell()
     return "IPKernelApp" in getattr(shell, "config", ()) and find_spec("ipywidgets") is not None
 
 

@@ -128,7 +128,7 @@ class TestGroups:
 
     def test_what_cannot_be_tested_is_refused(self, runs: list[str]) -> None:
         """With what to pass instead."""
-        with pytest.raises(InvalidInputError, match="no groups to test: pass groups here, or to compare"):
+        with pytest.raises(InvalidInputError, match="no groups to test: pass groups to test_groups, or to compare"):
             compared(runs, groups=None).test_groups()
         with pytest.raises(InvalidInputError, match="strata names the column 'nothing'"):
             compared(runs).test_groups(strata="nothing")

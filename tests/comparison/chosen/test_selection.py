@@ -240,7 +240,7 @@ def test_labels_and_groups_by_param_tag_and_mapping(world: World, server: str) -
     for groups, message in (
         ({"nobody": "x"}, "groups names nobody; the runs are: a, b, c, d"),
         ({"x": ["a"], "y": ["a"]}, "a run may be in one group; 'a' is in 'x' and 'y'"),
-        ({"x": ["a"], "y": 3}, "must name a list of labels per group; got 3 for 'y'"),
+        ({"x": ["a"], "y": 3}, "must name a list of labels per group, or a group, a string, per label; got 3 for 'y'"),
         ("color", "groups names the column 'color'"),
         (3, "groups must be a column or a mapping"),
     ):
