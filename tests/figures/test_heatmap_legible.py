@@ -63,13 +63,13 @@ def around(what: str, labels: list[str]) -> dict[str, Any]:
 
 
 def sample() -> list[tuple[Any, ...]]:
-    """Sixty of the grid: every value of every kind, in fixed but arbitrary combinations."""
+    """About a hundred of the grid: every value of every kind, in fixed but arbitrary combinations."""
     rng = random.Random(15)
     kinds = ([*range(1, 13)], [3.3, 5.0, 7.0], [6, 8, 9, 10, 12], CONTEXTS, ["none", "constrained", "tight", "own"],
              [3, 12, 20, 30, 60], AROUND)  # fmt: skip
     columns = []
     for kind in kinds:
-        column = [*itertools.islice(itertools.cycle(kind), 60)]
+        column = [*itertools.islice(itertools.cycle(kind), 96)]
         rng.shuffle(column)
         columns.append(column)
     return [*zip(*columns, strict=True)]

@@ -106,7 +106,7 @@ def shortened(labels: Sequence[str], longest: int = LONGEST_LABEL) -> list[str]:
 
     Example:
         >>> shortened([f"a long name of an experiment, seed {n}, of all its weights" for n in (1, 12)], 20)
-        ['a long name…seed 1…', 'a long name…seed 12…']
+        ['a long na…t, seed 1…', 'a long na…, seed 12…']
     """
     short = _told_apart(labels, longest)
     for alike in _clashes(short):
