@@ -77,19 +77,9 @@ def cache_group() -> None:
     """The sets that were pulled from MLflow and are kept on this machine."""
 
 
-_form = click.option(
-    "--format",
-    "form",
-    type=click.Choice(("table", "json")),
-    default="table",
-    show_default=True,
-    help="How to print it.",
-)
-
-
 @cache_group.command("info", epilog=example("gradiend-mlflow cache info"))
 @options.cache
-@_form
+@options.form_of_one
 def cache_info_command(*, cache: str | None, form: str) -> None:
     """Say where it is, and how much it holds."""
     from gradiend_mlflow.runs.upkeep import cache_info
@@ -113,7 +103,7 @@ def cache_info_command(*, cache: str | None, form: str) -> None:
     metavar="GIGABYTES",
     help="How much may be left.  [default: GRADIEND_MLFLOW_CACHE_SIZE, or 2]",
 )
-@_form
+@options.form_of_one
 def cache_prune_command(*, form: str, **given: Any) -> None:
     """Remove what was used longest ago, until the rest fits."""
     from gradiend_mlflow.runs.upkeep import prune_cache
@@ -123,7 +113,7 @@ def cache_prune_command(*, form: str, **given: Any) -> None:
 
 @cache_group.command("clear", epilog=example("gradiend-mlflow cache clear"))
 @options.cache
-@_form
+@options.form_of_one
 def cache_clear_command(*, cache: str | None, form: str) -> None:
     """Remove every set from it; other files in its directory stay."""
     from gradiend_mlflow.runs.upkeep import clear_cache

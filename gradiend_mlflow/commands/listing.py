@@ -58,14 +58,7 @@ def runs_command(*, incomplete: bool, form: str, **given: Any) -> None:
 
 @click.command("show", short_help="Show one training or comparison.", epilog=example("gradiend-mlflow show 3SG_3PL"))
 @click.argument("run", metavar="RUN")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(("table", "json")),
-    default="table",
-    show_default=True,
-    help="How to print it.",
-)
+@options.form_of_one
 @options.tracking_uri
 def show_command(run: str, *, form: str, **given: Any) -> None:
     """Show one training or comparison: what it is, its result, its sets, where the UI has it.

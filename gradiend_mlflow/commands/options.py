@@ -57,6 +57,14 @@ form = click.option(
     show_default=True,
     help="A table for people; json or csv for other programs.",
 )
+form_of_one = click.option(
+    "--format",
+    "form",
+    type=click.Choice(("table", "json")),
+    default="table",
+    show_default=True,
+    help="How to print it.",
+)
 existing = click.Path(path_type=Path)
 
 
