@@ -14,6 +14,7 @@ GAP = 0.07  # inches between two things
 PAD = 0.03  # inches between a thing and its name
 BAR = 0.12  # inches: the width of a bar of colors
 TREE = 0.45  # inches: the height of a dendrogram
+_ON_SCREEN = 0.05  # inches
 SMALLEST = 0.3  # inches: all the cells together
 LABELLED_UP_TO, _ALL_NAMED_UP_TO = 60, 12  # runs
 
@@ -176,7 +177,9 @@ def height_below(columns: Names | None, angle: float) -> float:
         return 0.0
     sizes = [measured(text, columns.points) for text in columns.texts]
     turn = math.radians(angle if columns.way != "numbered" else 0.0)
-    return max(math.sin(turn) * wide + math.cos(turn) * high for wide, high in sizes)
+    # On a screen each letter's advance is rounded to dots, which makes long names in small type longer than measured.
+    longer = _ON_SCREEN * math.sin(turn)
+    return longer + max(math.sin(turn) * wide + math.cos(turn) * high for wide, high in sizes)
 
 
 def note_of(every: int, n: int) -> list[str]:
