@@ -162,10 +162,10 @@ def _of_seeds(comparison: Compared) -> Iterator[str]:
     mean, low, high = ceiling["mean"].mean(), ceiling["min"].min(), ceiling["max"].max()
     pairs = np.triu_indices(len(ceiling), k=1)
     reached, known = int(noise.at_ceiling()[pairs].sum()), int((~np.isnan(noise.judged()[pairs])).sum())
+    at_it = f"; {reached:,} of {counted(known, 'pair')} of trainings {'is' if reached == 1 else 'are'} at it"
     yield (
         f"Two seeds of one training agree to {_shown(value, mean)} on average ({_shown(value, low)} to "
-        f"{_shown(value, high)}), which is the ceiling; {reached:,} of {counted(known, 'pair')} of trainings "
-        f"{'is' if reached == 1 else 'are'} at it."
+        f"{_shown(value, high)}), which is the ceiling{at_it if known else ''}."
     )
     between, within = noise.spreads()
     if between <= within:

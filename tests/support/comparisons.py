@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -30,7 +32,7 @@ def comparison_of(
     value: Any = "intersection_frac",
     *,
     label: str = "run {}",
-    seeds: int = 1,
+    seeds: int | Sequence[int] = 1,
     aggregate: Aggregate | None = None,
     pairing: Pairing = "all_pairs",
     noise: float = 1.0,
@@ -39,16 +41,20 @@ def comparison_of(
     space: WeightSpace = SPACE,
     **options: Any,
 ) -> Comparison:
-    """A comparison of n trainings whose sets overlap; `noise` is how far seeds differ, and trainings differ by 1."""
+    """A comparison of n trainings whose sets overlap; `noise` is how far seeds differ, and trainings differ by 1.
+
+    `seeds` is how many each training has.
+    """
+    counts = [seeds] * n if isinstance(seeds, int) else list(seeds)
     random = np.random.default_rng(n)
     common, sets, rows = random.normal(size=space.size), {}, []
     for training in range(n):
         name, own = label.format(training), random.normal(size=space.size)
-        for seed in range(seeds):
-            scores = common + own + noise * random.normal(size=space.size) * (seeds > 1)
+        for seed in range(counts[training]):
+            scores = common + own + noise * random.normal(size=space.size) * (counts[training] > 1)
             order = np.argsort(-np.abs(scores))[:stored]
             made = TopKSet.from_indices(order, space=space, importance=np.abs(scores[order]))
-            full = name if seeds == 1 else f"{name} (seed {seed})"
+            full = name if counts[training] == 1 else f"{name} (seed {seed})"
             sets[full] = replace(made, weights=scores[order, None] if signed else made.weights, anatomy=anatomy)
             rows.append(
                 (full, f"{len(rows):032x}", f"{training:032x}", seed, "articles", "bert", (f"class {training}",))
@@ -57,7 +63,8 @@ def comparison_of(
     cut = {name: topk_set.top(k) for name, topk_set in sets.items()}
     overlap = compute_overlap(cut)
     if aggregate is not None:
-        members = tuple(tuple(range(row * seeds, (row + 1) * seeds)) for row in range(n))
+        ends = list(accumulate(counts))
+        members = tuple(tuple(range(end - count, end)) for end, count in zip(ends, counts, strict=True))
         policy = SeedPolicy("all_tried", seed_aggregate=aggregate, seed_pairing_mode=pairing)
         numbers = tuple(row[3] for row in rows)
         labels = tuple(label.format(training) for training in range(n))

@@ -282,6 +282,27 @@ class TestSeeds:
             assert column_of(frame, "seeds", name) == [*map(percent, comparison.ceiling[name])]
         assert column_of(frame, "seeds", "pairs") == ["3"] * 4
 
+    def test_a_training_of_one_seed_has_no_ceiling(self, page: Any, tmp_path: Path) -> None:
+        """A dash on the diagonal, not 100 %; pairs that cannot be judged have one too, and do not count."""
+        comparison = comparison_of(4, seeds=[3, 3, 3, 1], aggregate="mean", noise=1.3)
+        frame = show(page, comparison, tmp_path)
+        diagonal = frame.locator(".over span").all_inner_texts()[:: 4 + 1]
+        assert diagonal[3] == "–"
+        np.testing.assert_allclose(
+            np.array(diagonal[:3], dtype=float), 100 * comparison.ceiling["mean"][:3], atol=0.51
+        )
+        judged = column_of(frame, "pairs", "at ceiling")
+        assert judged.count("–") == 3
+        assert judged.count("yes") + judged.count("no") == 3
+        assert f"{judged.count('yes')} of 3 pairs of trainings" in frame.locator("#answer").inner_text()
+
+    def test_where_no_pair_can_be_judged_none_is_counted(self, page: Any, tmp_path: Path) -> None:
+        """The ceiling is told nevertheless."""
+        frame = show(page, comparison_of(2, seeds=[3, 1], aggregate="mean"), tmp_path)
+        said = frame.locator("#answer").inner_text()
+        assert "which is the ceiling." in said
+        assert "of trainings" not in said.partition("Two seeds")[2]
+
     def test_pairs_at_the_ceiling_are_marked(self, page: Any, tmp_path: Path) -> None:
         """As many as `at_ceiling` has; differences below seed noise are said to be."""
         comparison = comparison_of(5, seeds=3, aggregate="mean", noise=1.3)
