@@ -16,6 +16,7 @@ from gradiend_mlflow.overlap.measures import SIGNED, Value
 from gradiend_mlflow.overlap.statistics.group_test import GroupTest
 from gradiend_mlflow.runs.labels import TRAINING_RUN
 from gradiend_mlflow.sets.parts import shown_topk
+from gradiend_mlflow.store import tags
 from gradiend_mlflow.wording import counted, markdown, some_of
 
 _LISTED_PAIRS = 10
@@ -40,18 +41,18 @@ def summary_of(comparison: Compared) -> dict[str, float]:
     pairs = comparison.pairs
     numbers = pairs[comparison.value]
     summary = {
-        "overlap/mean": float(numbers.mean()),
-        "overlap/min": float(numbers.min()),
-        "overlap/max": float(numbers.max()),
+        tags.OVERLAP_MEAN: float(numbers.mean()),
+        tags.OVERLAP_MIN: float(numbers.min()),
+        tags.OVERLAP_MAX: float(numbers.max()),
     }
     if "expected" in pairs and pairs["expected"].sum() > 0:
-        summary["overlap/lift"] = float(pairs["intersection"].sum() / pairs["expected"].sum())
+        summary[tags.OVERLAP_LIFT] = float(pairs["intersection"].sum() / pairs["expected"].sum())
     test = comparison.tested
     if isinstance(test, GroupTest):
         summary |= {
-            "overlap/within": test.within,
-            "overlap/between": test.between,
-            "overlap/group_p": test.p_value,
+            tags.OVERLAP_WITHIN: test.within,
+            tags.OVERLAP_BETWEEN: test.between,
+            tags.OVERLAP_GROUP_P: test.p_value,
         }
     return summary
 
@@ -62,7 +63,7 @@ def name_of_comparison(comparison: Compared) -> str:
     Then the measure and the part, and what else was asked: which runs, groups, how seeds are aggregated.
     """
     labels, value = comparison.shown.labels, comparison.value
-    mean = summary_of(comparison)["overlap/mean"]
+    mean = summary_of(comparison)[tags.OVERLAP_MEAN]
     answer = f"{mean:.0%}".replace("%", " %") if value not in {"intersection", *SIGNED} else _shown(value, mean)
     details: list[str] = [value, *["neurons"] * (comparison.unit == "neuron"), comparison.part]
     if comparison.groups is not None:
@@ -118,7 +119,7 @@ def answers_of(comparison: Compared) -> list[list[str]]:
 
 def _answer(comparison: Compared) -> Iterator[str]:
     value, summary, seeds = comparison.value, summary_of(comparison), comparison.seed_overlap
-    mean, low, high = (_shown(value, summary[f"overlap/{key}"]) for key in ("mean", "min", "max"))
+    mean, low, high = (_shown(value, summary[key]) for key in (tags.OVERLAP_MEAN, tags.OVERLAP_MIN, tags.OVERLAP_MAX))
     top = shown_topk(comparison.topk)
     top = f"their top {top}{' of' if top.endswith('%') else ''} weights"
     if (unit := comparison.unit) == "neuron":
@@ -133,7 +134,7 @@ def _answer(comparison: Compared) -> Iterator[str]:
         yield f"The two runs {answer}"
     yield f"({details})."
     # Chance scatters weights over all neurons. Real ones lie in few, so neurons are always fewer than by chance.
-    if "overlap/lift" in summary and unit == "weight":
+    if tags.OVERLAP_LIFT in summary and unit == "weight":
         yield f"They share {summary['overlap/lift']:,.3g} times as many {unit}s as chance would give."
     if seeds is None:
         core = len(comparison.overlap.core)
