@@ -12,7 +12,6 @@ from gradiend_mlflow.commands import options
 from gradiend_mlflow.commands.choices import KINDS, VIEWS
 from gradiend_mlflow.commands.options import example, listed
 from gradiend_mlflow.commands.printed import print_frame, print_json, say
-from gradiend_mlflow.wording import some_of
 
 if TYPE_CHECKING:
     from gradiend_mlflow.runs.describing import RunDescription
@@ -75,22 +74,7 @@ def show_command(run: str, *, form: str, **given: Any) -> None:
 
 
 def _page(run: RunDescription) -> str:
-    took = "" if run.start_time is None or run.end_time is None else f", took {run.end_time - run.start_time}"
-    when = "" if run.start_time is None else f", {run.start_time:%Y-%m-%d %H:%M} UTC"
-    facts = {
-        run.kind: f"{run.run_name}  ({run.run_id})",
-        "experiment": run.experiment,
-        "status": f"{run.status}{when}{took.partition('.')[0]}",
-        **run.about,
-        **{key: f"{value:.4g}" for key, value in run.results.items()},
-        **{f"set {part}": f"{k:,} weights" for part, k in run.sets.items()},
-        **{f"no set {part}": reason for part, reason in run.left_out.items()},
-    }
-    if run.source_runs:
-        facts["of"] = " ".join(some_of(run.source_runs))
-    facts["page"] = run.page
-    if run.start_ui:
-        facts["start the UI"] = run.start_ui
+    facts = run.facts()
     width = max(map(len, facts))
     return "\n".join(f"{name:<{width}}  {text}" for name, text in facts.items())
 

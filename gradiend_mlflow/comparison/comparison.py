@@ -16,14 +16,13 @@ from gradiend_mlflow.comparison.description import answer_in_short, answers_of
 from gradiend_mlflow.comparison.drawn import Drawn
 from gradiend_mlflow.comparison.page.notebook import (
     MOST_DRAWN,
-    html_link,
     html_pairs,
     html_picture,
     html_skipped,
     on_any_background,
 )
 from gradiend_mlflow.comparison.tables import LatexStyle, block_means, latex_of
-from gradiend_mlflow.display.results import Shown, html_list, html_text
+from gradiend_mlflow.display.results import Shown, html_link, html_list, html_text
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.overlap.grouping import GroupedOverlap
 from gradiend_mlflow.overlap.shared_weights import shared_weights

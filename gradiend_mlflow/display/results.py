@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Sequence
 from html import escape
 from numbers import Integral
@@ -86,6 +87,16 @@ def html_table(
         table = str(texts.to_html(index=index, border=0, justify="right"))
     rest = (len(frame) if of is None else of) - len(shown)
     return table + (html_text(f"and {rest:,} more") if rest > 0 else "")
+
+
+def html_link(page: str | None) -> str:
+    """A link to a page of MLflow's UI, behind which may stand how to start it in parentheses; nothing for None."""
+    if page is None:
+        return ""
+    address, _, how = page.partition(" ")
+    link = f'<a href="{escape(address)}" target="_blank" rel="noopener">{escape(address)}</a>'
+    command = re.sub("`(.*)`", r"<code>\1</code>", escape(how))
+    return f"<p>In MLflow: {link} {command}</p>"
 
 
 def _cell(cell: Any, *, percent: bool) -> str:

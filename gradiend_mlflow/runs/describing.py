@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import pandas as pd
+
 from gradiend_mlflow.checks import check_choice
+from gradiend_mlflow.display.results import Shown, html_link, html_table
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.runs.named import find_run
 from gradiend_mlflow.runs.search import experiments_of, time_of
@@ -16,6 +19,7 @@ from gradiend_mlflow.store import tags
 from gradiend_mlflow.store.reader import LoggedRun, Reader
 from gradiend_mlflow.store.ui.pages import address_of, command_of_ui, page_of_run, page_of_view
 from gradiend_mlflow.store.ui.views import VIEWS
+from gradiend_mlflow.wording import named, some_of
 
 _RESULTS = re.compile(r"(best|overlap|seeds?)/.+|eval/(\w+/)?correlation")  # metrics that say what came of it
 _ABOUT = {
@@ -30,9 +34,9 @@ _ABOUT = {
 _ASKED = {"part": "part", "topk": "topk", "measure": "value", "runs": "n_runs"}  # params of a comparison
 
 
-@dataclass(frozen=True)
-class RunDescription:
-    """What a run of ours is, and what came of it.
+@dataclass(frozen=True, repr=False)
+class RunDescription(Shown):
+    """What a run of ours is, and what came of it; a notebook shows it as a table.
 
     Attributes:
         run_id: MLflow's id.
@@ -65,6 +69,36 @@ class RunDescription:
     source_runs: tuple[str, ...]
     page: str
     start_ui: str | None
+
+    def facts(self) -> dict[str, str]:
+        """All of it as a person reads it: texts by name, in the order of their weight."""
+        when = "" if self.start_time is None else f", {self.start_time:%Y-%m-%d %H:%M} UTC"
+        took = ""
+        if self.start_time is not None and self.end_time is not None:
+            took = f", took {self.end_time - self.start_time}".partition(".")[0]
+        facts = {
+            self.kind: f"{self.run_name}  ({self.run_id})",
+            "experiment": self.experiment,
+            "status": f"{self.status}{when}{took}",
+            **self.about,
+            **{key: f"{value:.4g}" for key, value in self.results.items()},
+            **{f"set {part}": f"{k:,} weights" for part, k in self.sets.items()},
+            **{f"no set {part}": reason for part, reason in self.left_out.items()},
+        }
+        if self.source_runs:
+            facts["of"] = " ".join(some_of(self.source_runs))
+        facts["page"] = self.page
+        if self.start_ui:
+            facts["start the UI"] = self.start_ui
+        return facts
+
+    def _line(self) -> str:
+        return f"{self.kind} {named([self.run_name])}, {self.status}, in {named([self.experiment])}"
+
+    def _html(self) -> Iterator[str]:
+        facts = {name: text for name, text in self.facts().items() if text not in {self.page, self.start_ui}}
+        yield html_table(pd.DataFrame({"": list(facts.values())}, index=list(facts)), index=True, most=len(facts))
+        yield html_link(self.page if self.start_ui is None else f"{self.page} (start `{self.start_ui}`)")
 
 
 def describe_run(run: Any, *, tracking_uri: str | None = None) -> RunDescription:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from os import PathLike
 from pathlib import Path
 
+import pandas as pd
+
+from gradiend_mlflow.display.results import Shown, html_table
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.runs.cache import Cache, KeptFile, open_cache
+from gradiend_mlflow.wording import counted
 
 
-@dataclass(frozen=True)
-class CacheUse:
-    """What a cache holds, or what was removed from it.
+@dataclass(frozen=True, repr=False)
+class CacheUse(Shown):
+    """What a cache holds, or what was removed from it; a notebook shows it as a table.
 
     Attributes:
         directory: Where it is; None if there is none. It is made when a first set is kept.
@@ -28,6 +33,15 @@ class CacheUse:
     bytes: int
     capacity: int
     used: datetime | None
+
+    def _line(self) -> str:
+        place = "no directory" if self.directory is None else str(self.directory)
+        return f"{counted(self.sets, 'set')}, {self.bytes:,} bytes of at most {self.capacity:,}: {place}"
+
+    def _html(self) -> Iterator[str]:
+        yield html_table(
+            pd.DataFrame({"": [str(value) for value in asdict(self).values()]}, index=list(asdict(self))), index=True
+        )
 
 
 def cache_info(cache: str | PathLike[str] | None = None) -> CacheUse:

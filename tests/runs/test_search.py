@@ -151,7 +151,7 @@ class TestLoadTopk:
         assert list(called.values()) == list(sets.values())
 
     def test_one_request_per_set(self, logged: dict[str, Path], server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        """With the frame of a search, nothing else is asked."""
+        """With the frame of a search, nothing else is asked of the server."""
         frame = search_runs(["pronouns"], tracking_uri=server)
         requested: list[str] = []
         send, lock = requests.Session.send, threading.Lock()
@@ -163,6 +163,7 @@ class TestLoadTopk:
 
         monkeypatch.setattr(requests.Session, "send", counted)
         load_topk(frame, tracking_uri=server)
+        requested = [url for url in requested if url.startswith(server)]  # a worker of another test may still retry
         assert len(requested) == len(frame)
         assert all(url.endswith("gradiend/topk/decoder-weight.parquet") for url in requested)
 

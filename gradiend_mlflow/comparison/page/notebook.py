@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from html import escape
@@ -64,13 +63,3 @@ def html_skipped(skipped: Sequence[tuple[str, str]]) -> str:
     """Runs that are not compared, by name and reason; nothing for none."""
     lines = [f"{names}: {reason}" for names, reason in by_reason(skipped)]
     return html_text(f"Skipped, {len(skipped):,} of the runs asked for:") + html_list(lines) if lines else ""
-
-
-def html_link(page: str | None) -> str:
-    """A link to a page of MLflow's UI, as `Comparison.page` has it; nothing for None."""
-    if page is None:
-        return ""
-    address, _, how = page.partition(" ")
-    link = f'<a href="{escape(address)}" target="_blank" rel="noopener">{escape(address)}</a>'
-    command = re.sub("`(.*)`", r"<code>\1</code>", escape(how))
-    return f"<p>In MLflow: {link} {command}</p>"
