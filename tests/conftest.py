@@ -27,6 +27,8 @@ from gradiend_mlflow.store import pending
 from quickstart import build_base_model
 from tests.support.server import mlflow_server
 
+WITHOUT_MLFLOW = {"figures", "overlap", "sets"}  # folders of tests, unless a test asks for `tracking`
+
 
 @pytest.fixture(scope="session")
 def base_model(tmp_path_factory: pytest.TempPathFactory) -> str:
@@ -80,6 +82,13 @@ class Reader(MlflowClient):
 
 
 @pytest.fixture(autouse=True)
+def _own_tracking(request: pytest.FixtureRequest) -> None:
+    """Every test has a database of its own, but for the rooms that know nothing of MLflow: there are thousands."""
+    if request.path.relative_to(Path(__file__).parent).parts[0] not in WITHOUT_MLFLOW:
+        request.getfixturevalue("tracking")
+
+
+@pytest.fixture
 def tracking(empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MlflowClient]:
     """A fresh sqlite database as MLflow's current one, in a working directory of the test's own, and a fresh cache."""
     folder = tmp_path / "mlflow"

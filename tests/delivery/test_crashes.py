@@ -78,6 +78,7 @@ def without_values(found: dict[str, Any]) -> dict[str, Any]:
     return found | {"metrics": steps, "tags": tags, "files": sorted(found["files"])}
 
 
+@pytest.mark.long
 def test_a_black_hole_does_not_hold_the_process(
     in_process: Any, proxy: Proxy, server: str, tmp_path: Path, undisturbed: Any, request: Any
 ) -> None:
@@ -119,6 +120,7 @@ def test_killed_in_the_middle(
     assert not list(tmp_path.glob(f"**/{JOURNALS}"))
 
 
+@pytest.mark.long
 def test_a_killed_training_leaves_what_it_would_leave_alone(in_process: Any, server: str, tmp_path: Path) -> None:
     """Its best checkpoint is the same to the bit with the plugin and without."""
     for uri, folder in ((server, "tracked"), ("", "alone")):

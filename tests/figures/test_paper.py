@@ -27,6 +27,7 @@ from gradiend_mlflow import (
 )
 from tests.figures.examples import figure_of
 from tests.figures.legible import check
+from tests.support.sampling import quick
 
 TITLE = "decoder-weight, top 1,000"
 KINDS = ("attention.self.query", "attention.output.dense", "intermediate.dense", "output.dense")
@@ -133,7 +134,7 @@ def style_of(points: int, context: str | None = None) -> dict[str, Any]:
     return {**sns.axes_style("whitegrid"), **sns.plotting_context(context), "font.size": points}
 
 
-@pytest.mark.parametrize(("plot", "n", "width", "points", "context", "longest"), OWN)
+@pytest.mark.parametrize(("plot", "n", "width", "points", "context", "longest"), quick(OWN, every=2))
 def test_figures_of_our_own_can_be_read(
     plot: str, n: int, width: float, points: int, context: str | None, longest: int
 ) -> None:
@@ -145,7 +146,7 @@ def test_figures_of_our_own_can_be_read(
         check(figure, size=(width, 4.0 if width == 5.0 else figure.get_figheight()))
 
 
-@pytest.mark.parametrize(("plot", "n", "width", "points", "longest", "place"), GIVEN)
+@pytest.mark.parametrize(("plot", "n", "width", "points", "longest", "place"), quick(GIVEN, every=2))
 def test_given_figures_can_be_read(
     plot: str, n: int, width: float, points: int, longest: int, place: tuple[str, Any]
 ) -> None:
@@ -167,7 +168,7 @@ def test_given_figures_can_be_read(
         check(part, size=size)
 
 
-@pytest.mark.parametrize(("n", "size", "points", "longest"), [(30, (3.3, 2.3), 8, 30), *LOW])
+@pytest.mark.parametrize(("n", "size", "points", "longest"), quick([(30, (3.3, 2.3), 8, 30), *LOW], every=2))
 def test_low_upset_plots_can_be_read(n: int, size: tuple[float, float], points: int, longest: int) -> None:
     """They show less: fewer combinations, names of some rows, and if none has room no text at all, with a warning."""
     overlap = overlap_with([f"r{i}" if longest < 5 else f"{i:02d} {LONG}"[:longest] for i in range(n)])

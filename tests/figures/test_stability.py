@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from gradiend_mlflow import InvalidInputError, plot_stability
 from tests.figures.legible import check
+from tests.support.sampling import quick
 
 LONG = [f"masculine -> feminine (Nom), number {number}" for number in range(6)]
 
@@ -58,7 +59,7 @@ def test_many_trainings_are_summarised(ax: Axes) -> None:
     assert median.get_ydata()[[0, 2]] == pytest.approx([100 * 4 / 40, 100 * (0.5 + 4 / 80)])
 
 
-@pytest.mark.parametrize("figsize", ["column", "text", None, (4, 3)])
+@pytest.mark.parametrize("figsize", quick(["column", "text", None, ((4, 3),)], first=1))
 @pytest.mark.parametrize(
     "names", [["3SG_3PL"], ["3SG_3PL/seed_0", "3SG_3PL/seed_1"], LONG, [str(i) for i in range(30)]]
 )

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from gradiend_mlflow import InvalidInputError, Overlap, TopKSet, compute_overlap, plot_venn
 from tests.figures.examples import overlap_of, texts
 from tests.figures.legible import check, problems
+from tests.support.sampling import quick
 
 LABELS = [
     "der->die (Nom, Masc->Fem)",
@@ -141,7 +142,7 @@ GRID = [
 ]
 
 
-@pytest.mark.parametrize("number", range(30))
+@pytest.mark.parametrize("number", quick(range(30), every=2))
 def test_everything_can_be_read(number: int) -> None:
     """A sample of sizes, fonts, layouts and labels: nothing overlaps, leaves its part, or is missing in silence."""
     random = np.random.default_rng(number)

@@ -120,6 +120,7 @@ def test_runs_of_earlier_versions(make_trainer: MakeTrainer, tracking: MlflowCli
     assert encodings(loaded) == own_encodings(trainer.model_path)
 
 
+@pytest.mark.long
 def test_what_is_loaded_with_a_pyfunc(
     make_trainer: MakeTrainer, tracking: MlflowClient, run_python: Callable[[str], str]
 ) -> None:

@@ -20,6 +20,7 @@ from gradiend_mlflow.store.reader import Reader
 from gradiend_mlflow.store.store import Store
 from gradiend_mlflow.store.trust.addresses import check_artifact_uri
 from tests.support.hostile import HostileServer, Request, endless, hostile_server, reply, run_of
+from tests.support.sampling import quick
 
 SERVER = "http://me:pw@mlflow.example:5000/prefix"
 TOKEN = "the-users-token"
@@ -318,7 +319,7 @@ def bomb(layers: int) -> bytes:
     return data
 
 
-@pytest.mark.parametrize("what", ["body", "search", "zeros", "twice", "continues", "headers", "fault"])
+@pytest.mark.parametrize("what", quick(["body", "twice", "headers", "search", "zeros", "continues", "fault"], first=3))
 def test_bodies_without_end_need_little_memory(what: str, hostile: HostileServer) -> None:
     """400 MB above the start are enough for an endless body, a bomb, endless headers, an endless fault."""
     packed = bomb({"zeros": 1, "twice": 2}[what]) if what in ("zeros", "twice") else b""

@@ -25,6 +25,7 @@ train({base_model!r}, Path("runs"), ("3SG", "3PL"), max_seeds=1)
 """
 
 
+@pytest.mark.long
 def test_an_mlflow_project(base_model: str, tmp_path: Path, tracking: MlflowClient) -> None:
     """`mlflow run .` makes a run, which the training fills; there is no second one beside it."""
     project = tmp_path / "project"

@@ -22,6 +22,7 @@ from mlflow.entities import Run
 import gradiend_mlflow
 from gradiend_mlflow import PARTS, MLflowCallback, TopKSet, load_topk, search_runs, start_run
 from tests.support.logs import warned
+from tests.support.sampling import quick
 from tests.support.trainings import MakeTrainer, Scripted, children_of, history, only_run
 
 CONVERGED = {0: 0.1, 2: 0.9, 4: 0.8}
@@ -245,20 +246,23 @@ PRUNE_BEFORE = PrePruneConfig(n_samples=4, topk=0.5)
 
 @pytest.mark.parametrize(
     "options",
-    [
-        {"pre_prune_config": PRUNE_BEFORE},
-        {"pre_prune_config": PRUNE_BEFORE, "max_seeds": 2, "min_convergent_seeds": None},
-        {"post_prune_config": PostPruneConfig(topk=0.1)},
-        {"delete_models": True},
-        {"delete_models": True, "max_seeds": 2, "min_convergent_seeds": None},
-        {"save_only_best": False},
-        {"save_only_best": False, "max_seeds": 2, "min_convergent_seeds": None, "saved_seed_runs": "all_tried"},
-        {"save_strategy": "steps", "save_steps": 2},
-        {"supervised_decoder": True, "convergent_metric": "loss", "convergent_score_threshold": 1.0},
-        {"params": ["bert.encoder.layer.0.*"]},
-        {"torch_dtype": torch.bfloat16},
-        {"do_eval": False},
-    ],
+    quick(
+        [
+            {"pre_prune_config": PRUNE_BEFORE, "max_seeds": 2, "min_convergent_seeds": None},
+            {"post_prune_config": PostPruneConfig(topk=0.1)},
+            {"delete_models": True, "max_seeds": 2, "min_convergent_seeds": None},
+            {"save_only_best": False, "max_seeds": 2, "min_convergent_seeds": None, "saved_seed_runs": "all_tried"},
+            {"supervised_decoder": True, "convergent_metric": "loss", "convergent_score_threshold": 1.0},
+            {"torch_dtype": torch.bfloat16},
+            {"pre_prune_config": PRUNE_BEFORE},
+            {"delete_models": True},
+            {"save_only_best": False},
+            {"save_strategy": "steps", "save_steps": 2},
+            {"params": ["bert.encoder.layer.0.*"]},
+            {"do_eval": False},
+        ],
+        first=6,
+    ),
     ids=",".join,
 )
 def test_the_selected_model_is_logged(

@@ -42,6 +42,7 @@ def test_a_symmetric_suite(base_model: str, tmp_path: Path, tracking: MlflowClie
         assert json.loads(child.data.tags["gradiend.target_classes"]) == list(trainer.target_classes)
 
 
+@pytest.mark.long
 def test_a_suite_without_a_name(base_model: str, tmp_path: Path, tracking: MlflowClient) -> None:
     """It is not called after the directory, as any two suites there would be, but after what it is."""
     gradiend_mlflow.autolog(topk=100)
@@ -113,6 +114,7 @@ def test_trained_again_from_gradiends_cache(base_model: str, tmp_path: Path, tra
     assert {run.info.run_id for run in tracking.search_runs(["0"])} == before
 
 
+@pytest.mark.long
 def test_a_cached_suite_that_was_never_logged(base_model: str, tmp_path: Path, tracking: MlflowClient) -> None:
     """Imported from disk, below a run of the suite."""
     make_suite(base_model, tmp_path).train()

@@ -24,16 +24,24 @@ pytestmark = needs_browser
 TWO_GROUPS = {f"run {row}": "odd" if row % 2 else "even" for row in range(6)}
 
 
-@pytest.fixture
-def page() -> Iterator[Any]:
-    """A browser's page that fails a test for any error and any request."""
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """One for all tests here: it takes a second to start."""
     with chromium() as browser:
-        page = browser.new_page(viewport={"width": 1300, "height": 900})
-        faults: list[str] = []
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on("request", lambda request: faults.append(request.url))
-        yield page
-        assert faults == []
+        yield browser
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    """A page of its own that fails a test for any error and any request."""
+    context = browser.new_context(viewport={"width": 1300, "height": 900})
+    page = context.new_page()
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("request", lambda request: faults.append(request.url))
+    yield page
+    context.close()
+    assert faults == []
 
 
 def show(page: Any, comparison: Comparison, folder: Path, width: int = 1250) -> Any:

@@ -42,7 +42,7 @@ def by_identity(topk_set: TopKSet) -> dict[tuple[str, int], int]:
 
 @pytest.mark.parametrize("crowded", [0.0, 1 / 16, 1.0], ids=["dense", "mixed", "sparse"])
 @given(family=families(), seed=st.integers(0, 99))
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 def test_products_are_those_of_python(crowded: float, family: dict[str, TopKSet], seed: int) -> None:
     """Counts to the last one, and sums of products, whichever of the two ways they take."""
     random = np.random.default_rng(seed)
