@@ -77,9 +77,7 @@ def sample() -> list[Any]:
     return quick([(10, 5.0, 6, "paper", "constrained", 30, "dagger"), *zip(*columns, strict=True)], every=3)
 
 
-@pytest.mark.parametrize(
-    ("n", "width", "points", "context", "layout", "longest", "what"), sample()
-)
+@pytest.mark.parametrize(("n", "width", "points", "context", "layout", "longest", "what"), sample())
 def test_up_to_twelve_runs(
     n: int, width: float, points: int, context: str | None, layout: Any, longest: int, what: str
 ) -> None:
