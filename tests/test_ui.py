@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient
 
-from gradiend_mlflow import Comparison, compare
+from gradiend_mlflow import Comparison, autolog, compare, flush
 from tests.support.browser import chromium, needs_browser
+from tests.support.trainings import MakeTrainer
 
 pytestmark = needs_browser
 PATIENCE = 60_000  # milliseconds; a machine that runs tests is slow
@@ -55,6 +58,24 @@ def test_the_views_open(page: Any, comparison: Comparison, server: str) -> None:
         page.get_by_role("button", name=name).first.wait_for()
         page.get_by_role("columnheader", name=column).first.wait_for()
         assert page.get_by_text(absent, exact=True).count() == 0
+
+
+def test_a_trainings_data_and_model_are_in_its_row(page: Any, make_trainer: MakeTrainer, server: str) -> None:
+    """In the columns of the view that links open; the model's leads to its page."""
+    autolog(experiment_name="row", log_models=True, tracking_uri=server)
+    make_trainer().train()
+    assert flush()
+    experiment = MlflowClient(server).get_experiment_by_name("row")
+    page.set_viewport_size({"width": 3000, "height": 900})  # the list only has the columns that are to be seen
+    page.goto(
+        f"{server}/#/experiments/{experiment.experiment_id}/runs"
+        "?workflowType=machine_learning&viewStateShareKey=gradiend-trainings"
+    )
+    for column in ("Dataset", "Models"):
+        page.get_by_role("columnheader", name=column, exact=True).first.wait_for()
+    page.get_by_text(re.compile(r"^3SG \([0-9a-f]{16}\)$")).first.wait_for()
+    (model,) = MlflowClient(server).search_logged_models([experiment.experiment_id])
+    page.locator(f"a[href$='/experiments/{experiment.experiment_id}/models/{model.model_id}']").first.wait_for()
 
 
 def test_a_trainings_page_begins_with_its_description(page: Any, comparison: Comparison, server: str) -> None:
