@@ -11,6 +11,7 @@ from gradiend_mlflow.commands import options
 from gradiend_mlflow.commands.choices import AGGREGATES, FIGURES, PARTS, SEEDS, UNITS, VALUES, WIDTHS
 from gradiend_mlflow.commands.options import example, listed
 from gradiend_mlflow.commands.printed import print_frame, print_json, say
+from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.wording import csv_of, some_of
 
 if TYPE_CHECKING:
@@ -169,6 +170,9 @@ def plot_command(
 
     method, settings = FIGURES[kind]
     chosen = settings if figsize is None else {**settings, "figsize": figsize}
-    getattr(load_comparison(comparison, **given), method)(output_path=list(output_path), **chosen)
+    loaded = load_comparison(comparison, **given)
+    if kind == "groups" and loaded.groups is None:
+        raise InvalidInputError(f"{comparison} was asked without groups; `gradiend-mlflow compare --groups` asks with")
+    getattr(loaded, method)(output_path=list(output_path), **chosen)
     for file in output_path:
         say(str(file))

@@ -291,3 +291,11 @@ def test_completion(shell: str, run: Run) -> None:
     done = run(_GRADIEND_MLFLOW_COMPLETE=f"{shell}_complete", **asked)
     for kind in FIGURES:
         assert kind in done.stdout
+
+
+def test_groups_that_were_not_asked_for(study: Study, quick: Callable[..., Result], tmp_path: Path) -> None:
+    """It is said how to ask with them, in the terminal's words."""
+    asked = compare(study.runs[:2], topk=7, tracking_uri=study.uri).run_id
+    done = quick("plot", asked, "--kind", "groups", "-o", tmp_path / "groups.png")
+    assert done.exit_code == 1
+    assert done.stderr == f"Error: {asked} was asked without groups; `gradiend-mlflow compare --groups` asks with\n"
