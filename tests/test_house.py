@@ -57,7 +57,8 @@ MAY_LOAD: dict[str, set[str]] = {
     "safetensors": {"sets.reading.tensors"},
     "tqdm": {"display.progress"},
     "gradiend": {"tracking", "models.encoder"},
-    "matplotlib": {"comparison", "figures", "sets.picture"},
+    "matplotlib": {"comparison", "figures"},
+    "PIL": {"comparison", "sets.picture"},
 }
 
 MOST_MODULES, MOST_LINES, FEWEST_LINES = 10, 300, 30

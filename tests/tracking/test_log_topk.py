@@ -134,7 +134,7 @@ def test_without_the_picture_the_sets_are_logged(
     def fail(*_: object) -> None:
         raise OSError("no fonts")
 
-    monkeypatch.setattr("gradiend_mlflow.sets.picture.topk_figure", fail)
+    monkeypatch.setattr("gradiend_mlflow.sets.picture.topk_picture", fail)
     log_topk(make_model([("weight", (9, 9), "all")]), run_id=run_id, topk=5)
     assert len(load_topk([run_id], topk=5)) == 1
     assert tracking.list_artifacts(run_id, "gradiend/figures") == []

@@ -16,7 +16,6 @@ from matplotlib.colors import to_rgba
 
 from gradiend_mlflow import (
     InvalidInputError,
-    TopKSet,
     plot_curve,
     plot_heatmap,
     plot_layers,
@@ -24,19 +23,17 @@ from gradiend_mlflow import (
     plot_venn,
 )
 from gradiend_mlflow.figures.drawing.canvas import OwnFigure, write
-from gradiend_mlflow.sets.picture import topk_figure
 from tests.figures.examples import EXTREMES, PLOTS, family, figure_of, overlap_of
 
 
 @pytest.mark.parametrize("n", [3, 40])
-@pytest.mark.parametrize("plot", [*PLOTS, topk_figure])
+@pytest.mark.parametrize("plot", PLOTS)
 def test_no_global_state_is_touched(plot: Any, n: int) -> None:
     """No pyplot figure, no rcParams, no random numbers."""
     plt.close("all")
     overlap = overlap_of(6 if plot is plot_venn else n)
-    argument = {"decoder-weight": TopKSet.from_indices([1], space=9)} if plot is topk_figure else overlap
     settings, state = dict(mpl.rcParams), np.random.get_state()[1].copy()  # noqa: NPY002
-    made = plot(argument)
+    made = plot(overlap)
     figure = figure_of(made)
     figure.savefig(io.BytesIO())
     assert plt.get_fignums() == []
