@@ -281,7 +281,10 @@ def _ties(sets: Mapping[str, TopKSet], stored: Sequence[TopKSet]) -> Iterator[st
             unknown.append(label)
     accident = "so that the order of the base model's parameters decides which weights are in the set"
     if zero:
-        yield f"All importances are 0, {accident}: {', '.join(some_of(zero))}."
+        yield (
+            f"All importances are 0, {accident}: {', '.join(some_of(zero))}. By measures of importances or signed "
+            "weights they agree with nothing, and not with themselves: 0, as in gradiend."
+        )
     if constant:
         yield f"All importances are equal, {accident}: {', '.join(some_of(constant))}."
     if cut:

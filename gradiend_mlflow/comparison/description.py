@@ -6,13 +6,14 @@ import math
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 from urllib.parse import quote
 
 import numpy as np
 
 from gradiend_mlflow.comparison.compared import Compared, column_by_label
-from gradiend_mlflow.overlap.measures import SIGNED, Value
+from gradiend_mlflow.overlap.measures import COUNTED, SIGNED, Value
 from gradiend_mlflow.overlap.statistics.group_test import GroupTest
 from gradiend_mlflow.runs.labels import TRAINING_RUN
 from gradiend_mlflow.sets.parts import shown_topk
@@ -64,7 +65,9 @@ def name_of_comparison(comparison: Compared) -> str:
     """
     labels, value = comparison.shown.labels, comparison.value
     mean = summary_of(comparison)[tags.OVERLAP_MEAN]
-    answer = f"{mean:.0%}".replace("%", " %") if value not in {"intersection", *SIGNED} else _shown(value, mean)
+    bounds = [mean] if (by_ties := _by_ties(comparison)) is None or by_ties.value != value else by_ties.bounds
+    texts = [f"{x:.0%}" if value not in {"intersection", *SIGNED} else _shown(value, x) for x in bounds]
+    answer = " to ".join([*(text.rstrip("%") for text in texts[:-1]), texts[-1].replace("%", " %")])
     details: list[str] = [value, *["neurons"] * (comparison.unit == "neuron"), comparison.part]
     if comparison.groups is not None:
         groups = list(dict.fromkeys(comparison.groups.values()))
@@ -108,7 +111,35 @@ def answer_in_short(comparison: Compared) -> str:
     matrix, value = comparison.shown.values(comparison.value), comparison.value
     numbers = matrix[np.triu_indices(len(matrix), k=1)]
     low, high = (_shown(value, float(number)) for number in (numbers.min(), numbers.max()))
-    return f"{value} {_shown(value, float(numbers.mean()))} on average, {low} to {high}"
+    open_ = "" if (by_ties := _by_ties(comparison)) is None else f", of which ties leave open {by_ties}"
+    return f"{value} {_shown(value, float(numbers.mean()))} on average, {low} to {high}{open_}"
+
+
+@dataclass(frozen=True)
+class _ByTies:
+    """Between which bounds the mean overlap lies, whichever tied weights are in the sets."""
+
+    value: Value
+    bounds: tuple[float, float]
+
+    def __str__(self) -> str:
+        low, high = (_shown(self.value, bound) for bound in self.bounds)
+        return f"everything from {low} to {high}"
+
+
+def _by_ties(comparison: Compared) -> _ByTies | None:
+    """What ties leave open of the mean overlap; None if that does not show in it.
+
+    Of a measure that does not only count, what they leave open of the share of the smaller set.
+    """
+    if not comparison.overlap.ties.matter.any():
+        return None
+    value: Value = comparison.value if comparison.value in COUNTED else "intersection_frac"
+    matrices = comparison.shown.tie_bounds(value) or ()
+    means = [float(matrix[np.triu_indices(len(matrix), k=1)].mean()) for matrix in matrices]
+    if not means or _shown(value, means[0]) == _shown(value, means[1]):
+        return None
+    return _ByTies(value, (means[0], means[1]))
 
 
 def answers_of(comparison: Compared) -> list[list[str]]:
@@ -124,14 +155,26 @@ def _answer(comparison: Compared) -> Iterator[str]:
     top = f"their top {top}{' of' if top.endswith('%') else ''} weights"
     if (unit := comparison.unit) == "neuron":
         top = f"the neurons of {top}"
-    answer = f"share {mean} of {top}" if value in _SHARES else f"agree to {mean} ({value}) in {top}"
+    by_ties = _by_ties(comparison)
+    said = mean if by_ties is None or by_ties.value != value else f"between {_between(by_ties)}"
+    answer = f"share {said} of {top}" if value in _SHARES else f"agree to {said} ({value}) in {top}"
     seeds_of = "" if seeds is None else f"{seeds.policy.seed_aggregate} over {len(comparison.runs)} seeds; "
     details = f"{seeds_of}{comparison.part}; {value}{' of neurons' if unit == 'neuron' else ''}"
     if len(comparison.pairs) > 1:
         details = f"of {len(comparison.shown.labels)} runs; {details}, from {low} to {high}"
-        yield f"Two runs {answer} on average"
+        answer = f"Two runs {answer} on average"
     else:
-        yield f"The two runs {answer}"
+        answer = f"The two runs {answer}"
+    if by_ties is not None:
+        yield (
+            f"{answer}, because importances tie"
+            if by_ties.value == value
+            else (f"{answer}, but importances tie: they share between {_between(by_ties)} of these {unit}s")
+        )
+        yield f"({details})."
+        yield from _of_ties(comparison, mean)
+        return
+    yield answer
     yield f"({details})."
     # Chance scatters weights over all neurons. Real ones lie in few, so neurons are always fewer than by chance.
     if tags.OVERLAP_LIFT in summary and unit == "weight":
@@ -140,6 +183,19 @@ def _answer(comparison: Compared) -> Iterator[str]:
         core = len(comparison.overlap.core)
         held = f"{core:,} {unit}s are" if core > 1 else f"One {unit} is" if core else f"No {unit} is"
         yield f"{held} in all runs."
+
+
+def _between(by_ties: _ByTies) -> str:
+    return " and ".join(_shown(by_ties.value, bound) for bound in by_ties.bounds)
+
+
+def _of_ties(comparison: Compared, mean: str) -> Iterator[str]:
+    """Which part of the answer is an accident."""
+    arbitrary = comparison.overlap.ties.matter
+    yield (
+        f"In {int(arbitrary.sum()):,} of {len(arbitrary):,} sets the order of the base model's parameters, not their "
+        f"importance, decides which of several equally important weights are in; as it is, the number is {mean}."
+    )
 
 
 def of_groups(comparison: Compared) -> Iterator[str]:

@@ -134,7 +134,8 @@ def _step(overlap: Overlap, value: Any, name: str) -> dict[str, Any]:
         "p": _short(np.maximum(exponents, 0.0)),
     }
     if value not in _IN_PAGE:
-        step["values"] = _short(np.asarray(overlap.values(value), dtype=float)[rows], digits=8)
+        matrix = np.asarray(overlap.values(value), dtype=float)
+        step["values"], step["own"] = _short(matrix[rows], digits=8), _short(np.diag(matrix))
     return step
 
 

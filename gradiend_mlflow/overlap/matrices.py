@@ -15,7 +15,7 @@ from gradiend_mlflow.overlap import measures
 from gradiend_mlflow.overlap.any_overlap import AnyOverlap
 from gradiend_mlflow.overlap.layout.ranked import RankedSets
 from gradiend_mlflow.overlap.layout.ties import Ties, ties_of
-from gradiend_mlflow.overlap.measures import RBO_P, Value, check_value, divided
+from gradiend_mlflow.overlap.measures import COUNTED, RBO_P, Value, check_value, divided
 from gradiend_mlflow.overlap.statistics.chance import Chance, chance_of, expected_overlap
 from gradiend_mlflow.overlap.statistics.frames import square_frame
 from gradiend_mlflow.sets.anatomy.anatomy import Anatomy
@@ -54,6 +54,22 @@ class PairwiseOverlap(AnyOverlap):
     def ties(self) -> Ties:
         """How far `intersection` depends on which of several equally important weights are in their sets."""
         return ties_of(self.ranked, self.intersection)
+
+    def tie_bounds(self, value: Value = "intersection_frac") -> tuple[Matrix, Matrix] | None:
+        """The smallest and the largest `values` whichever tied weights are in their sets; see `Ties.bounds`.
+
+        Returns:
+            Two matrices, float64, shape (N, N); None for a measure that does not only count.
+        """
+        if value not in COUNTED:
+            return None
+        (lower, upper), sums = self.ties.bounds(), np.add.outer(self.sizes, self.sizes)
+        if value == "intersection":
+            return lower, upper
+        if value == "jaccard":
+            return divided(lower, sums - lower), divided(upper, sums - upper)
+        smaller = np.minimum.outer(self.sizes, self.sizes)
+        return divided(lower, smaller), divided(upper, smaller)
 
     @cached_property
     def intersection_frac(self) -> Matrix:

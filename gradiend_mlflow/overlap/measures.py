@@ -31,6 +31,7 @@ Value = Literal[
     "rbo",
 ]
 VALUES: tuple[Value, ...] = get_args(Value)
+COUNTED: tuple[Value, ...] = ("intersection", "intersection_frac", "jaccard")  # which say nothing of importances
 SIGNED: tuple[Value, ...] = ("cosine_signed", "spearman_signed", "sign_agreement")  # from -1 to 1
 # What sets are of: weights, or the neurons that these lie in. A neuron has no signed weight, so no measure of signs.
 Unit = Literal["weight", "neuron"]

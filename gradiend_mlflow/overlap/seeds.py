@@ -149,7 +149,9 @@ class SeedOverlap(AnyOverlap):
 
     def scores(self, value: Value = "intersection_frac") -> list[list[npt.NDArray[Any]]]:
         """The values of the pairs of seeds of each two trainings: N lists of N arrays."""
-        matrix = self.overlap.values(value)
+        return self._scores(self.overlap.values(value))
+
+    def _scores(self, matrix: npt.NDArray[Any]) -> list[list[npt.NDArray[Any]]]:
         rows = [np.array(own) for own in self.members]
         if self.policy.seed_pairing_mode == "matched":
             return [[matrix[a, b] for b in rows] for a in rows]
@@ -161,8 +163,16 @@ class SeedOverlap(AnyOverlap):
         Raises:
             InvalidInputError: As for `Overlap.values`.
         """
+        return self._aggregated(self.overlap.values(value))
+
+    def _aggregated(self, matrix: npt.NDArray[Any]) -> Matrix:
         aggregate = _AGGREGATES[self.policy.seed_aggregate or "mean"]
-        return np.array([[aggregate(pairs) for pairs in row] for row in self.scores(value)])
+        return np.array([[aggregate(pairs) for pairs in row] for row in self._scores(matrix)])
+
+    def tie_bounds(self, value: Value = "intersection_frac") -> tuple[Matrix, Matrix] | None:
+        """The smallest and the largest `values` whichever tied weights are in their sets; see `Overlap.tie_bounds`."""
+        bounds = self.overlap.tie_bounds(value)
+        return None if bounds is None else (self._aggregated(bounds[0]), self._aggregated(bounds[1]))
 
     def dispersion(self, value: Value = "intersection_frac") -> Matrix | None:
         """The spread over the pairs of seeds by `policy.dispersion`, or None for "none".

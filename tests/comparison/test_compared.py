@@ -249,11 +249,15 @@ class TestTies:
     def test_they_are_noted(self, tracking: MlflowClient, tmp_path: Path) -> None:
         """With what ties, and how many."""
         accident = "so that the order of the base model's parameters decides which weights are in the set"
+        alone = (
+            "By measures of importances or signed weights they agree with nothing, and not with themselves: 0, as in "
+            "gradiend."
+        )
         found = self.notes(
             tracking, tmp_path, [0] * 6, [2] * 6, [3, 2, 1, 1, 1, 0], [3, 2, 2, 1, 1, 1], [6, 5, 4, 3, 2, 1]
         )
         assert found[:2] == (
-            f"All importances are 0, {accident}: run 0.",
+            f"All importances are 0, {accident}: run 0. {alone}",
             f"All importances are equal, {accident}: run 1.",
         )
         cut = "run 2 (2 of 3 tied weights are in), run 3 (1 of at least 3 tied weights are in)"
@@ -280,7 +284,7 @@ class TestTies:
         assert tied.endswith("weights are in the set: tied (2 of 40 tied weights are in).")
         assert unknown.startswith("Whether more weights tie at the cut than are in the set is not known")
         assert unknown.endswith(": older.")
-        assert comparison.overlap.ties.sets.loc["tied"].tolist() == [4, 2, 2, 40]
+        assert comparison.overlap.ties.sets.loc["tied"].tolist() == [4, 2, 2, 2, 40]
 
     def test_all_weights_of_one_importance_are_no_accident(self, tracking: MlflowClient, tmp_path: Path) -> None:
         """If no other weight has it."""

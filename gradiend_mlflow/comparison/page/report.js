@@ -53,7 +53,8 @@ function start(data) {
   const cell = (x, y) => x !== y ? numbers.at(x, y).value
     : state.view.members[x].length > 1 ? numbers.ceilings[x].mean
     : several() ? NaN  // a training of one seed among those of several has no ceiling
-    : state.measure === "intersection" ? step().sizes[state.view.members[x][0]] : state.measure === "lift" ? NaN : 1;
+    : state.measure === "intersection" ? step().sizes[state.view.members[x][0]] : state.measure === "lift" ? NaN
+    : state.measure === data.value && step().own ? step().own[state.view.members[x][0]] : 1;  // by itself a set of zeros agrees with nothing
 
   function drawMap() {
     const {pairs} = numbers, values = pairs.map(pair => Math.abs(pair.value)).filter(Number.isFinite);

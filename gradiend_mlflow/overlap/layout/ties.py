@@ -31,9 +31,9 @@ class Ties(Shown):
 
     Attributes:
         labels: One label per set.
-        sets: A row per label: k, the number of weights in the set; sure and arbitrary, of which it is the sum; tied,
-            the number of the GRADIEND's inputs that have the importance of the last of them, at least 1. Importances
-            are compared in float32. The last three are missing where they are not known.
+        sets: A row per label: k, the number of weights in the set; sure and arbitrary, of which it is the sum; at_end,
+            how many of its weights have the importance of the last of them, and tied, how many of the GRADIEND's
+            inputs. Importances are compared in float32. sure, arbitrary and tied are missing where they are not known.
         lower: The smallest number of shared weights, per pair; float64, shape (N, N), k on the diagonal, NaN where it
             is not known.
         upper: The largest, in the same way.
@@ -47,7 +47,7 @@ class Ties(Shown):
         >>> sets = {"a": replace(a, ties_at_cut=8), "b": replace(b, ties_at_cut=1)}
         >>> ties = compute_overlap(sets).ties
         >>> ties.sets.loc["a"].to_dict()
-        {'k': 3, 'sure': 1, 'arbitrary': 2, 'tied': 8}
+        {'k': 3, 'sure': 1, 'arbitrary': 2, 'at_end': 2, 'tied': 8}
         >>> ties.to_frame()
            a  b  shared  lower  upper
         0  a  b       2      1      3
@@ -58,6 +58,38 @@ class Ties(Shown):
     lower: Matrix = field(repr=False)
     upper: Matrix = field(repr=False)
     shared: IntArray = field(repr=False)
+
+    @property
+    def equal(self) -> tuple[str, ...]:
+        """The labels of the sets whose importances are all equal, so that only their order chose the weights."""
+        return tuple(self.sets.index[self._is_equal])
+
+    @property
+    def _is_equal(self) -> npt.NDArray[np.bool_]:
+        k, at_end = self.sets["k"].to_numpy(np.int64), self.sets["at_end"].to_numpy(np.int64)
+        is_whole = (self.sets["tied"] == self.sets["at_end"]).fillna(value=False).to_numpy(bool)
+        equal: npt.NDArray[np.bool_] = (at_end == k) & (k > 1) & ~is_whole
+        return equal
+
+    def bounds(self) -> tuple[Matrix, Matrix]:
+        """`lower` and `upper`, and something in place of what is not known: no NaN.
+
+        Where it is not known how many inputs tie at the end of a set, its weights count as surely in, as almost all of
+        them are, unless all its importances are equal: then any of them may be arbitrary, so the bounds are 0 and
+        the size of the smaller set.
+        """
+        smaller = np.minimum.outer(*2 * (self.sets["k"].to_numpy(np.float64),))
+        some_equal = np.logical_or.outer(self._is_equal, self._is_equal)
+        np.fill_diagonal(some_equal, val=False)
+        lower = np.where(np.isnan(self.lower), np.where(some_equal, 0.0, self.shared), self.lower)
+        upper = np.where(np.isnan(self.upper), np.where(some_equal, smaller, self.shared), self.upper)
+        return lower, upper
+
+    @property
+    def matter(self) -> npt.NDArray[np.bool_]:
+        """Which sets hold weights that are, or may well be, in by their order alone; shape (N,)."""
+        arbitrary: npt.NDArray[np.bool_] = self.sets["arbitrary"].fillna(0).gt(0).to_numpy(bool) | self._is_equal
+        return arbitrary
 
     @property
     def unknown(self) -> tuple[str, ...]:
@@ -72,12 +104,13 @@ class Ties(Shown):
         return pd.DataFrame(names | numbers).astype(dict.fromkeys(numbers, "Int64"))
 
     def _line(self) -> str:
-        known = len(self.labels) - len(self.unknown)
+        n, unknown = len(self.labels), len(self.unknown)
         arbitrary = int(self.sets["arbitrary"].fillna(0).gt(0).sum())
-        return f"{counted(arbitrary, 'set')} of {known:,} with arbitrary weights: {named(self.labels)}"
+        known = [f"{counted(arbitrary, 'set')} of {n - unknown:,} with arbitrary weights"] * (unknown < n)
+        return f"{', '.join(known + [f'{unknown:,} of {n:,} unknown'] * (unknown > 0))}: {named(self.labels)}"
 
     def _html(self) -> Iterator[str]:
-        yield html_table(self.sets, index=True)
+        yield html_table(self.sets.astype(object).where(self.sets.notna(), "unknown"), index=True)
 
 
 def ties_of(ranked: RankedSets, shared: IntArray) -> Ties:
@@ -87,12 +120,12 @@ def ties_of(ranked: RankedSets, shared: IntArray) -> Ties:
     inside = np.array([_at_end(importance) for importance in ranked.importance])
     arbitrary = np.where(np.isnan(tied), np.nan, np.where(tied > inside, inside, 0.0))
     ends = np.where(np.isnan(arbitrary), sizes, sizes - arbitrary).astype(np.int64)
-    sure = ranked.restricted([slice(end) for end in ends])  # ranked, so they come first
-    lower = sure.products(None, None) + 0 * np.add.outer(arbitrary, arbitrary)  # NaN where either is
+    sure = ranked.restricted([slice(end) for end in ends]).products(None, None) if (ends < sizes).any() else shared
+    lower = sure + 0 * np.add.outer(arbitrary, arbitrary)  # NaN where either is
     upper = np.minimum(lower + np.add.outer(arbitrary, arbitrary), np.minimum.outer(sizes, sizes))
     for matrix in (lower, upper):
         np.fill_diagonal(matrix, sizes)
-    columns = {"k": sizes, "sure": sizes - arbitrary, "arbitrary": arbitrary, "tied": tied}
+    columns = {"k": sizes, "sure": sizes - arbitrary, "arbitrary": arbitrary, "at_end": inside, "tied": tied}
     sets = pd.DataFrame(columns, index=pd.Index(ranked.labels, name="label")).astype("Int64")
     return Ties(ranked.labels, sets, lower, upper, shared)
 

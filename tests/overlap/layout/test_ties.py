@@ -44,7 +44,8 @@ def drawn(a: list[int], b: list[int], sizes: tuple[int, int], kept: int) -> Over
 @settings(max_examples=200, deadline=None)
 def test_bounds_hold_for_every_order(a: list[int], b: list[int], sizes: tuple[int, int], kept: int) -> None:
     """They are the formula's, hold for whatever could have been in, and are the overlap itself where nothing ties."""
-    ties = drawn(a, b, sizes, kept).ties
+    overlap = drawn(a, b, sizes, kept)
+    ties = overlap.ties
     possible = [every_set(values, k) for values, k in zip((a, b), sizes, strict=True)]
     sure = [set.intersection(*sets) for sets in possible]
     arbitrary = [k - len(own) for k, own in zip(sizes, sure, strict=True)]
@@ -59,6 +60,12 @@ def test_bounds_hold_for_every_order(a: list[int], b: list[int], sizes: tuple[in
     assert (row["lower"], row["upper"]) == (least, min(*sizes, least + sum(arbitrary)))
     assert all(row["lower"] <= len(x & y) <= row["upper"] for x, y in product(*possible))
     assert row["lower"] <= row["shared"] <= row["upper"]
+    of_smaller = [float(matrix[0, 1]) for matrix in overlap.tie_bounds() or ()]
+    assert of_smaller == [row["lower"] / min(sizes), row["upper"] / min(sizes)]
+    assert [matrix[0, 1] for matrix in overlap.tie_bounds("jaccard") or ()] == [
+        row[end] / (sum(sizes) - row[end]) for end in ("lower", "upper")
+    ]
+    assert overlap.tie_bounds("rbo") is None
     if not any(arbitrary):
         assert row["lower"] == row["shared"] == row["upper"]
     assert np.diag(ties.lower).tolist() == np.diag(ties.upper).tolist() == list(sizes)
@@ -83,7 +90,10 @@ def test_what_is_not_known_is_missing() -> None:
     )
     ties = overlap.ties
     assert ties.unknown == ("old",)
-    assert ties.sets.loc["old"].isna().tolist() == [False, True, True, True]
+    assert "1 of 3 unknown" in repr(ties)
+    assert "unknown" in ties._repr_html_()
+    assert "0 of 0" not in repr(compute_overlap({"old": plain}).ties)
+    assert ties.sets.loc["old"].isna().tolist() == [False, True, True, False, True]
     frame = ties.to_frame().set_index(["a", "b"])
     assert frame.loc[("old", "new"), ["lower", "upper"]].isna().all()
     assert frame.loc[("new", "newer")].tolist() == [4, 2, 4]
@@ -91,6 +101,6 @@ def test_what_is_not_known_is_missing() -> None:
     assert overlap.top(3).ties.unknown == ("old",)
     above = overlap.top(1).ties
     assert above.unknown == ()
-    assert above.sets.loc["old"].to_dict() == {"k": 1, "sure": 0, "arbitrary": 1, "tied": 2}
+    assert above.sets.loc["old"].to_dict() == {"k": 1, "sure": 0, "arbitrary": 1, "at_end": 1, "tied": 2}
     (part,) = overlap.by_param().overlaps.values()
     assert part.ties.unknown == overlap.labels
