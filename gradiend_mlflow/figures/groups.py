@@ -131,4 +131,4 @@ def _answer(test: GroupTest) -> Iterator[str]:
     """The means and the p-value, a line each."""
     within, between = (test.written(number) for number in (test.within, test.between))
     yield f"{within} within groups, {between} between"
-    yield f"p = {test.p_value:.2g}{', too few to tell' if test.too_few else ''}"
+    yield f"p = {test.p_value:.2g}, too few to tell" if test.verdict == "too few to tell" else test.verdict

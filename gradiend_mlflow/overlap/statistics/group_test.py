@@ -20,15 +20,17 @@ from gradiend_mlflow.overlap.statistics.group_means import (
     pair_values,
     superiority,
 )
-from gradiend_mlflow.overlap.statistics.groups import UNGROUPED, GroupedTrainings
+from gradiend_mlflow.overlap.statistics.groups import INTERVAL_FROM, GroupedTrainings, notes_on
 from gradiend_mlflow.overlap.statistics.permutations import Labelings, PermutationTest, Statistic, permutation_test
-from gradiend_mlflow.wording import some_of
 
 RandomState = int | np.random.Generator | None
 
 SIGNIFICANT = 0.05
 _ROUNDING = 1e-12
-INTERVAL_FROM = 4  # trainings in a group
+_NOTHING_TO_EXCHANGE = (
+    "inside each stratum all trainings are of one group, so no groups can be exchanged, and the strata explain the "
+    "overlap as well as the groups do"
+)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -42,7 +44,8 @@ class GroupTest(Shown):
         difference: `within` minus `between`.
         p_value: How often the difference would be as large if groups meant nothing: the share of all ways to
             exchange the groups among the trainings, inside their strata, that give this difference or a larger one.
-        min_p: The smallest p-value that so many trainings can give. If it is above 0.05, nothing can be concluded.
+        min_p: The smallest p-value that so many trainings can give. If it is above 0.05, nothing can be concluded. It
+            is 1 if no groups can be exchanged, because each stratum has trainings of one group.
         exact: Whether all ways were tried. Otherwise some were drawn at random, and p is (1 + those with as large a
             difference) / (1 + all drawn).
         mc_error: The standard error of p from random ways; 0 if p is exact.
@@ -95,6 +98,9 @@ class GroupTest(Shown):
             f"Trainings of one group overlap by {self.written(self.within)}, trainings of different groups by "
             f"{self.written(self.between)} (difference {self.written(self.difference)}{interval}"
         )
+        text += self._disjoint()
+        if self.nothing_to_exchange:
+            return f"{text}). There is no p-value: {_NOTHING_TO_EXCHANGE}. Test with coarser strata, or without."
         if self.too_few:
             what = "runs" if self.exact else "permutations"
             return f"{text}). These are too few {what} to tell: no p-value below {self.min_p:.2g} is possible."
@@ -106,13 +112,31 @@ class GroupTest(Shown):
         """Whether there are too few runs, or permutations, for any p-value up to 0.05."""
         return self.min_p > SIGNIFICANT
 
+    @property
+    def nothing_to_exchange(self) -> bool:
+        """Whether the strata leave one way only: each of them has trainings of one group."""
+        return self.exact and self.tried == 1
+
+    def _disjoint(self) -> str:
+        """The difference without pairs that have a class in common, if it is known."""
+        if np.isnan(self.disjoint_difference):
+            return ""
+        return f"; {self.written(self.disjoint_difference)} among pairs without a target class in common"
+
     def written(self, number: float) -> str:
         """An overlap or a difference, as text."""
         return f"{number:,.1f}" if self.value == "intersection" else f"{number:.1%}"
 
     def _line(self) -> str:
-        p = "too few to tell" if self.too_few else f"p = {self.p_value:.2g}"
-        return f"{self.value}: within {self.written(self.within)}, between {self.written(self.between)}, {p}"
+        means = f"within {self.written(self.within)}, between {self.written(self.between)}"
+        return f"{self.value}: {means}{self._disjoint()}, {self.verdict}"
+
+    @property
+    def verdict(self) -> str:
+        """The p-value, or why there is none, in a few words."""
+        if self.nothing_to_exchange:
+            return "nothing to exchange in the strata"
+        return "too few to tell" if self.too_few else f"p = {self.p_value:.2g}"
 
     def _headline(self) -> str:
         return str(self)
@@ -167,7 +191,7 @@ def group_test(
         disjoint_difference=_disjoint_difference(tested, classes or {}),
         per_group=_per_group(trainings, draws),
         pairs=_pairs(trainings),
-        notes=tuple(_notes(tested, has_interval=interval is not None)),
+        notes=tuple(notes_on(tested, has_interval=interval is not None)),
         unit=unit,
     )
 
@@ -261,18 +285,3 @@ def _pairs(trainings: GroupedTrainings) -> pd.DataFrame:
             "overlap": trainings.matrix[rows, columns],
         }
     )
-
-
-def _notes(tested: GroupedTrainings, *, has_interval: bool) -> Iterator[str]:
-    sizes = dict(zip(tested.tested, tested.sizes.tolist(), strict=False))
-    if tested.left_out:
-        yield (
-            f"In no group, so left out of the test: {', '.join(some_of(tested.left_out))}. A group of that kind that "
-            f"is meant as one needs a name other than {UNGROUPED!r}."
-        )
-    if alone := [name for name, size in sizes.items() if size == 1]:
-        yield f"Groups of one training, which count between groups only: {', '.join(some_of(alone))}."
-    if not has_interval:
-        small = [f"{name} has {size}" for name, size in sizes.items() if size < INTERVAL_FROM]
-        why = ", ".join(some_of(small)) or "a group has only one in a stratum"
-        yield f"No confidence interval: it needs {INTERVAL_FROM} trainings in every group, and {why}."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from gradiend_mlflow.sets.space import IntArray, Matrix
 from gradiend_mlflow.wording import some_of
 
 UNGROUPED = "Other"  # gradiend's name for the runs that belong to no group
+INTERVAL_FROM = 4  # trainings in a group
 
 
 def complete_groups(groups: Mapping[str, Any], labels: Sequence[str]) -> dict[str, str]:
@@ -158,3 +159,23 @@ def _strata(labels: Sequence[str], strata: Mapping[str, str] | None) -> IntArray
         )
     numbers = {stratum: number for number, stratum in enumerate(dict.fromkeys(strata[label] for label in labels))}
     return np.array([numbers[strata[label]] for label in labels], dtype=np.int64)
+
+
+def notes_on(tested: GroupedTrainings, *, has_interval: bool) -> Iterator[str]:
+    """What one should know of a test of these groups before believing its numbers."""
+    sizes = dict(zip(tested.tested, tested.sizes.tolist(), strict=False))
+    if tested.left_out:
+        yield (
+            f"In no group, so left out of the test: {', '.join(some_of(tested.left_out))}. A group of that kind that "
+            f"is meant as one needs a name other than {UNGROUPED!r}."
+        )
+    if alone := [name for name, size in sizes.items() if size == 1]:
+        yield f"Groups of one training, which count between groups only: {', '.join(some_of(alone))}."
+    pure = [len(set(tested.groups[tested.strata == stratum])) == 1 for stratum in range(max(tested.strata) + 1)]
+    if any(pure) and not all(pure):
+        some = f"{sum(pure):,} {'has' if sum(pure) == 1 else 'have'}"
+        yield (f"Of {len(pure):,} strata {some} trainings of one group only, among which nothing is exchanged.")
+    if not has_interval:
+        small = [f"{name} has {size}" for name, size in sizes.items() if size < INTERVAL_FROM]
+        why = ", ".join(some_of(small)) or "a group has only one in a stratum"
+        yield f"No confidence interval: it needs {INTERVAL_FROM} trainings in every group, and {why}."

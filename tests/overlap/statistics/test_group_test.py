@@ -219,7 +219,21 @@ class TestControlAndGroups:
             {label: label[0] for label in labels}, strata={label: label[0] for label in labels}
         )
         assert (alone.tried, alone.p_value, alone.min_p) == (1, 1.0, 1.0)
-        assert "too few runs to tell" in str(alone)
+        assert "too few" not in str(alone)
+
+    def test_strata_that_are_the_groups_leave_nothing_to_exchange(self) -> None:
+        """Which is not for want of runs; and strata of one group among others say nothing."""
+        overlap = planted({"a": 4, "b": 4})
+        groups = by_letter(overlap)
+        test = overlap.test_groups(groups, strata={label: f"{group} {label[-1]}" for label, group in groups.items()})
+        assert (test.nothing_to_exchange, test.min_p, test.p_value) == (True, 1, 1)
+        assert "There is no p-value: inside each stratum all trainings are of one group" in str(test)
+        assert str(test).endswith("Test with coarser strata, or without.")
+        assert "too few" not in str(test) + repr(test)
+        strata = {label: "x" if group == "a" or label[-1] in "01" else "y" for label, group in groups.items()}
+        mixed = overlap.test_groups(groups, strata=strata)
+        assert not mixed.nothing_to_exchange
+        assert "Of 2 strata 1 has trainings of one group only, among which nothing is exchanged." in mixed.notes
 
     def test_pairs_that_share_a_class_are_set_aside(self) -> None:
         """All that a shared class brings is then gone."""
@@ -288,7 +302,7 @@ class TestInterval:
         strata = {f"{'aaaabbbb'[place]}{place}": "x" if place else "y" for place in range(8)}
         thin = answer_of(random_matrix(8, 0), "aaaabbbb", strata=strata)
         assert np.isnan(thin.confidence_interval).all()
-        assert "a group has only one in a stratum" in thin.notes[0]
+        assert "a group has only one in a stratum" in thin.notes[-1]
 
 
 def test_effect_size_counts_ties_half() -> None:
