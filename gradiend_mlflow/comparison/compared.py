@@ -90,13 +90,9 @@ class Compared:
         """How far the seeds of each training agree, by label: mean, std, min, max, pairs; see `SeedOverlap.ceiling`.
 
         Raises:
-            InvalidInputError: If the comparison is not one of seeds.
+            InvalidInputError: If no training has two seeds in the comparison.
         """
-        if self.seed_overlap is None and len(self.trainings.labels) == len(self.runs):
-            raise InvalidInputError(
-                "a ceiling needs several seeds of a training; this comparison has one run of each: pass "
-                "seeds='all_tried' or 'all_convergent' to compare"
-            )
+        self.trainings.check_several()
         return self.trainings.ceiling(self.value)
 
     def test_groups(

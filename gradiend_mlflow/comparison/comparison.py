@@ -12,7 +12,6 @@ from typing import Literal, get_args
 import pandas as pd
 
 from gradiend_mlflow.checks import check_choice
-from gradiend_mlflow.comparison.description import answer_in_short, answers_of
 from gradiend_mlflow.comparison.drawn import Drawn
 from gradiend_mlflow.comparison.page.notebook import (
     MOST_DRAWN,
@@ -21,6 +20,7 @@ from gradiend_mlflow.comparison.page.notebook import (
     html_skipped,
     on_any_background,
 )
+from gradiend_mlflow.comparison.said.answers import answer_in_short, answers_of
 from gradiend_mlflow.comparison.tables import LatexStyle, block_means, latex_of
 from gradiend_mlflow.display.results import Shown, html_link, html_list, html_text
 from gradiend_mlflow.errors import InvalidInputError
@@ -142,7 +142,8 @@ class Comparison(Drawn, Shown):
                 `SeedOverlap.relative`.
 
         Raises:
-            InvalidInputError: If `table` is none of these, or an option belongs to another table.
+            InvalidInputError: If `table` is none of these, or an option belongs to another table; of `relative`, if no
+                training has two seeds in the comparison, or the measure may be negative.
         """
         check_choice("table", table, get_args(Table))
         if (control is not None and table != "groups") or (relative and table != "matrix"):
@@ -150,7 +151,10 @@ class Comparison(Drawn, Shown):
         if table == "pairs":
             return self.pairs.copy()
         if table == "matrix":
-            return self.trainings.to_frame(self.value, relative=True) if relative else self.matrix
+            if not relative:
+                return self.matrix
+            self.trainings.check_several()
+            return self.trainings.to_frame(self.value, relative=True)
         labels = self.shown.labels
         groups = self.groups or dict.fromkeys(labels, "all")
         return block_means(labels, self.shown.values(self.value), groups, control=control)

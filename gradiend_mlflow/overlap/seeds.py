@@ -214,6 +214,19 @@ class SeedOverlap(AnyOverlap):
                 numbers[row] = np.nan if number is None else number
         return SeedNoise(self.overlap.values(value), self.members, numbers)
 
+    def check_several(self) -> None:
+        """Check that there is a ceiling at all.
+
+        Raises:
+            InvalidInputError: If no training has two seeds.
+        """
+        if all(len(rows) == 1 for rows in self.members):
+            raise InvalidInputError(
+                "no training has two seeds here, so it is not known how far seeds agree: compare with "
+                "seeds='all_tried'. If that was asked, one seed of each is logged: train with max_seeds=2 or more, "
+                "min_convergent_seeds=None and saved_seed_runs='all_tried'"
+            )
+
     def ceiling(self, value: Value = "intersection_frac") -> pd.DataFrame:
         """How far the seeds of each training agree, which two trainings can hardly exceed.
 

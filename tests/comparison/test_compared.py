@@ -14,7 +14,8 @@ from mlflow import MlflowClient
 from scipy.cluster.hierarchy import is_valid_linkage
 
 from gradiend_mlflow import Comparison, GroupTest, InvalidInputError, TopKSet, compare, load_comparison
-from gradiend_mlflow.comparison.description import description_of, summary_of
+from gradiend_mlflow.comparison.said.answers import summary_of
+from gradiend_mlflow.comparison.said.description import description_of
 from tests.support.sets import log_training
 
 K, SPACE = 40, 100_000
@@ -151,7 +152,7 @@ class TestLogged:
         assert data.metrics["overlap/group_p"] == pytest.approx(test.p_value)
         note = data.tags["mlflow.note.content"]
         assert str(test) in note
-        assert "Of pairs without a target class in common, the difference is " in note
+        assert " among pairs without a target class in common" in note
         assert "it needs 4 trainings in every group, and mix has 2." in note
         loaded = load_comparison(str(comparison.run_id)).test_groups()
         assert (loaded.p_value, loaded.within) == (test.p_value, test.within)
@@ -195,8 +196,16 @@ class TestLogged:
 
     def test_without_seeds_there_is_no_ceiling(self, runs: list[str]) -> None:
         """And the error says how to have one."""
-        with pytest.raises(InvalidInputError, match="one run of each: pass seeds='all_tried' or 'all_convergent'"):
+        with pytest.raises(InvalidInputError, match=r"no training has two seeds here.*compare with seeds='all_tried'"):
             _ = compared(runs).ceiling
+        for ask in (
+            lambda comparison: comparison.ceiling,
+            lambda comparison: comparison.to_frame("matrix", relative=True),
+            lambda comparison: comparison.plot_heatmap(relative=True),
+        ):  # the same, also where the advice was followed and one seed is logged
+            for options in ({}, {"seeds": "all_tried"}, {"seeds": "all_tried", "seed_aggregate": "mean"}):
+                with pytest.raises(InvalidInputError, match="train with max_seeds=2 or more, min_conv"):
+                    ask(compared(runs, **options))
 
 
 class TestOtherAnswers:

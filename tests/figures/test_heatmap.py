@@ -245,7 +245,7 @@ def test_what_relative_cannot_be(options: dict[str, Any], said: str) -> None:
     """With the reason."""
     with pytest.raises(InvalidInputError, match=said):
         plot_heatmap(of_three_seeds(dispersion="std"), **({"relative": True} | options))
-    with pytest.raises(InvalidInputError, match="compare several seeds of each training"):
+    with pytest.raises(InvalidInputError, match="draw a comparison of seeds, or a SeedOverlap"):
         plot_heatmap(overlap_of(2), relative=True)
 
 

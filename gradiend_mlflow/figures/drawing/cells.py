@@ -124,11 +124,16 @@ def cells_of(
 
 def _relative(overlap: Any, value: Value) -> tuple[Matrix, npt.NDArray[np.bool_]]:
     """The overlap relative to what seeds allow; no ceilings are shown beside it."""
-    numbers = overlap.relative(value) if isinstance(overlap, SeedOverlap) else None
-    if numbers is None or np.isnan(numbers).all():
+    if not isinstance(overlap, SeedOverlap):
         raise InvalidInputError(
-            "relative=True shows overlap relative to how far seeds of one training agree: compare several seeds of "
-            "each training, with seeds='all_convergent' or 'all_tried' and seed_aggregate='mean', for example"
+            "relative=True shows overlap relative to how far seeds of one training agree, and sets alone do not say "
+            "which are seeds of one training: draw a comparison of seeds, or a SeedOverlap"
+        )
+    overlap.check_several()
+    numbers = overlap.relative(value)
+    if np.isnan(numbers).all():
+        raise InvalidInputError(
+            "nothing is relative to seeds that share nothing: the ceiling of every training is 0, or not known"
         )
     return numbers, np.zeros(len(numbers), dtype=bool)
 
