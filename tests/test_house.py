@@ -38,6 +38,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "comparison.chosen": {"runs", "overlap", "store", "sets"},
     "comparison.kept": {"comparison", "disk", "figures", "runs", "overlap", "store", "sets"},
     "comparison.page": {"figures", "overlap", "sets"},
+    "comparison.said": {"comparison", "runs", "overlap", "store", "sets"},
     "comparison": {"disk", "figures", "overlap", "runs", "store", "sets"},
     "trainings.words": {"store"},
     "trainings": {"disk", "store", "sets"},

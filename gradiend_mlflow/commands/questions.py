@@ -76,7 +76,7 @@ def compare_command(run_ids: tuple[str, ...], *, no_log: bool, form: str, **give
 
 
 def _print_table(comparison: Comparison) -> None:
-    from gradiend_mlflow.comparison.description import of_groups
+    from gradiend_mlflow.comparison.said.answers import of_groups
 
     if len(comparison.matrix) <= _PRINTED_RUNS:
         say(comparison.matrix.to_string(float_format="{:.3f}".format))

@@ -14,9 +14,10 @@ from dataclasses import asdict, dataclass, replace
 from gradiend_mlflow.checks import check_flags, check_names
 from gradiend_mlflow.comparison.chosen.selection import FINISHED
 from gradiend_mlflow.comparison.comparison import Comparison
-from gradiend_mlflow.comparison.description import description_of, name_of_comparison, summary_of
 from gradiend_mlflow.comparison.files import FACTS, FORMAT, write_files
 from gradiend_mlflow.comparison.loading import fetch_files
+from gradiend_mlflow.comparison.said.answers import summary_of
+from gradiend_mlflow.comparison.said.description import description_of, name_of_comparison
 from gradiend_mlflow.disk.temporary import temporary_folder
 from gradiend_mlflow.disk.trees import sha256_of
 from gradiend_mlflow.display.progress import check_progress

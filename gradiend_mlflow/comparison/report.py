@@ -15,8 +15,8 @@ import pandas as pd
 from matplotlib.colors import to_hex
 
 from gradiend_mlflow.comparison.comparison import Comparison
-from gradiend_mlflow.comparison.description import answers_of
 from gradiend_mlflow.comparison.page.views import views_of
+from gradiend_mlflow.comparison.said.answers import answers_of
 from gradiend_mlflow.figures.drawing.canvas import colormap
 from gradiend_mlflow.figures.drawing.cells import DIVERGING, SEQUENTIAL
 from gradiend_mlflow.overlap.measures import SIGNED, VALUES, title_of

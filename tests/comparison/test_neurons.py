@@ -23,8 +23,8 @@ from gradiend_mlflow import (
     load_comparison,
 )
 from gradiend_mlflow.cli import main
-from gradiend_mlflow.comparison.description import description_of, name_of_comparison
 from gradiend_mlflow.comparison.report import report_data
+from gradiend_mlflow.comparison.said.description import description_of, name_of_comparison
 from gradiend_mlflow.sets.anatomy.anatomy import Anatomy
 from gradiend_mlflow.sets.anatomy.heads import Heads
 from tests.support.sets import log_training

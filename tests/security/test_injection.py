@@ -20,7 +20,7 @@ from mlflow import MlflowClient
 import gradiend_mlflow
 from gradiend_mlflow import StoreError, TopKSet, compare, compute_overlap, log_topk, plot_heatmap
 from gradiend_mlflow.cli import main
-from gradiend_mlflow.comparison.description import description_of
+from gradiend_mlflow.comparison.said.description import description_of
 from gradiend_mlflow.comparison.tables import latex_of
 from gradiend_mlflow.errors import GradiendMLflowError, logger
 from gradiend_mlflow.figures.drawing.text import literal

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import math
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from itertools import accumulate
 from urllib.parse import quote
 
-import numpy as np
-
 from gradiend_mlflow.comparison.compared import Compared, column_by_label
-from gradiend_mlflow.overlap.measures import COUNTED, SIGNED, Value
+from gradiend_mlflow.comparison.said.answers import answers_of, by_ties_of, has_rows_of_seeds, mean_of, shown
+from gradiend_mlflow.overlap.measures import SIGNED, Value
 from gradiend_mlflow.overlap.statistics.group_test import GroupTest
 from gradiend_mlflow.runs.labels import TRAINING_RUN
 from gradiend_mlflow.sets.parts import shown_topk
-from gradiend_mlflow.store import tags
 from gradiend_mlflow.wording import counted, markdown, some_of
 
 _LISTED_PAIRS = 10
@@ -25,37 +21,11 @@ _LISTED_SKIPPED = 20
 _NAMED_RUNS = 3
 _NAME_LENGTH = 60
 _DESCRIPTION_LENGTH = 7900  # MLflow's tags hold 8000 characters
-_SHARES = ("intersection", "intersection_frac")  # two runs share weights; by the other measures they agree
 _TITLES = {
     "intersection_frac": "of the smaller set",
     "expected": "by chance",
     "q_value": "q-value",
 }
-
-
-def summary_of(comparison: Compared) -> dict[str, float]:
-    """The numbers by which comparisons can be searched and charted, by metric key.
-
-    The lift is that of all pairs together: their shared weights over those that chance would give. Aggregated seeds
-    have none. Groups that can be tested have their means and p-value.
-    """
-    pairs = comparison.pairs
-    numbers = pairs[comparison.value]
-    summary = {
-        tags.OVERLAP_MEAN: float(numbers.mean()),
-        tags.OVERLAP_MIN: float(numbers.min()),
-        tags.OVERLAP_MAX: float(numbers.max()),
-    }
-    if "expected" in pairs and pairs["expected"].sum() > 0:
-        summary[tags.OVERLAP_LIFT] = float(pairs["intersection"].sum() / pairs["expected"].sum())
-    test = comparison.tested
-    if isinstance(test, GroupTest):
-        summary |= {
-            tags.OVERLAP_WITHIN: test.within,
-            tags.OVERLAP_BETWEEN: test.between,
-            tags.OVERLAP_GROUP_P: test.p_value,
-        }
-    return summary
 
 
 def name_of_comparison(comparison: Compared) -> str:
@@ -64,9 +34,9 @@ def name_of_comparison(comparison: Compared) -> str:
     Then the measure and the part, and what else was asked: which runs, groups, how seeds are aggregated.
     """
     labels, value = comparison.shown.labels, comparison.value
-    mean = summary_of(comparison)[tags.OVERLAP_MEAN]
-    bounds = [mean] if (by_ties := _by_ties(comparison)) is None or by_ties.value != value else by_ties.bounds
-    texts = [f"{x:.0%}" if value not in {"intersection", *SIGNED} else _shown(value, x) for x in bounds]
+    mean, rows = mean_of(comparison), "seeds" if has_rows_of_seeds(comparison) else "runs"
+    bounds = [mean] if (by_ties := by_ties_of(comparison)) is None or by_ties.value != value else by_ties.bounds
+    texts = [f"{x:.0%}" if value not in {"intersection", *SIGNED} else shown(value, x) for x in bounds]
     answer = " to ".join([*(text.rstrip("%") for text in texts[:-1]), texts[-1].replace("%", " %")])
     details: list[str] = [value, *["neurons"] * (comparison.unit == "neuron"), comparison.part]
     if comparison.groups is not None:
@@ -80,7 +50,7 @@ def name_of_comparison(comparison: Compared) -> str:
         details.append(who)
     else:
         details.append(experiments[0] if len(experiments) == 1 else f"{len(experiments)} experiments")
-    return f"k{shown_topk(comparison.topk)} {len(labels)} runs {answer} · {' · '.join(details)}"
+    return f"k{shown_topk(comparison.topk)} {len(labels)} {rows} {answer} · {' · '.join(details)}"
 
 
 def description_of(comparison: Compared) -> str:
@@ -104,132 +74,6 @@ def description_of(comparison: Compared) -> str:
         paragraphs.append(_bullets(some_of(lines, _LISTED_SKIPPED)))
     text = "\n\n".join(paragraphs)
     return text + _run_links(comparison, _DESCRIPTION_LENGTH - len(text))
-
-
-def answer_in_short(comparison: Compared) -> str:
-    """How far runs agree, in a few words: cheap enough for every time that somebody looks."""
-    matrix, value = comparison.shown.values(comparison.value), comparison.value
-    numbers = matrix[np.triu_indices(len(matrix), k=1)]
-    low, high = (_shown(value, float(number)) for number in (numbers.min(), numbers.max()))
-    open_ = "" if (by_ties := _by_ties(comparison)) is None else f", of which ties leave open {by_ties}"
-    return f"{value} {_shown(value, float(numbers.mean()))} on average, {low} to {high}{open_}"
-
-
-@dataclass(frozen=True)
-class _ByTies:
-    """Between which bounds the mean overlap lies, whichever tied weights are in the sets."""
-
-    value: Value
-    bounds: tuple[float, float]
-
-    def __str__(self) -> str:
-        low, high = (_shown(self.value, bound) for bound in self.bounds)
-        return f"everything from {low} to {high}"
-
-
-def _by_ties(comparison: Compared) -> _ByTies | None:
-    """What ties leave open of the mean overlap; None if that does not show in it.
-
-    Of a measure that does not only count, what they leave open of the share of the smaller set.
-    """
-    if not comparison.overlap.ties.matter.any():
-        return None
-    value: Value = comparison.value if comparison.value in COUNTED else "intersection_frac"
-    matrices = comparison.shown.tie_bounds(value) or ()
-    means = [float(matrix[np.triu_indices(len(matrix), k=1)].mean()) for matrix in matrices]
-    if not means or _shown(value, means[0]) == _shown(value, means[1]):
-        return None
-    return _ByTies(value, (means[0], means[1]))
-
-
-def answers_of(comparison: Compared) -> list[list[str]]:
-    """Sentences on how far runs agree, of which the first words are the answer; on groups; on seeds."""
-    found = [list(of_topic(comparison)) for of_topic in (_answer, of_groups, _of_seeds)]
-    return [sentences for sentences in found if sentences]
-
-
-def _answer(comparison: Compared) -> Iterator[str]:
-    value, summary, seeds = comparison.value, summary_of(comparison), comparison.seed_overlap
-    mean, low, high = (_shown(value, summary[key]) for key in (tags.OVERLAP_MEAN, tags.OVERLAP_MIN, tags.OVERLAP_MAX))
-    top = shown_topk(comparison.topk)
-    top = f"their top {top}{' of' if top.endswith('%') else ''} weights"
-    if (unit := comparison.unit) == "neuron":
-        top = f"the neurons of {top}"
-    by_ties = _by_ties(comparison)
-    said = mean if by_ties is None or by_ties.value != value else f"between {_between(by_ties)}"
-    answer = f"share {said} of {top}" if value in _SHARES else f"agree to {said} ({value}) in {top}"
-    seeds_of = "" if seeds is None else f"{seeds.policy.seed_aggregate} over {len(comparison.runs)} seeds; "
-    details = f"{seeds_of}{comparison.part}; {value}{' of neurons' if unit == 'neuron' else ''}"
-    if len(comparison.pairs) > 1:
-        details = f"of {len(comparison.shown.labels)} runs; {details}, from {low} to {high}"
-        answer = f"Two runs {answer} on average"
-    else:
-        answer = f"The two runs {answer}"
-    if by_ties is not None:
-        yield (
-            f"{answer}, because importances tie"
-            if by_ties.value == value
-            else (f"{answer}, but importances tie: they share between {_between(by_ties)} of these {unit}s")
-        )
-        yield f"({details})."
-        yield from _of_ties(comparison, mean)
-        return
-    yield answer
-    yield f"({details})."
-    # Chance scatters weights over all neurons. Real ones lie in few, so neurons are always fewer than by chance.
-    if tags.OVERLAP_LIFT in summary and unit == "weight":
-        yield f"They share {summary['overlap/lift']:,.3g} times as many {unit}s as chance would give."
-    if seeds is None:
-        core = len(comparison.overlap.core)
-        held = f"{core:,} {unit}s are" if core > 1 else f"One {unit} is" if core else f"No {unit} is"
-        yield f"{held} in all runs."
-
-
-def _between(by_ties: _ByTies) -> str:
-    return " and ".join(_shown(by_ties.value, bound) for bound in by_ties.bounds)
-
-
-def _of_ties(comparison: Compared, mean: str) -> Iterator[str]:
-    """Which part of the answer is an accident."""
-    arbitrary = comparison.overlap.ties.matter
-    yield (
-        f"In {int(arbitrary.sum()):,} of {len(arbitrary):,} sets the order of the base model's parameters, not their "
-        f"importance, decides which of several equally important weights are in; as it is, the number is {mean}."
-    )
-
-
-def of_groups(comparison: Compared) -> Iterator[str]:
-    """Whether the groups are ones."""
-    test = comparison.tested
-    if isinstance(test, GroupTest):
-        yield str(test)
-        if not math.isnan(test.disjoint_difference):
-            difference = _shown(comparison.value, test.disjoint_difference)
-            yield f"Of pairs without a target class in common, the difference is {difference}."
-    elif test is not None:
-        yield f"The groups are not tested: {test}."
-
-
-def _of_seeds(comparison: Compared) -> Iterator[str]:
-    """How far the seeds of one training agree, and whether pairs of trainings differ by more than seeds do."""
-    noise, value = comparison.trainings.noise(comparison.value), comparison.value
-    ceiling = noise.ceiling
-    if not ceiling["pairs"].any():
-        return
-    mean, low, high = ceiling["mean"].mean(), ceiling["min"].min(), ceiling["max"].max()
-    pairs = np.triu_indices(len(ceiling), k=1)
-    reached, known = int(noise.at_ceiling()[pairs].sum()), int((~np.isnan(noise.judged()[pairs])).sum())
-    at_it = f"; {reached:,} of {counted(known, 'pair')} of trainings {'is' if reached == 1 else 'are'} at it"
-    yield (
-        f"Two seeds of one training agree to {_shown(value, mean)} on average ({_shown(value, low)} to "
-        f"{_shown(value, high)}), which is the ceiling{at_it if known else ''}."
-    )
-    between, within = noise.spreads()
-    if between <= within:
-        yield (
-            f"Pairs of trainings differ by less (standard deviation {_shown(value, between)}) than pairs of seeds "
-            f"within them ({_shown(value, within)}), so their order is below seed noise."
-        )
 
 
 def _pair_table(comparison: Compared) -> str:
@@ -259,7 +103,7 @@ def _cell(column: str, value: Value, number: float) -> str:
         return f"{number:,.0f}"
     if column in ("expected", "q_value"):
         return f"{number:.2g}"
-    return _shown("intersection" if column in ("intersection", "seed_pairs") else value, number)
+    return shown("intersection" if column in ("intersection", "seed_pairs") else value, number)
 
 
 def _run_links(comparison: Compared, length: int) -> str:
@@ -281,11 +125,6 @@ def _links(comparison: Compared) -> dict[str, str]:
         label: f"[{markdown(label)}](#/experiments/{quote(experiments[label], '')}/runs/{quote(run_id, '')})"
         for label, run_id in run_ids.items()
     }
-
-
-def _shown(value: Value, number: float) -> str:
-    # An aggregate of counts may lie between two.
-    return f"{number:,.1f}".removesuffix(".0") if value == "intersection" else f"{number:.1%}"
 
 
 def _bullets(lines: Sequence[str]) -> str:
