@@ -122,6 +122,7 @@ def draw_made_up() -> None:
     )
     save("groups", *both(gradiend_mlflow.plot_groups, overlap.test_groups(groups)))
     save("map", *both(gradiend_mlflow.plot_map, overlap.map(), groups=groups))
+    save("tree", *both(gradiend_mlflow.plot_tree, overlap, groups=groups))
 
 
 def draw_gradiends(sets: dict[str, TopKSet], heatmap: list[Any]) -> None:

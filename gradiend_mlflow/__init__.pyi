@@ -34,7 +34,8 @@ from .figures.curve import plot_curve as plot_curve
 from .figures.groups import plot_groups as plot_groups
 from .figures.heatmap import plot_heatmap as plot_heatmap
 from .figures.layers import plot_layers as plot_layers
-from .figures.neighbours import plot_map as plot_map
+from .figures.near.map import plot_map as plot_map
+from .figures.near.tree import plot_tree as plot_tree
 from .figures.stability import plot_stability as plot_stability
 from .figures.upset import plot_upset as plot_upset
 from .figures.venn import plot_venn as plot_venn

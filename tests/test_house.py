@@ -34,6 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "figures.drawing": {"overlap", "sets"},
     "figures.plans": {"figures.drawing", "overlap", "sets"},
     "figures.venns": {"figures.drawing"},
+    "figures.near": {"figures.drawing", "figures.plans", "overlap", "sets"},
     "figures": {"overlap", "sets"},
     "comparison.chosen": {"runs", "overlap", "store", "sets"},
     "comparison.kept": {"comparison", "disk", "figures", "runs", "overlap", "store", "sets"},

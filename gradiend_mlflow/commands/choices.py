@@ -32,5 +32,5 @@ FIGURES: dict[str, tuple[str, dict[str, bool]]] = {
     "layers": ("plot_layers", {}),
     "groups": ("plot_groups", {}),
     "map": ("plot_map", {}),
-    "tree": ("plot_heatmap", {"cluster": True}),
+    "tree": ("plot_tree", {}),
 }

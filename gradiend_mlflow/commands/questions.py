@@ -162,7 +162,7 @@ def comparisons_command(*, form: str, **given: Any) -> None:
 def plot_command(
     comparison: str, *, kind: str, figsize: str | None, output_path: tuple[Path, ...], **given: Any
 ) -> None:
-    """Draw a logged comparison, as Comparison.plot_heatmap() and its like do; the tree is above a clustered heatmap.
+    """Draw a logged comparison, as Comparison.plot_heatmap() and its like do.
 
     COMPARISON is the id of its run, or its name.
     """

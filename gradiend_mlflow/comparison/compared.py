@@ -87,13 +87,13 @@ class Compared:
 
     @property
     def ceiling(self) -> pd.DataFrame:
-        """How far the seeds of each training agree, by label: mean, std, min, max, pairs; see `SeedOverlap.ceiling`.
+        """How far the seeds of each training agree: mean, std, min, max, pairs by label; see `SeedOverlap.ceiling_of`.
 
         Raises:
             InvalidInputError: If no training has two seeds in the comparison.
         """
         self.trainings.check_several()
-        return self.trainings.ceiling(self.value)
+        return self.trainings.ceiling_of(self.value)
 
     def test_groups(
         self,
@@ -176,8 +176,8 @@ class Compared:
 
     @property
     def tree(self) -> Matrix:
-        """The runs as leaves of a tree of clusters, as scipy's linkage; see `Overlap.tree`."""
-        return self.shown.tree(value=self.value)
+        """The runs as leaves of a tree of clusters, as scipy's linkage; see `Overlap.tree_of`."""
+        return self.shown.tree_of(self.value)
 
     def map(self) -> OverlapMap:
         """The runs as points on a plane, the nearer the more they overlap; see `Overlap.map`."""

@@ -58,9 +58,20 @@ class Drawn(Compared):
             ax: Where to draw; default a new figure.
             options: As for `gradiend_mlflow.plot_map`.
         """
-        from gradiend_mlflow.figures.neighbours import plot_map
+        from gradiend_mlflow.figures.near.map import plot_map
 
         return plot_map(self.map(), ax, **{"groups": self.groups, **options})
+
+    def plot_tree(self, ax: Axes | None = None, **options: Any) -> Axes | FigureBase:
+        """Draw runs as the leaves of `tree`, in the colors of `groups`.
+
+        Args:
+            ax: Where to draw; default a new figure.
+            options: As for `gradiend_mlflow.plot_tree`.
+        """
+        from gradiend_mlflow.figures.near.tree import plot_tree
+
+        return plot_tree(self.shown, ax, **{"value": self.value, "groups": self.groups, **options})
 
     def plot_heatmap(
         self,

@@ -103,7 +103,7 @@ def plot_heatmap(  # type: ignore[misc]  # options are told to people, and check
         topk: Of a mapping: how many weights, or which fraction; default 1000, and sets as they are.
         part: Of a mapping: which importance ranks the weights; default "decoder-weight".
         value: "intersection" (a count) or another measure. Where seeds are aggregated, the diagonal has in a frame how
-            far the seeds of one training agree, `SeedOverlap.ceiling`; a dash for a training of one seed.
+            far the seeds of one training agree, `SeedOverlap.ceiling_of`; a dash for a training of one seed.
         relative: Show the overlap of trainings relative to that, as `SeedOverlap.relative`. The order of clusters
             stays that of the overlap.
         order: "input", "name", "cluster" (average linkage, agreeing runs side by side), or all labels in their order.

@@ -94,7 +94,12 @@ class AnyOverlap(Shown):
             )
         return difference_of(value, (self.labels, self.values(value)), (other.labels, other.values(value)))
 
-    def tree(self, *, value: Value = "intersection_frac") -> Matrix:
+    @property
+    def tree(self) -> Matrix:
+        """`tree_of("intersection_frac")`."""
+        return self.tree_of("intersection_frac")
+
+    def tree_of(self, value: Value) -> Matrix:
         """The runs as leaves of a tree of clusters, by average linkage; scipy's linkage matrix, shape (N - 1, 4).
 
         Two runs are 1 - value / largest value apart; neighbouring leaves are those that agree best.

@@ -227,7 +227,12 @@ class SeedOverlap(AnyOverlap):
                 "min_convergent_seeds=None and saved_seed_runs='all_tried'"
             )
 
-    def ceiling(self, value: Value = "intersection_frac") -> pd.DataFrame:
+    @property
+    def ceiling(self) -> pd.DataFrame:
+        """`ceiling_of("intersection_frac")`."""
+        return self.ceiling_of("intersection_frac")
+
+    def ceiling_of(self, value: Value) -> pd.DataFrame:
         """How far the seeds of each training agree, which two trainings can hardly exceed.
 
         Returns:

@@ -228,7 +228,7 @@ class TestOtherAnswers:
         """Of what `matrix` shows."""
         comparison = compared(runs, value="jaccard")
         assert is_valid_linkage(comparison.tree)
-        np.testing.assert_array_equal(comparison.tree, comparison.overlap.tree(value="jaccard"))
+        np.testing.assert_array_equal(comparison.tree, comparison.overlap.tree_of("jaccard"))
         points = comparison.map().to_frame()
         assert points.index.tolist() == list(comparison.matrix.index)
         cases = [label[:3] for label in points.index]

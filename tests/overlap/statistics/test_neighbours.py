@@ -26,7 +26,7 @@ def sets() -> dict[str, TopKSet]:
 def test_the_tree_is_scipys(sets: dict[str, TopKSet]) -> None:
     """Average linkage of 1 - overlap, whose clusters are the families."""
     overlap = compute_overlap(sets)
-    tree = overlap.tree()
+    tree = overlap.tree
     assert is_valid_linkage(tree, throw=True)
     assert tree.shape == (4, 4)
     families = fcluster(tree, 2, criterion="maxclust")
@@ -34,7 +34,7 @@ def test_the_tree_is_scipys(sets: dict[str, TopKSet]) -> None:
     assert tree[-1, 2] == 1.0  # the families share nothing
     heights = sorted(tree[:, 2])
     assert heights[:3] == pytest.approx([0.25, 0.25, 0.25])
-    counts = overlap.tree(value="intersection")
+    counts = overlap.tree_of("intersection")
     np.testing.assert_allclose(counts[:, 2], tree[:, 2])
 
 
@@ -92,7 +92,7 @@ def test_aggregated_seeds_are_no_way_from_themselves(sets: dict[str, TopKSet]) -
     policy = SeedPolicy("all_tried", "mean", seed_pairing_mode="all_pairs")
     seeds = SeedOverlap(("a", "b"), compute_overlap(sets), ((0, 2, 4), (1, 3)), policy)
     assert seeds.values()[0, 0] < 1
-    assert seeds.tree()[0].tolist() == [0, 1, 1, 2]
+    assert seeds.tree[0].tolist() == [0, 1, 1, 2]
     assert pdist(seeds.map().points)[0] == pytest.approx(1.0)
 
 
@@ -100,7 +100,7 @@ def test_one_run_has_no_neighbours() -> None:
     """Neither a tree nor a map."""
     alone = compute_overlap({"a": TopKSet.from_indices([1], space=9)})
     with pytest.raises(InvalidInputError, match="a tree needs at least two runs; got 1"):
-        alone.tree()
+        _ = alone.tree
     with pytest.raises(InvalidInputError, match="a map needs at least two runs; got 1"):
         alone.map()
     assert tree_of(np.eye(2)).shape == (1, 4)

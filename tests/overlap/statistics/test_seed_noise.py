@@ -54,7 +54,7 @@ def by_hand(matrix: Any, members: tuple[tuple[int, ...], ...], numbers: Any = No
 def test_known_noise_gives_back_its_ceiling() -> None:
     """And, relative to it, the half that the trainings truly have in common."""
     seeds = noisy(12)
-    ceiling = seeds.ceiling()
+    ceiling = seeds.ceiling
     assert ceiling["pairs"].tolist() == [66, 66, 66]
     np.testing.assert_allclose(ceiling["mean"], KEPT**2 / K / K, atol=0.01)
     found = seeds.relative()
@@ -86,7 +86,7 @@ def test_ceiling_by_hand() -> None:
         [7, 10, 3, 4, 3, 0],
     ]
     seeds = by_hand(matrix, ((0, 1, 2), (3, 4), (5,)))
-    ceiling = seeds.ceiling("intersection")
+    ceiling = seeds.ceiling_of("intersection")
     assert ceiling.index.tolist() == ["a", "b", "c"]
     assert ceiling.columns.tolist() == ["mean", "std", "min", "max", "pairs"]
     assert ceiling.loc["a"].tolist() == [20, 10, 10, 30, 3]
@@ -122,7 +122,7 @@ def test_seeds_are_told_apart_by_their_numbers() -> None:
     unknown = by_hand(matrix, members, (None,) * 4)
     assert np.isnan(unknown.relative()[0, 1])
     assert not unknown.at_ceiling()[0, 1]
-    assert unknown.ceiling()["mean"].tolist() == [0.5, 0.5]
+    assert unknown.ceiling["mean"].tolist() == [0.5, 0.5]
 
 
 def test_nothing_is_relative_to_nothing() -> None:
@@ -133,7 +133,7 @@ def test_nothing_is_relative_to_nothing() -> None:
         with pytest.raises(InvalidInputError, match=f"a measure that is never negative; got '{value}'"):
             seeds.relative(value)  # type: ignore[arg-type]
     with pytest.raises(InvalidInputError, match="value must be one of"):
-        seeds.ceiling("same")  # type: ignore[arg-type]
+        seeds.ceiling_of("same")  # type: ignore[arg-type]
 
 
 def test_means_and_spreads_by_hand() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -172,7 +172,7 @@ def _laid_out(axes: Axes, place: Bbox, before: list[Artist], below: tuple[list[s
         artist.remove()
     axes.set_position(place)
     axes.set_in_layout(True)  # setting a position takes them out
-    drawn = _write_below(axes, *below)
+    drawn = write_below(axes, *below)
     lay_out(axes)
     return drawn
 
@@ -201,8 +201,8 @@ def _write(axes: Axes, overlap_map: OverlapMap, naming: _Naming, places: list[Pl
             axes.annotate(text, tuple(point), offset, arrowprops=line if place.line else None, **at)
 
 
-def _write_below(axes: Axes, groups: list[str], key: str, room: float) -> list[Artist]:
-    """Write which color is which group, and the key, below the axes' label."""
+def write_below(axes: Axes, groups: list[str], key: str, room: float, dots: Sequence[Any] = ()) -> list[Artist]:
+    """Write which color is which group, and the key, below the axes' label; `dots` are a group's each."""
     small, offset = small_points(), _below(axes) + PAD
     drawn: list[Artist] = []
     if groups:
@@ -211,7 +211,7 @@ def _write_below(axes: Axes, groups: list[str], key: str, room: float) -> list[A
         columns = max(int(room / (widest(texts.texts, texts.points) + handle + 0.15)), 1)
         at: Any = axes.transAxes + ScaledTranslation(0, -offset, axes.figure.dpi_scale_trans)
         legend = axes.legend(
-            axes.collections[: len(groups)],
+            dots or axes.collections[: len(groups)],
             texts.texts,
             ncols=columns,
             fontsize=texts.points,

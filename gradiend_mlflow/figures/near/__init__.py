@@ -1,0 +1,1 @@
+"""Figures of who is near whom: a map and a tree of runs."""
