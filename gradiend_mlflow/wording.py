@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
+from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -96,6 +98,30 @@ def counted(number: int, what: str) -> str:
         ('1 run', '2,000 runs')
     """
     return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def rounded(number: float, digits: int) -> str:
+    """A number with so many digits after the point; what lies in the middle goes away from 0, as in JavaScript.
+
+    Python's own formats go to the even digit there, so that a figure and a page would differ.
+
+    Example:
+        >>> rounded(12.5, 0), rounded(-0.125, 2), f"{12.5:.0f}"
+        ('13', '-0.13', '12')
+    """
+    if not math.isfinite(number):
+        return f"{number:.{digits}f}"
+    return f"{Decimal(number).quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP):f}"
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """A share in percent, rounded as by `rounded`.
+
+    Example:
+        >>> percent(0.0625), percent(0.125, 0)
+        ('6.3%', '13%')
+    """
+    return f"{rounded(100 * share, digits)}%"
 
 
 def markdown(text: str) -> str:

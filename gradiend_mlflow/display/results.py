@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from gradiend_mlflow.wording import percent as in_percent
 from gradiend_mlflow.wording import shorten, some_of, visible
 
 MOST_ROWS = 10
@@ -108,4 +109,4 @@ def _cell(cell: Any, *, percent: bool) -> str:
         return shorten(str(cell), _MOST_LETTERS)
     if isinstance(cell, Integral):
         return f"{cell:,}"
-    return f"{cell:.1%}" if percent else f"{cell:.3g}"
+    return in_percent(cell) if percent else f"{cell:.3g}"

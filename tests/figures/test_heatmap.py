@@ -152,9 +152,9 @@ def of_seeds(**policy: Any) -> SeedOverlap:
     ("dispersion", "written", "said"),
     [
         # a with b: 50, 25, 50, 25
-        ("range", "38\n±12", "± half the range of seeds"),
+        ("range", "38\n±13", "± half the range of seeds"),
         ("minmax", "38\n25\N{EN DASH}50", "range of seeds"),
-        ("std", "38\n±12", "± standard deviation of seeds"),
+        ("std", "38\n±13", "± standard deviation of seeds"),
     ],
 )
 def test_the_spread_of_seeds_below_the_values(dispersion: str, written: str, said: str) -> None:
@@ -171,7 +171,7 @@ def test_the_spread_of_seeds_as_circles() -> None:
     circles = [patch for patch in ax.patches if isinstance(patch, Circle)]
     assert len(circles) == 2  # the range of a with b is 25, and each of them has a single pair of seeds
     assert len({circle.radius for circle in circles}) == 1
-    assert ax.get_xlabel().replace("\n", " ").endswith("agree circle: half the range of seeds, up to 12")
+    assert ax.get_xlabel().replace("\n", " ").endswith("agree circle: half the range of seeds, up to 13")
     boxes = [text.get_window_extent() for text in ax.texts if text.get_text()]
     assert not any(box.overlaps(circle.get_window_extent()) for box in boxes for circle in circles)
 
@@ -189,7 +189,7 @@ def test_the_diagonal_of_trainings_is_their_ceiling() -> None:
     overlap = of_three_seeds()
     ax = axes_of(plot_heatmap(overlap, annot_fmt=".1f"))
     written = np.array(texts(ax)).reshape(3, 3)
-    ceiling = overlap.ceiling()["mean"]
+    ceiling = overlap.ceiling["mean"]
     assert written[0, 0] == f"{100 * ceiling['a']:.1f}" == f"{100 * (0.75 + 0.5 + 0.5) / 3:.1f}"
     assert written[1, 1] == f"{100 * ceiling['b']:.1f}" == "75.0"
     assert written[2, 2] == "\N{EN DASH}"
@@ -321,3 +321,19 @@ class TestDifferences:
         one = compute_overlap({"a": of([0, 1]), "b": of([0, 1])})
         axes = plot_heatmap(one.difference(one)).axes[0]
         assert {text.get_text() for text in axes.texts} <= {"0", "-0"}
+
+
+@pytest.mark.parametrize("inches", [1.2, 3.3, 7.0])
+def test_frames_of_ceilings_lie_within_their_cells(inches: float) -> None:
+    """However small the cells: neither the line between these nor a neighbor cuts them."""
+    figure = plot_heatmap(of_three_seeds(dispersion="none"), figsize=(inches, inches))
+    ax = axes_of(figure)
+    figure.canvas.draw()
+    frames = [patch for patch in ax.patches if isinstance(patch, Rectangle)]
+    assert frames
+    for frame in frames:
+        cell = ax.transData.transform([frame.get_xy(), np.add(frame.get_xy(), 1)])
+        (left, low), (right, high) = frame.get_transform().transform([[0, 0], [1, 1]])
+        edges = [left - cell[0, 0], cell[1, 0] - right, abs(low - cell[0, 1]), abs(high - cell[1, 1])]
+        assert edges == pytest.approx([0.75 * figure.dpi / 72] * 4)
+        assert frame.get_linewidth() / 2 + 0.5 / 2 <= 0.75

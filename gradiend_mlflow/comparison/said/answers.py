@@ -13,7 +13,7 @@ from gradiend_mlflow.overlap.statistics.group_test import GroupTest
 from gradiend_mlflow.overlap.statistics.seed_noise import SeedNoise
 from gradiend_mlflow.sets.parts import shown_topk
 from gradiend_mlflow.store import tags
-from gradiend_mlflow.wording import counted
+from gradiend_mlflow.wording import counted, percent
 
 _SHARES = ("intersection", "intersection_frac")  # two runs share weights; by the other measures they agree
 
@@ -212,4 +212,4 @@ def _of_seeds(comparison: Compared) -> Iterator[str]:
 def shown(value: Value, number: float) -> str:
     """A number of that measure, as text."""
     # An aggregate of counts may lie between two.
-    return f"{number:,.1f}".removesuffix(".0") if value == "intersection" else f"{number:.1%}"
+    return f"{number:,.1f}".removesuffix(".0") if value == "intersection" else percent(number)

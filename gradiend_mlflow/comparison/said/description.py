@@ -14,7 +14,7 @@ from gradiend_mlflow.overlap.measures import SIGNED, Value
 from gradiend_mlflow.overlap.statistics.group_test import GroupTest
 from gradiend_mlflow.runs.labels import TRAINING_RUN
 from gradiend_mlflow.sets.parts import shown_topk
-from gradiend_mlflow.wording import counted, markdown, some_of
+from gradiend_mlflow.wording import counted, markdown, percent, some_of
 
 _LISTED_PAIRS = 10
 _LISTED_SKIPPED = 20
@@ -36,7 +36,7 @@ def name_of_comparison(comparison: Compared) -> str:
     labels, value = comparison.shown.labels, comparison.value
     mean, rows = mean_of(comparison), "seeds" if has_rows_of_seeds(comparison) else "runs"
     bounds = [mean] if (by_ties := by_ties_of(comparison)) is None or by_ties.value != value else by_ties.bounds
-    texts = [f"{x:.0%}" if value not in {"intersection", *SIGNED} else shown(value, x) for x in bounds]
+    texts = [percent(x, 0) if value not in {"intersection", *SIGNED} else shown(value, x) for x in bounds]
     answer = " to ".join([*(text.rstrip("%") for text in texts[:-1]), texts[-1].replace("%", " %")])
     details: list[str] = [value, *["neurons"] * (comparison.unit == "neuron"), comparison.part]
     if comparison.groups is not None:

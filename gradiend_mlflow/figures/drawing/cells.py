@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any, Literal, get_args
@@ -13,10 +13,12 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize, PowerNorm, TwoSlopeNorm
 from matplotlib.patches import Circle, Rectangle
 from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import Affine2D
 
 from gradiend_mlflow.checks import check_choice
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.figures.drawing.canvas import colormap, shade
+from gradiend_mlflow.figures.drawing.text import UNKNOWN, writer
 from gradiend_mlflow.overlap.measures import SIGNED, Value
 from gradiend_mlflow.overlap.overlap import Overlap
 from gradiend_mlflow.overlap.seeds import SeedOverlap
@@ -24,7 +26,6 @@ from gradiend_mlflow.overlap.statistics.difference import OverlapDifference
 from gradiend_mlflow.sets.space import Matrix
 
 Scale = Literal["linear", "log", "sqrt", "power"]
-Writer = Callable[[float], str]
 DispersionDisplay = Literal["none", "stacked", "corner_glyph"]
 
 # Both keep their order for people who do not see all colors: from dark to light, and around a light middle.
@@ -34,8 +35,9 @@ _MOST_TICKS, _APART = 6, 1.25  # heights of a tick's label from one to the next
 _LINES_UP_TO = 25  # runs: between more cells lines would take up their colors
 _RASTERIZED_FROM = 80  # a PDF of 200 runs would draw 40,000 squares
 _SPREADS = {"std": "standard deviation of seeds", "range": "half the range of seeds", "minmax": "range of seeds"}
-UNKNOWN = "\N{EN DASH}"
-_INSET = 0.04  # of a cell: the frame of a ceiling
+_INSET = (
+    0.75  # points from a cell's edge to the middle of its frame: the line between cells is 0.5 wide, the frame 0.8
+)
 _GLYPH, _BELOW_GLYPHS = (0.05, 0.09), 0.6  # of a cell: the least radius and what the largest spread adds; numbers
 
 
@@ -143,7 +145,7 @@ def _with_ceilings(overlap: Any, value: Value) -> tuple[Matrix, npt.NDArray[np.b
     numbers = np.array(overlap.values(value), dtype=np.float64)
     if not isinstance(overlap, SeedOverlap):
         return numbers, np.zeros(len(numbers), dtype=bool)
-    ceiling = overlap.ceiling(value)["mean"].to_numpy()
+    ceiling = overlap.ceiling_of(value)["mean"].to_numpy()
     known = ~np.isnan(ceiling)
     if known.any():
         np.fill_diagonal(numbers, ceiling)
@@ -162,7 +164,7 @@ def _spread(overlap: Any, value: Value, display: str) -> tuple[npt.NDArray[np.fl
             "seed_aggregate='mean' and dispersion='std', for example"
         )
     spread, kind = np.array(spread, dtype=float), overlap.policy.dispersion
-    own, diagonal = overlap.ceiling(value), np.arange(len(spread))
+    own, diagonal = overlap.ceiling_of(value), np.arange(len(spread))
     if own["pairs"].any():  # as of the ceilings that are shown there
         share = np.sqrt(1 - 1 / own["pairs"].where(own["pairs"] > 0))
         columns = {
@@ -188,15 +190,34 @@ def draw_cells(axes: Axes, cells: Cells, fontsize: float | None) -> Any:
     middle = 0.5 if cells.glyphs is None else _BELOW_GLYPHS
     for number, ((row, column), text) in enumerate(np.ndenumerate(cells.texts)) if fontsize else ():
         axes.text(column + 0.5, row + middle, text, ha="center", va="center", color=inks[number], fontsize=fontsize)
-    for place in np.flatnonzero(cells.ceilings) if n <= _LINES_UP_TO else ():
-        corner, side, ink = (place + _INSET,) * 2, 1 - 2 * _INSET, inks[place * (n + 1)]
-        axes.add_patch(Rectangle(corner, side, side, fill=False, linewidth=0.8, edgecolor=ink))
+    _draw_frames(axes, np.flatnonzero(cells.ceilings) if n <= _LINES_UP_TO else (), inks[:: n + 1])
     if cells.glyphs is not None:
         for (row, column), radius in np.ndenumerate(cells.glyphs):
             if radius:
                 ink = inks[row * n + column]
                 axes.add_patch(Circle((column + 0.83, row + 0.17), radius, fill=False, linewidth=0.8, edgecolor=ink))
     return mesh
+
+
+def _draw_frames(axes: Axes, places: Any, inks: Sequence[str]) -> None:
+    """Frame cells on the diagonal, within their edges whatever their size."""
+    for place in places:
+        frame = _Frame((place, place), 1, 1, fill=False, linewidth=0.8, joinstyle="miter", zorder=3)
+        frame.set(edgecolor=inks[place], snap=False)
+        axes.add_patch(frame)
+
+
+class _Frame(Rectangle):
+    """A rectangle in data coordinates, drawn smaller by `_INSET` points on each side."""
+
+    def get_patch_transform(self) -> Any:
+        """From the unit square."""
+        cell = super().get_patch_transform()
+        wide, high = np.abs(np.diff(self.get_data_transform().transform(cell.transform([[0, 0], [1, 1]])), axis=0)[0])
+        figure: Any = self.get_figure(root=True)
+        inset = _INSET * figure.dpi / 72
+        shares = [max(1 - 2 * inset / side, 0.5) for side in (wide, high)]
+        return Affine2D().translate(-0.5, -0.5).scale(*shares).translate(0.5, 0.5) + cell
 
 
 def norm_of(
@@ -268,33 +289,6 @@ def ink_on(color: Any) -> str:
     linear = np.where(channels <= 0.03928, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)  # noqa: PLR2004  # WCAG's numbers
     luminance = float(linear @ [0.2126, 0.7152, 0.0722])
     return "black" if (luminance + 0.05) ** 2 > 1.05 * 0.05 else "white"
-
-
-def writer(shown: npt.NDArray[np.float64], fmt: str | None, *, whole: bool) -> Writer:
-    """What writes numbers: by a format such as ".2f", else as whole ones, or with two digits after the point.
-
-    Raises:
-        InvalidInputError: If the format is none of a number.
-    """
-    if fmt is not None:
-        try:
-            format(0.5, fmt)
-        except (TypeError, ValueError):
-            raise InvalidInputError(f"annot_fmt must be a format of numbers, such as '.2f'; got {fmt!r}") from None
-        return lambda number: UNKNOWN if np.isnan(number) else format(number, fmt)
-    # Below ten a whole number says little; aggregated counts may lie between two.
-    apart = shown[~np.eye(len(shown), dtype=bool) & ~np.isnan(shown)]
-    small = len(apart) > 0 and 0 < np.abs(apart).max() < 10 and (apart % 1 != 0).any()  # noqa: PLR2004
-    digits = 2 if not whole else 1 if small else 0
-
-    def written(number: float) -> str:
-        if np.isnan(number):
-            return UNKNOWN
-        if digits == 0 and 0 < abs(number) < 0.5:  # noqa: PLR2004  # little is not nothing
-            return "<1" if number > 0 else ">-1"
-        return f"{number:.{digits}f}"
-
-    return written
 
 
 def is_number(value: object) -> bool:

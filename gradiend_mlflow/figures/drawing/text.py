@@ -6,12 +6,19 @@ import inspect
 import re
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 
-from gradiend_mlflow.wording import latex_text, some_of, visible
+import numpy as np
+import numpy.typing as npt
+
+from gradiend_mlflow.errors import InvalidInputError
+from gradiend_mlflow.wording import latex_text, rounded, some_of, visible
+
+Writer = Callable[[float], str]
 
 LONGEST_LABEL = 40
+UNKNOWN = "\N{EN DASH}"
 _PACKAGE = __name__.partition(".")[0]
 _CONTEXT = 12  # letters that are kept beside a difference, at most
 _ARROWS = {"->": "→", "<->": "↔", "=>": "⇒"}
@@ -205,3 +212,30 @@ def _numbered(labels: Sequence[str], indices: Sequence[int], longest: int) -> li
     if available < 3:  # noqa: PLR2004  # a letter, an ellipsis and a letter
         return numbers
     return [f"{number}: {_without_middle(labels[i], available)}" for number, i in zip(numbers, indices, strict=True)]
+
+
+def writer(shown: npt.NDArray[np.float64], fmt: str | None, *, whole: bool) -> Writer:
+    """What writes numbers: by a format such as ".2f", else as whole ones, or with two digits after the point.
+
+    Raises:
+        InvalidInputError: If the format is none of a number.
+    """
+    if fmt is not None:
+        try:
+            format(0.5, fmt)
+        except (TypeError, ValueError):
+            raise InvalidInputError(f"annot_fmt must be a format of numbers, such as '.2f'; got {fmt!r}") from None
+        return lambda number: UNKNOWN if np.isnan(number) else format(number, fmt)
+    # Below ten a whole number says little; aggregated counts may lie between two.
+    apart = shown[~np.eye(len(shown), dtype=bool) & ~np.isnan(shown)]
+    small = len(apart) > 0 and 0 < np.abs(apart).max() < 10 and (apart % 1 != 0).any()  # noqa: PLR2004
+    digits = 2 if not whole else 1 if small else 0
+
+    def written(number: float) -> str:
+        if np.isnan(number):
+            return UNKNOWN
+        if digits == 0 and 0 < abs(number) < 0.5:  # noqa: PLR2004  # little is not nothing
+            return "<1" if number > 0 else ">-1"
+        return rounded(number, digits)
+
+    return written

@@ -22,6 +22,7 @@ from gradiend_mlflow.overlap.statistics.group_means import (
 )
 from gradiend_mlflow.overlap.statistics.groups import INTERVAL_FROM, GroupedTrainings, notes_on
 from gradiend_mlflow.overlap.statistics.permutations import Labelings, PermutationTest, Statistic, permutation_test
+from gradiend_mlflow.wording import percent
 
 RandomState = int | np.random.Generator | None
 
@@ -125,7 +126,7 @@ class GroupTest(Shown):
 
     def written(self, number: float) -> str:
         """An overlap or a difference, as text."""
-        return f"{number:,.1f}" if self.value == "intersection" else f"{number:.1%}"
+        return f"{number:,.1f}" if self.value == "intersection" else percent(number)
 
     def _line(self) -> str:
         means = f"within {self.written(self.within)}, between {self.written(self.between)}"
