@@ -75,6 +75,23 @@ def check_path(name: str, value: Any) -> None:
         raise InvalidInputError(f"{name} must be a path; got {quoted(value)}")
 
 
+def check_folder_of(name: str, path: str | PathLike[str]) -> Path:
+    """Return `path`, with a ~ in it expanded, if a file can be written there; the error calls it `name`.
+
+    A folder that is not there is not made: it is a slip of the pen more often than a wish.
+
+    Raises:
+        InvalidInputError: If it is no path, is a directory, or lies in a folder that is not there.
+    """
+    check_path(name, path)
+    file = Path(path).expanduser()
+    if not file.parent.is_dir():
+        raise InvalidInputError(f"{name} lies in a folder that is not there: {str(file.parent)!r}; make it first")
+    if file.is_dir():
+        raise InvalidInputError(f"{name} must be a file; {str(file)!r} is a folder")
+    return file
+
+
 def existing_directory(path: str | PathLike[str], command: str) -> Path:
     """Return `path` as an absolute path; the error says that `command` needs a directory.
 

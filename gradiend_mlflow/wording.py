@@ -18,6 +18,10 @@ _CONTROLS = re.compile(
 )
 # What a spreadsheet may take for the beginning of a formula, also behind apostrophes that were put before it.
 _FORMULA = re.compile(r"'*[=+\-@\uff1d\uff0b\uff0d\uff20]")
+# Formulas, names in references, and escaped characters and commands.
+_LATEX_CODE = re.compile(
+    r"((?<!\\)\$(?:\\.|[^$\\])+\$|\\(?:[a-z]*ref|[a-z]*cite[a-z]*|url|label)\*?\{[^{}]*\}|\\(?:[A-Za-z]+|.))"
+)
 _IN_LATEX = str.maketrans(
     {
         **{letter: "\\" + letter for letter in "&%$#_{}"},
@@ -54,6 +58,30 @@ def latex_text(text: str) -> str:
         3SG\_3PL \textbackslash{}input\{x\}
     """
     return text.translate(_IN_LATEX)
+
+
+def latex_prose(text: str) -> str:
+    r"""A text that a person has written for LaTeX: its maths and commands stay, and what would break it is escaped.
+
+    Example:
+        >>> print(latex_prose(r"50% of $A_1$, a_b & \emph{c}, see \ref{tab:a_b}"))
+        50\% of $A_1$, a\_b \& \emph{c}, see \ref{tab:a_b}
+    """
+    pieces = _LATEX_CODE.split(text)
+    return "".join(
+        piece if place % 2 else re.sub(r"[&%$#_^]", lambda found: found[0].translate(_IN_LATEX), piece)
+        for place, piece in enumerate(pieces)
+    )
+
+
+def braces_match(text: str) -> bool:
+    """Whether each brace that opens is closed, in LaTeX."""
+    depth = 0
+    for brace in re.findall(r"(?<!\\)[{}]", text):
+        depth += 1 if brace == "{" else -1
+        if depth < 0:
+            return False
+    return depth == 0
 
 
 def some_of(items: Sequence[str], most: int = _MOST) -> list[str]:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
-from pathlib import Path
 from typing import Literal, get_args
 
 import pandas as pd
@@ -21,7 +20,7 @@ from gradiend_mlflow.comparison.page.notebook import (
     on_any_background,
 )
 from gradiend_mlflow.comparison.said.answers import answer_in_short, answers_of
-from gradiend_mlflow.comparison.tables import LatexStyle, block_means, latex_of
+from gradiend_mlflow.comparison.tables import LatexStyle, block_means, latex_of, write_table
 from gradiend_mlflow.display.results import Shown, html_link, html_list, html_text
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.overlap.grouping import GroupedOverlap
@@ -136,7 +135,7 @@ class Comparison(Drawn, Shown):
             table: "pairs": a row per pair of runs, most overlapping first, with the value, the number of shared
                 weights or neurons, and what chance would give (with aggregated seeds: the number of pairs of seeds,
                 and their dispersion). "groups": a row per group and per two groups, with the number of pairs and their
-                mean and largest value; without groups all runs are one group, "all". "matrix": as `matrix`.
+                mean and largest value. "matrix": as `matrix`.
             control: Of the groups, the one that comes last.
             relative: Of the matrix, the overlap of trainings relative to what their seeds allow; see
                 `SeedOverlap.relative`.
@@ -155,19 +154,25 @@ class Comparison(Drawn, Shown):
                 return self.matrix
             self.trainings.check_several()
             return self.trainings.to_frame(self.value, relative=True)
-        labels = self.shown.labels
-        groups = self.groups or dict.fromkeys(labels, "all")
-        return block_means(labels, self.shown.values(self.value), groups, control=control)
+        if self.groups is None:
+            raise InvalidInputError("there are no groups for a table of them: pass groups to compare")
+        return block_means(self.shown.labels, self.shown.values(self.value), self.groups, control=control)
 
     def to_csv(
-        self, table: Table = "pairs", *, path: str | PathLike[str] | None = None, control: str | None = None
+        self,
+        table: Table = "pairs",
+        *,
+        path: str | PathLike[str] | None = None,
+        control: str | None = None,
+        relative: bool = False,
     ) -> str:
         """The table of `to_frame` as CSV, with all digits; also written to `path` if that is given.
 
         A label that a spreadsheet would take for a formula, because it begins with =, +, - or @, gets an apostrophe
         before it. Numbers are read back exactly as they are in `to_frame`; a label, without that apostrophe.
         """
-        return _written(csv_of(self.to_frame(table, control=control), index=table == "matrix"), path)
+        frame = self.to_frame(table, control=control, relative=relative)
+        return write_table(csv_of(frame, index=table == "matrix"), path)
 
     def to_latex(
         self,
@@ -180,6 +185,7 @@ class Comparison(Drawn, Shown):
         label: str | None = None,
         headings: Mapping[str, str] | None = None,
         control: str | None = None,
+        relative: bool = False,
     ) -> str:
         r"""The table of `to_frame` as a LaTeX tabular for the package booktabs.
 
@@ -187,25 +193,24 @@ class Comparison(Drawn, Shown):
             table: As for `to_frame`.
             path: A file to write it to as well.
             float_format: How to write numbers: a %-format such as "%.2f", or a callable that gives LaTeX; default
-                three significant digits, small numbers as powers of ten. Probabilities too small for a float are
-                "< 10^{-300}", a missing number is a dash.
+                three significant digits (0.5 is 0.500), small numbers as powers of ten. Probabilities too small for a
+                float are "< 10^{-300}", a missing number is a dash.
             columns: The columns to keep, by their names in the frame, in this order; default all.
-            caption: A caption, in LaTeX, which makes the tabular a table; it is not escaped.
-            label: What `\ref` calls that table.
+            caption: A caption, which makes the tabular a table. It may hold maths between dollar signs and commands;
+                elsewhere %, &, #, _ and ^ are escaped, so that plain text is printed as it is.
+            label: What `\ref` calls that table: no blanks, no braces and none of \ % # ~ $ & ^ and comma.
             headings: What to print above columns, by their names in the frame; default what a paper prints:
                 "shared" for intersection, "of the smaller set" for intersection_frac, "$p$" for p_value, and so on.
-                LaTeX, not escaped.
+                As a caption, they may hold maths and commands.
             control: As for `to_frame`.
+            relative: As for `to_frame`.
 
         Raises:
-            InvalidInputError: As for `to_frame`, or if there is no such column, or an option is not acceptable.
+            InvalidInputError: As for `to_frame`, or if there is no such column, an option is not acceptable, or `path`
+                lies in a folder that is not there.
         """
-        frame = self.to_frame(table, control=control)
+        frame = self.to_frame(table, control=control, relative=relative)
         style = LatexStyle(float_format, columns, caption, label, headings)
-        return _written(latex_of(frame.rename_axis("run").reset_index() if table == "matrix" else frame, style), path)
-
-
-def _written(text: str, path: str | PathLike[str] | None) -> str:
-    if path is not None:
-        Path(path).write_text(text, encoding="utf-8")
-    return text
+        of_runs = table == "matrix"
+        shown = frame.rename_axis("run").reset_index() if of_runs else frame
+        return write_table(latex_of(shown, style, of_runs=of_runs), path)

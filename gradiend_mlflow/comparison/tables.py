@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
+from os import PathLike
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from gradiend_mlflow.checks import check_folder_of
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.overlap.measures import Value
 from gradiend_mlflow.overlap.overlap import Overlap
 from gradiend_mlflow.overlap.seeds import SeedOverlap
 from gradiend_mlflow.overlap.statistics.frames import pairs_of
-from gradiend_mlflow.wording import latex_text
+from gradiend_mlflow.wording import braces_match, latex_prose, latex_text
 
 # What a paper prints above a column, in LaTeX.
 _HEADINGS = {
@@ -38,7 +41,7 @@ _HEADINGS = {
     "expected": "by chance",
     "p_value": "$p$",
     "q_value": "$q$",
-    "seed_pairs": "pairs of seeds",
+    "seed_pairs": "seed pairs",
 }
 _PROBABILITIES = ("p_value", "q_value")
 _SMALLEST = 1e-300
@@ -113,7 +116,8 @@ class LatexStyle:
     """How a table is printed; `Comparison.to_latex` describes the options.
 
     Raises:
-        InvalidInputError: If `float_format` is neither a %-format for one number nor callable.
+        InvalidInputError: If `float_format` is neither a %-format for one number nor callable, `label` cannot be one,
+            or the braces of a caption or heading do not match.
     """
 
     float_format: str | Callable[[float], str] | None = None
@@ -123,6 +127,14 @@ class LatexStyle:
     headings: Mapping[str, str] | None = None
 
     def __post_init__(self) -> None:
+        if self.label is not None and (not self.label or re.search(r"[\\{}%#~$&^,\s]", self.label)):
+            raise InvalidInputError(
+                "label must be a name for \\label, without blanks, braces and any of \\ % # ~ $ & ^ and comma; got "
+                f"{self.label!r}"
+            )
+        for text in filter(None, [self.caption, *(self.headings or {}).values()]):
+            if not braces_match(text):
+                raise InvalidInputError(f"the braces of a caption or heading must match; got {text!r}")
         if self.float_format is None or callable(self.float_format):
             return
         try:
@@ -136,20 +148,21 @@ class LatexStyle:
         """A number in LaTeX."""
         if callable(self.float_format):
             return self.float_format(number)
-        text = f"{number:.3g}" if self.float_format is None else self.float_format % number
+        text = (f"{number:#.3g}" if number else "0") if self.float_format is None else self.float_format % number
         mantissa, _, power = text.partition("e")
+        mantissa = mantissa.removesuffix(".")
         if power:
             return rf"${mantissa} \cdot 10^{{{int(power)}}}$"
         return f"${mantissa}$" if mantissa.startswith("-") else mantissa
 
-    def heading(self, column: str) -> str:
-        """What stands above a column."""
-        heading = (self.headings or {}).get(column) or _HEADINGS.get(column) or latex_text(column)
-        return _in_row(heading)
+    def heading(self, column: str, *, of_run: bool = False) -> str:
+        """What stands above a column, which is what it is called if it is that of a run."""
+        given, usual = (self.headings or {}).get(column), None if of_run else _HEADINGS.get(column)
+        return _in_row(latex_prose(given) if given else usual or latex_text(column))
 
 
-def latex_of(frame: pd.DataFrame, style: LatexStyle | None = None) -> str:
-    """A frame without its index as a LaTeX tabular for the package booktabs.
+def latex_of(frame: pd.DataFrame, style: LatexStyle | None = None, *, of_runs: bool = False) -> str:
+    """A frame without its index as a LaTeX tabular for the package booktabs; `of_runs` if columns are those of runs.
 
     Raises:
         InvalidInputError: If the style names a column that the frame does not have.
@@ -160,11 +173,14 @@ def latex_of(frame: pd.DataFrame, style: LatexStyle | None = None) -> str:
         raise InvalidInputError(
             f"the table has no column {', '.join(unknown)}; its columns are {', '.join(map(str, frame.columns))}"
         )
-    cells = {name: [_cell(cell, style, probability=name in _PROBABILITIES) for cell in frame[name]] for name in chosen}
+    cells = {
+        name: [_cell(cell, style, probability=name in _PROBABILITIES and not of_runs) for cell in frame[name]]
+        for name in chosen
+    }
     numbers = ["r" if pd.api.types.is_numeric_dtype(frame[name]) else "l" for name in chosen]
     printed = pd.DataFrame(cells, columns=chosen, dtype=object)
     # pandas takes what it is given here for a format of the column's own name.
-    headings = [style.heading(name).replace("{", "{{").replace("}", "}}") for name in chosen]
+    headings = [style.heading(name, of_run=of_runs).replace("{", "{{").replace("}", "}}") for name in chosen]
     shown = printed.style.relabel_index(headings, axis="columns")
     # pandas would cut a large table without a word.
     with pd.option_context("styler.render.max_elements", printed.size + 1):
@@ -172,11 +188,22 @@ def latex_of(frame: pd.DataFrame, style: LatexStyle | None = None) -> str:
             shown.hide(axis="index").to_latex(
                 hrules=True,
                 column_format="".join(numbers),
-                caption=style.caption,
+                caption=None if style.caption is None else latex_prose(style.caption),
                 label=style.label,
                 position_float=None if style.caption is None else "centering",
             )
         )
+
+
+def write_table(text: str, path: str | PathLike[str] | None) -> str:
+    """Return a table's text, and write it to a file if one is named.
+
+    Raises:
+        InvalidInputError: If the file lies in a folder that is not there.
+    """
+    if path is not None:
+        check_folder_of("path", path).write_text(text, encoding="utf-8")
+    return text
 
 
 def _cell(cell: Any, style: LatexStyle, *, probability: bool) -> str:

@@ -8,7 +8,6 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from gradiend_mlflow.checks import check_folder_of
 from gradiend_mlflow.environment import installed_version
 from gradiend_mlflow.errors import ArtifactError, InvalidInputError
 from gradiend_mlflow.sets.anatomy.anatomy import Anatomy, parse_anatomy
@@ -47,7 +47,8 @@ def save_topk(topk_set: TopKSet, path: str | PathLike[str]) -> None:
         path: The file to write, by convention `<part>.parquet`; an existing one is replaced.
 
     Raises:
-        InvalidInputError: If `topk_set` is not a TopKSet, or the names of its space take more than 16 MB.
+        InvalidInputError: If `topk_set` is not a TopKSet, the names of its space take more than 16 MB, or `path` lies
+            in a folder that is not there.
         OSError: If the file cannot be written.
 
     Example:
@@ -60,7 +61,7 @@ def save_topk(topk_set: TopKSet, path: str | PathLike[str]) -> None:
     """
     if not isinstance(topk_set, TopKSet):
         raise InvalidInputError(f"save_topk needs a TopKSet; got {type(topk_set).__name__}")
-    width = topk_set.weights.shape[1]
+    target, width = check_folder_of("path", path), topk_set.weights.shape[1]
     flat = pa.array(topk_set.weights.ravel())
     table = pa.table(
         [
@@ -74,7 +75,6 @@ def save_topk(topk_set: TopKSet, path: str | PathLike[str]) -> None:
         ],
         schema=_schema(width),
     )
-    target = Path(path)
     # A name that nobody can have put a link in the place of; "x" refuses what is there.
     partial = target.with_name(f".{secrets.token_hex(8)}.partial")
     try:

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gradiend_mlflow import Comparison, InvalidInputError, TopKSet, WeightSpace, compute_overlap
+from gradiend_mlflow import Comparison, InvalidInputError, TopKSet, WeightSpace, compute_overlap, save_topk
 from gradiend_mlflow.comparison.tables import block_means, latex_of
 from gradiend_mlflow.overlap.seeds import SeedOverlap, SeedPolicy
 from gradiend_mlflow.overlap.shared_weights import shared_weights
@@ -61,8 +61,9 @@ class TestTables:
         frame = compared.to_frame("groups")
         assert frame.drop(columns=["mean", "max"]).to_numpy().tolist() == [["x", "x", 1], ["x", "y", 2], ["y", "y", 0]]
         np.testing.assert_array_equal(frame["mean"], [0.5, 0.25, np.nan])
-        everything = comparison_of(sets).to_frame("groups")
-        assert everything.to_numpy().tolist() == [["all", "all", 3, pytest.approx(1 / 3), 0.5]]
+        for ask in (Comparison.to_frame, Comparison.to_csv, Comparison.to_latex):
+            with pytest.raises(InvalidInputError, match="there are no groups for a table of them: pass groups"):
+                ask(comparison_of(sets), "groups")
 
     @given(weighted_families(at_least=2), st.data())
     @settings(max_examples=30)
@@ -97,10 +98,10 @@ class TestTables:
             r"group & group & pairs & mean & max \\",
             r"\midrule",
             r"x & x & 0 & -- & -- \\",
-            r"x & y & 1 & 0.5 & 0.5 \\",
-            r"x & Other & 1 & 0.25 & 0.25 \\",
+            r"x & y & 1 & 0.500 & 0.500 \\",
+            r"x & Other & 1 & 0.250 & 0.250 \\",
             r"y & y & 0 & -- & -- \\",
-            r"y & Other & 1 & 0.25 & 0.25 \\",
+            r"y & Other & 1 & 0.250 & 0.250 \\",
             r"Other & Other & 0 & -- & -- \\",
             r"\bottomrule",
             r"\end{tabular}",
@@ -110,7 +111,7 @@ class TestTables:
     def test_latex_has_small_numbers_as_powers_of_ten(self) -> None:
         """As one writes p-values."""
         pair = {name: TopKSet.from_indices(range(40), space=1000) for name in "ab"}
-        assert r"$1.8 \cdot 10^{-72}$" in comparison_of(pair).to_latex()
+        assert r"$1.80 \cdot 10^{-72}$" in comparison_of(pair).to_latex()
 
     def test_aggregated_seeds_have_their_pairs_and_their_spread(self, sets: dict[str, TopKSet]) -> None:
         """The pairs of seeds behind each number, and both ends of their spread."""
@@ -118,6 +119,10 @@ class TestTables:
         policy = SeedPolicy("all_tried", "mean", "minmax", "all_pairs")
         seeds = SeedOverlap(("x", "y"), overlap, ((0, 1), (2,)), policy)
         compared = replace(comparison_of(sets), seed_overlap=seeds)
+        assert "run & run & of the smaller set & seed pairs & lowest & highest" in compared.to_latex()
+        relative = compared.to_frame("matrix", relative=True)
+        assert "run & x & y" in compared.to_latex("matrix", relative=True)
+        assert compared.to_csv("matrix", relative=True) == relative.to_csv(lineterminator="\n")
         assert compared.to_frame().to_dict("records") == [
             {"a": "x", "b": "y", "intersection_frac": 0.25, "seed_pairs": 2, "lowest": 0.25, "highest": 0.25}
         ]
@@ -130,7 +135,7 @@ class TestTables:
             [r"$1.23 \cdot 10^{3}$", "1234567"],
             ["$-0.123$", "2"],
             ["--", "3"],
-            [r"$2 \cdot 10^{-7}$", "0"],
+            [r"$2.00 \cdot 10^{-7}$", "0"],
         ]
 
     @pytest.mark.parametrize("label", ["[1ex]", "*"])
@@ -147,7 +152,7 @@ class TestTables:
         """By itself pandas leaves out what is beyond 262144 cells, or what its option says."""
         with pd.option_context("styler.render.max_elements", 4):
             text = latex_of(pd.DataFrame(np.ones((30, 3)), columns=["x", "y", "z"]))
-        assert text.count("1 & 1 & 1") == 30
+        assert text.count("1.00 & 1.00 & 1.00") == 30
 
     def test_latex_as_a_paper_wants_it(self, sets: dict[str, TopKSet]) -> None:
         """Its columns, its headings, its digits, a caption and a label."""
@@ -161,8 +166,37 @@ class TestTables:
         assert text.startswith("\\begin{table}\n\\centering\n\\caption{Overlap of $A$ and $B$.}\n\\label{tab:overlap}")
         assert r"$A$ & $B$ & of the smaller set & shared & $q$ \\" in text
         assert r"a\_1 & b & 0.50 & 2 & 0.4" in text
-        percent = comparison_of(sets).to_latex("groups", float_format=lambda number: rf"{100 * number:.0f}\,\%")
+        grouped = comparison_of(sets, groups=dict.fromkeys(sets, "all"))
+        percent = grouped.to_latex("groups", float_format=lambda number: rf"{100 * number:.0f}\,\%")
         assert r"all & all & 3 & 33\,\% & 50\,\% \\" in percent
+
+    def test_latex_takes_plain_text_and_maths(self, sets: dict[str, TopKSet]) -> None:
+        """In captions and headings; what would break the table is escaped, what is LaTeX stays."""
+        text = comparison_of(sets).to_latex(
+            columns=["a", "lift"],
+            headings={"a": "run_id & 50%", "lift": r"$k_a$ \emph{x}"},
+            caption=r"50% of $A_1$ in run_1, cf. \ref{tab:a_b}, already 5\%.",
+            label="tab:run_1",
+        )
+        assert r"\caption{50\% of $A_1$ in run\_1, cf. \ref{tab:a_b}, already 5\%.}" in text
+        assert r"\label{tab:run_1}" in text
+        assert r"run\_id \& 50\% & $k_a$ \emph{x} \\" in text
+
+    def test_runs_are_not_taken_for_columns(self, sets: dict[str, TopKSet]) -> None:
+        """A run may be called as a column is that has a heading of its own."""
+        renamed = dict(zip(["a", "p_value", "c"], sets.values(), strict=True))
+        assert r"run & a & p\_value & c \\" in comparison_of(renamed).to_latex("matrix")
+
+    def test_files_need_a_folder(self, sets: dict[str, TopKSet], tmp_path: Path) -> None:
+        """As figures do, and sets: none is made, because it is a slip more often than a wish."""
+        missing = tmp_path / "tabels" / "pairs"
+        for write in (
+            lambda: comparison_of(sets).to_csv(path=missing),
+            lambda: comparison_of(sets).to_latex(path=missing),
+            lambda: save_topk(sets["b"], missing),
+        ):
+            with pytest.raises(InvalidInputError, match=r"path lies in a folder that is not there.*make it first"):
+                write()
 
     def test_latex_says_what_is_too_small_to_say(self) -> None:
         """Of probabilities, which are 0 below the smallest float; a share of 0 is 0."""
@@ -175,7 +209,7 @@ class TestTables:
         compared = comparison_of(sets, groups={"a_1": "rest", "b": "x", "c": "rest"})
         frame = compared.to_frame("groups", control="rest")
         assert frame[["group_a", "group_b"]].to_numpy().tolist() == [["x", "x"], ["x", "rest"], ["rest", "rest"]]
-        assert compared.to_latex("groups", control="rest").splitlines()[6].startswith("rest & rest & 1 & 0.25")
+        assert compared.to_latex("groups", control="rest").splitlines()[6].startswith("rest & rest & 1 & 0.250")
         assert compared.to_csv("groups", control="rest").splitlines()[-1] == "rest,rest,1,0.25,0.25"
         with pytest.raises(InvalidInputError, match="control must be one of the groups, rest, x; got 'y'"):
             compared.to_frame("groups", control="y")
@@ -195,6 +229,8 @@ class TestTables:
                 "float_format must be a %-format such as '%.2f', or a callable; got '{:.2f}'",
             ),
             ({"float_format": "%.2f %.2f"}, "float_format must be a %-format"),
+            ({"label": "tab: overlap{"}, "label must be a name for \\label"),
+            ({"caption": "of {A"}, "the braces of a caption or heading must match; got 'of {A'"),
         ],
     )
     def test_other_styles_are_refused(self, options: dict[str, Any], message: str, sets: dict[str, TopKSet]) -> None:

@@ -19,7 +19,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex, to_rgba
 from matplotlib.figure import Figure, FigureBase
 
-from gradiend_mlflow.checks import check_flags
+from gradiend_mlflow.checks import check_flags, check_folder_of
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.figures.drawing.text import warn_of_missing_letters
 
@@ -190,8 +190,7 @@ def _checked_files(output_path: OutputPath) -> tuple[Path, ...]:
     for file in files:
         if file.suffix.lower() not in _SUFFIXES:
             raise InvalidInputError(f"output_path must end with {', '.join(_SUFFIXES)}; got {str(file)!r}")
-        if not file.parent.is_dir():
-            raise InvalidInputError(f"output_path lies in a folder that is not there: {str(file.parent)!r}")
+        check_folder_of("output_path", file)
     return files
 
 
