@@ -20,6 +20,7 @@ from gradiend_mlflow.figures.drawing.canvas import FigureSize, OutputPath, Sheet
 from gradiend_mlflow.figures.drawing.names import LEAST_POINTS, measured, points_of
 from gradiend_mlflow.figures.drawing.page import PAD, Page, readable_on, small_points
 from gradiend_mlflow.figures.plans.layers import BAR, Content, Plan, planned, usual_width
+from gradiend_mlflow.overlap.grouping import GroupedOverlap
 from gradiend_mlflow.overlap.overlap import Overlap
 from gradiend_mlflow.sets.picture import SHARE_TITLE
 
@@ -65,6 +66,11 @@ def plot_layers(
         >>> [cell.get_text() for cell in plot_layers(compute_overlap(sets)).axes[0].texts]
         ['50', '0', '0', '50', '100', '100']
     """
+    if isinstance(overlap, GroupedOverlap):
+        raise InvalidInputError(
+            "plot_layers draws an overlap by layers and components itself: pass the overlap, not what its by_layer() "
+            "or by_token() returned; tokens, heads and neurons have no figure, but tables: share() and to_frame()"
+        )
     check_arguments(overlap, (Overlap,), title, fig=fig)
     colors = colormap(cmap)
     sheet = Sheet.checked(fig, figsize=figsize, output_path=output_path, show=show)

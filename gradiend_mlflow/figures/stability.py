@@ -22,6 +22,7 @@ from gradiend_mlflow.figures.drawing.text import warn_of_missing_letters
 from gradiend_mlflow.figures.lines import name_at_ends, name_below
 from gradiend_mlflow.figures.plans.line_names import Naming, naming_of
 from gradiend_mlflow.figures.plans.lines import Line
+from gradiend_mlflow.wording import some_of
 
 _NAMED_UP_TO = 6  # runs
 _MARKED_UP_TO = 15  # steps
@@ -43,7 +44,9 @@ def plot_stability(
     """Draw by step which share of a training's top-k set was in the set that it ended with.
 
     Args:
-        curves: What `load_stability` returns, or a mapping from label to shares between 0 and 1 by step.
+        curves: What `load_stability(runs)` returns, of trainings that were logged with `topk_steps=...`: a frame whose
+            index, called "step" if it has a name, has the steps, with a column per training of shares between 0 and 1, NaN where it
+            has no set of that step. Or a mapping from label to such shares by step.
         ax: Axes to draw on; default a new figure, which is unknown to pyplot.
         title: A title above the axes.
         figsize: The size of a new figure: "column", "text", width and height in inches, or None.
@@ -91,6 +94,12 @@ def _checked(curves: object) -> pd.DataFrame:
             "curves must be what load_stability() returns, or a mapping from label to shares by step; got "
             f"{type(curves).__name__}"
         )
+    if isinstance(curves, pd.DataFrame) and (curves.index.name not in (None, "step") or not _all_numbers(curves)):
+        raise InvalidInputError(
+            "curves must be the frame that load_stability() returns: an index called 'step' and a column of shares "
+            f"per training. Got the index {curves.index.name!r} and the columns "
+            f"{', '.join(some_of([repr(name) for name in curves.columns], 8))}"
+        )
     try:
         columns = {str(label): pd.Series(dict(curves[label]), dtype=float) for label in curves}
         frame = pd.DataFrame(columns).sort_index()
@@ -102,6 +111,10 @@ def _checked(curves: object) -> pd.DataFrame:
     if not (frame.isna() | ((frame >= 0) & (frame <= 1))).all(axis=None):
         raise InvalidInputError("the shares in curves must lie between 0 and 1")
     return 100 * frame
+
+
+def _all_numbers(frame: pd.DataFrame) -> bool:
+    return all(pd.api.types.is_numeric_dtype(frame[name]) for name in frame)
 
 
 def _draw_lines(axes: Axes, frame: pd.DataFrame, inks: list[str], **style: Any) -> list[Line2D]:

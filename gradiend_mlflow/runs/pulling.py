@@ -14,12 +14,12 @@ import pandas as pd
 
 from gradiend_mlflow.checks import check_int
 from gradiend_mlflow.display.progress import check_progress, with_progress
-from gradiend_mlflow.errors import ArtifactError, GradiendMLflowError, StoreError
+from gradiend_mlflow.errors import ArtifactError, GradiendMLflowError, InvalidInputError, StoreError
 from gradiend_mlflow.runs.cache import open_cache
 from gradiend_mlflow.runs.labels import Labels, labels_of
 from gradiend_mlflow.runs.search import PARALLEL_REQUESTS, all_results, complete_frame, result_or_error
 from gradiend_mlflow.sets.artifact import parse_topk
-from gradiend_mlflow.sets.parts import check_part, check_topk
+from gradiend_mlflow.sets.parts import check_part, check_topk, resolve_topk
 from gradiend_mlflow.sets.reading.parquet import MOST_BYTES
 from gradiend_mlflow.sets.topk import TopKSet
 from gradiend_mlflow.store import tags
@@ -111,13 +111,24 @@ def pull_sets(
         kept.write(file.sha256, data)
         return data
 
+    def parsed(data: bytes, file: SetFile) -> TopKSet:
+        if step is None or topk is None:
+            return parse_topk(data, origin=file.path, topk=topk)
+        whole = parse_topk(data, origin=file.path)
+        if resolve_topk(topk, whole.input_dim) > len(whole):  # other than of final sets, no option keeps more
+            raise InvalidInputError(
+                f"topk={topk} is more than the {len(whole):,} weights that the set of a step holds, which are 1,000 "
+                f"at most: pass topk={len(whole)} or less"
+            )
+        return whole.top(topk)
+
     def from_cache(artifact_uri: str, sets: Mapping[str, Any], run_tags: Mapping[str, str]) -> TopKSet | SetFile:
         if step is None:
             file = file_of(artifact_uri, sets, run_tags, part)
         else:
             file = _file_of_step(artifact_uri, run_tags, part, step)
         data = kept.read(file.sha256)
-        return file if data is None else parse_topk(data, origin=file.path, topk=topk)
+        return file if data is None else parsed(data, file)
 
     said = list(zip(runs["artifact_uri"], runs["sets"], runs["tags"], strict=True))
     found = [result_or_error(from_cache, *run) for run in with_progress(said, "look up", "set", show=progress)]
@@ -126,7 +137,7 @@ def pull_sets(
         downloads = _in_order(pool, download, [one for one in found if isinstance(one, SetFile)])
 
         def from_store(file: SetFile) -> TopKSet:
-            return parse_topk(next(downloads).result(), origin=file.path, topk=topk)
+            return parsed(next(downloads).result(), file)
 
         pulled = [
             result_or_error(from_store, one) if isinstance(one, SetFile) else one

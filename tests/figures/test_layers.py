@@ -131,3 +131,10 @@ def test_rows_without_a_name_are_said(height: float) -> None:
     every = -(-13 // layers)
     assert (every > 1) == (height < 5)
     assert (f"one row in {every} is named" in below) == (every > 1)
+
+
+def test_what_is_divided_already_is_refused() -> None:
+    """With what to pass instead."""
+    overlap = compute_overlap({"a": TopKSet.from_indices([1, 2], space=9)})
+    with pytest.raises(InvalidInputError, match="pass the overlap, not what its by_layer"):
+        plot_layers(overlap.by_component())  # type: ignore[arg-type]

@@ -100,6 +100,8 @@ def test_steps_are_whole_numbers() -> None:
         ({"a": {0: "half"}}, "numbers by step"),
         ({"a": 5}, "numbers by step"),
         ({"a": {"first": 0.5}}, "numbers by step"),
+        (pd.DataFrame({"a": [0.5]}, index=pd.Index([0], name="k")), "an index called 'step'"),
+        (pd.DataFrame({"run": ["a"]}, index=pd.Index([0], name="step")), "Got the index 'step' and the columns 'run'"),
     ],
 )
 def test_other_things_are_refused(given: Any, message: str) -> None:

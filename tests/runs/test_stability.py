@@ -42,8 +42,10 @@ def test_a_set_of_a_step_is_pulled_and_cached(tracking: MlflowClient, tmp_path: 
 
 
 def test_what_is_not_there_is_named(tracking: MlflowClient, tmp_path: Path) -> None:
-    """The steps that there are, the part that they are of, and why there may be none."""
+    """The steps that there are, the part that they are of, and why there may be none; how many weights there are."""
     run_id, other = log_steps(tracking, tmp_path, {0: 0.1, 20: 1.0}), tracking.create_run("0").info.run_id
+    with pytest.raises(InvalidInputError, match="of a step holds, which are 1,000 at most: pass topk=3 or"):
+        load_topk([run_id], step=20, topk=5)
     with pytest.raises(StoreError, match="it has no set of step 5: it has those of 0, 20"):
         load_topk([run_id], step=5)
     with pytest.raises(StoreError, match="its sets of steps are of 'decoder-weight', not of encoder-weight"):
