@@ -18,6 +18,7 @@ from gradiend_mlflow.overlap.overlap import Overlap
 from gradiend_mlflow.overlap.seeds import SeedOverlap, SeedPolicy
 from gradiend_mlflow.overlap.statistics.difference import OverlapDifference
 from gradiend_mlflow.overlap.statistics.group_test import GroupTest, RandomState
+from gradiend_mlflow.overlap.statistics.groups import as_mapping
 from gradiend_mlflow.overlap.statistics.neighbours import OverlapMap
 from gradiend_mlflow.runs.labels import TRAINING_RUN, column_of
 from gradiend_mlflow.sets.parts import Part, shown_topk
@@ -134,14 +135,15 @@ class Compared:
         group_of = self._by_training(told or {}, "groups")
         if isinstance(strata, str):
             strata = {row["label"]: column_of(row, strata, "strata") for _, row in rows.iterrows()}
-        if isinstance(strata, Mapping):
-            strata = self._by_training(by_label(strata, rows, "strata"), "strata")
+        stratum_of: Any = as_mapping(strata)
+        if isinstance(stratum_of, Mapping):
+            stratum_of = self._by_training(by_label(stratum_of, rows, "strata"), "strata")
         classes = [self.runs["target_classes"].iloc[own[0]] for own in self.trainings.members]
         test = self.trainings.test_groups(
             group_of,
             value=self.value,
             control=control,
-            strata=strata,
+            strata=stratum_of,
             classes=dict(zip(self.trainings.labels, classes, strict=True)),
             permutations=permutations,
             random_state=random_state,

@@ -104,7 +104,8 @@ class SeedOverlap(AnyOverlap):
             every training has the same number, and so on.
 
     Raises:
-        InvalidInputError: If seeds are to be matched and the trainings have different numbers of them.
+        InvalidInputError: If seeds are to be matched and the trainings have different numbers of them, or `members`
+            or `seeds` do not fit `overlap`.
 
     Example:
         >>> from gradiend_mlflow import TopKSet, compute_overlap
@@ -122,12 +123,27 @@ class SeedOverlap(AnyOverlap):
     seeds: tuple[int | None, ...] | None = None
 
     def __post_init__(self) -> None:
+        self._check_members()
         sizes = {label: len(rows) for label, rows in zip(self.labels, self.members, strict=True)}
         if self.policy.seed_pairing_mode == "matched" and len(set(sizes.values())) > 1:
             found = ", ".join(f"{label!r} has {size}" for label, size in sizes.items())
             raise InvalidInputError(
                 f"matched seeds need the same number in every training; {found}. Pass seed_pairing_mode='all_pairs'"
             )
+
+    def _check_members(self) -> None:
+        rows, n = [row for own in self.members for row in own], len(self.overlap.labels)
+        if (
+            len(self.members) != len(self.labels)
+            or not all(self.members)
+            or sorted(rows) != sorted({*rows} & {*range(n)})
+        ):
+            raise InvalidInputError(
+                f"members must name the rows of each of the {len(self.labels)} trainings, at least one of 0 to "
+                f"{n - 1}, each once; got {self.members}"
+            )
+        if self.seeds is not None and len(self.seeds) != n:
+            raise InvalidInputError(f"seeds must have a number per row of the overlap, {n}; got {len(self.seeds)}")
 
     @property
     def unit(self) -> Unit:

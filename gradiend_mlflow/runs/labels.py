@@ -14,7 +14,7 @@ from gradiend_mlflow.wording import visible
 TRAINING_RUN = "training_run_id"
 
 # A column, param or tag; a mapping from what a run is named by to its label; a callable of a row; None for `name_of`.
-Labels = str | Mapping[str, str] | Callable[["pd.Series[Any]"], str] | None
+Labels = str | Mapping[str, str] | pd.Series | Callable[["pd.Series[Any]"], str] | None
 
 
 def labels_of(runs: pd.DataFrame, labels: Labels) -> list[str]:
@@ -31,8 +31,8 @@ def labels_of(runs: pd.DataFrame, labels: Labels) -> list[str]:
     Raises:
         InvalidInputError: If `labels` is not acceptable, or does not name a run.
     """
-    if isinstance(labels, Mapping):
-        return _told_apart(runs, _looked_up(runs, labels))
+    if isinstance(labels, (Mapping, pd.Series)):
+        return _told_apart(runs, _looked_up(runs, {str(key): label for key, label in labels.items()}))
     return _told_apart(runs, [_label(row, labels) for _, row in runs.iterrows()])
 
 

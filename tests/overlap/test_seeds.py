@@ -118,6 +118,17 @@ def test_matched_seeds_need_equal_numbers() -> None:
 
 
 @pytest.mark.parametrize(
+    ("members", "seeds"),
+    [(((0,), (2,)), None), (((0,), (0,)), None), (((0,), ()), None), (((0,),), None), (((0,), (1,)), (0,))],
+)
+def test_members_are_rows_of_the_overlap(members: Any, seeds: Any) -> None:
+    """Each at most once, at least one of each training; as many seed numbers as there are rows."""
+    overlap = compute_overlap({label: TopKSet.from_indices([1], space=9) for label in "ab"})
+    with pytest.raises(InvalidInputError, match=r"members must name the rows|seeds must have a number"):
+        SeedOverlap(("a", "b"), overlap, members, SeedPolicy("all_tried", "mean", "none", "all_pairs"), seeds)
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"seeds": "some"}, "seeds must be one of best, all_convergent, all_tried; got 'some'"),

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from gradiend_mlflow.errors import InvalidInputError
-from gradiend_mlflow.overlap.statistics.groups import complete_groups, group_by_label
+from gradiend_mlflow.overlap.statistics.groups import UNGROUPED, complete_groups, group_by_label, no_such_group
 from gradiend_mlflow.runs.labels import column_of, ids_of
 from gradiend_mlflow.wording import visible
 
 # A column, param or tag; or what a run is named by -> group; or, as gradiend's `pretty_groups`, group -> such names.
-Groups = str | Mapping[str, str] | Mapping[str, Sequence[str]]
+Groups = str | Mapping[str, str] | Mapping[str, Sequence[str]] | pd.Series
 
 
 def groups_of(groups: Groups, runs: pd.DataFrame) -> dict[str, str]:
@@ -24,12 +24,16 @@ def groups_of(groups: Groups, runs: pd.DataFrame) -> dict[str, str]:
         runs: Rows of `search_runs` with the column label.
 
     Raises:
-        InvalidInputError: If `groups` is not acceptable, names something that is not a run, or puts a run into two
-            groups.
+        InvalidInputError: If `groups` is not acceptable, names something that is not a run, puts a run into two
+            groups, or has a group "Other".
     """
     if isinstance(groups, str):
-        return {row["label"]: visible(column_of(row, groups, "groups")) for _, row in runs.iterrows()}
-    return complete_groups(by_label(group_by_label(groups), runs, "groups"), list(runs["label"]))
+        named = {row["label"]: visible(column_of(row, groups, "groups")) for _, row in runs.iterrows()}
+    else:
+        named = by_label(group_by_label(groups), runs, "groups")
+    if UNGROUPED in named.values():
+        raise no_such_group()
+    return complete_groups(named, list(runs["label"]))
 
 
 def by_label(told: Mapping[str, str], runs: pd.DataFrame, argument: str) -> dict[str, str]:

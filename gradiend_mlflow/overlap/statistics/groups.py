@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.sets.space import IntArray, Matrix
@@ -39,6 +40,7 @@ def group_by_label(groups: object) -> dict[str, str]:
     Raises:
         InvalidInputError: If it is neither, or names a label twice.
     """
+    groups = as_mapping(groups)
     if not isinstance(groups, Mapping):
         raise InvalidInputError(
             f"groups must be a column or a mapping from label to group or group to labels; got {type(groups).__name__}"
@@ -57,6 +59,23 @@ def group_by_label(groups: object) -> dict[str, str]:
                 raise InvalidInputError(f"a run may be in one group; {label!r} is in {found[label]!r} and {group!r}")
             found[label] = str(group)
     return found
+
+
+def as_mapping(given: Any) -> Any:
+    """A pandas Series as the mapping from its index that it is, without missing values; anything else as it is."""
+    if isinstance(given, pd.Series):
+        if not given.index.is_unique:
+            raise InvalidInputError("a Series that names runs must name each once in its index; some are there twice")
+        return given.dropna().to_dict()
+    return given
+
+
+def no_such_group() -> InvalidInputError:
+    """The error that says that a group cannot be called as those without one are."""
+    return InvalidInputError(
+        f"{UNGROUPED!r} is what runs are called that are in no group, as in gradiend: give a group of that name "
+        "another one, or leave its runs out of a mapping"
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,6 +136,8 @@ def grouped_trainings(
             two groups beside it, or none of them has two trainings.
     """
     group_of = complete_groups(groups, labels)
+    if control != UNGROUPED and not isinstance((as_mapping(groups) or {}).get(UNGROUPED, ""), str):
+        raise no_such_group()
     names = [name for name in dict.fromkeys(group_of.values()) if name not in (control, UNGROUPED)]
     if control is not None:
         if control not in group_of.values():
@@ -151,6 +172,7 @@ def _check_groups(trainings: GroupedTrainings) -> None:
 def _strata(labels: Sequence[str], strata: Mapping[str, str] | None) -> IntArray:
     if strata is None:
         return np.zeros(len(labels), dtype=np.int64)
+    strata = as_mapping(strata)
     if not isinstance(strata, Mapping):
         raise InvalidInputError(f"strata must be a mapping from label to stratum; got {type(strata).__name__}")
     if missing := [label for label in labels if label not in strata]:

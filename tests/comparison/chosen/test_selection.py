@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import requests
 from mlflow import MlflowClient
@@ -235,6 +236,11 @@ def test_labels_and_groups_by_param_tag_and_mapping(world: World, server: str) -
     assert grouped.groups == {"b": "x", "d": "x", "a": "y", "c": "Other"}
     by_id = compare(groups={labelled.runs["run_id"][0]: "first"}, **asked)
     assert by_id.groups == {"a": "first", "b": "Other", "c": "Other", "d": "Other"}
+    series = pd.Series(["one", "two"], index=labelled.runs["run_id"][:2])
+    told = compare(labelled.runs["run_id"][:2], labels=series, groups=series, topk=10, log=False, tracking_uri=server)
+    assert told.groups == {"one": "one", "two": "two"}
+    with pytest.raises(InvalidInputError, match="'Other' is what runs are called that are in no group"):
+        compare(groups={"a": "Other", "b": "x"}, **asked)
     with pytest.raises(InvalidInputError, match=r"labels names 'params.lr', which the run \w+ does not have"):
         compare(labels="params.lr", **asked)
     for groups, message in (

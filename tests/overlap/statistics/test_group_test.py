@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 import pytest
 
 from gradiend_mlflow import GroupTest, InvalidInputError, Overlap, SeedOverlap, SeedPolicy, TopKSet, compute_overlap
@@ -249,6 +250,20 @@ class TestControlAndGroups:
         assert math.isnan(overlap.test_groups(by_letter(overlap)).disjoint_difference)
         unknown = overlap.test_groups(by_letter(overlap), classes=classes | {"b2": ()})
         assert unknown.disjoint_difference == 0.0
+
+    def test_a_series_is_a_mapping_and_other_is_no_group(self) -> None:
+        """Missing values of a Series are runs in no group; "Other" can be no group, but be the control."""
+        overlap = planted({"a": 3, "b": 3})
+        groups = by_letter(overlap)
+        told = pd.Series({**groups, "b2": None})
+        test = overlap.test_groups(told, strata=pd.Series(dict.fromkeys(groups, "x")))
+        assert test.p_value == overlap.test_groups({label: groups[label] for label in list(groups)[:5]}).p_value
+        named = {"a": ["a0", "a1"], "b": ["b0", "b1"], "Other": ["a2", "b2"]}
+        with pytest.raises(InvalidInputError, match="'Other' is what runs are called that are in no group"):
+            overlap.test_groups(named)
+        assert overlap.test_groups(named, control="Other").pairs["relation"].eq("control").sum() == 9
+        with pytest.raises(InvalidInputError, match="a Series that names runs must name each once"):
+            overlap.test_groups(pd.Series(["a", "b"], index=["a0", "a0"]))
 
     def test_runs_in_no_group_are_left_out_and_named(self) -> None:
         """As "Other", which is what gradiend calls them."""
