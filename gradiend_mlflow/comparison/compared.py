@@ -16,7 +16,6 @@ from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.overlap.measures import Unit, Value
 from gradiend_mlflow.overlap.overlap import Overlap
 from gradiend_mlflow.overlap.seeds import SeedOverlap, SeedPolicy
-from gradiend_mlflow.overlap.statistics.difference import OverlapDifference
 from gradiend_mlflow.overlap.statistics.group_test import GroupTest, RandomState
 from gradiend_mlflow.overlap.statistics.groups import as_mapping
 from gradiend_mlflow.overlap.statistics.neighbours import OverlapMap
@@ -160,21 +159,6 @@ class Compared:
             return self.test_groups(permutations=999 if many else 10_000)
         except InvalidInputError as error:
             return error
-
-    def difference(self, other: Compared) -> OverlapDifference:
-        """What changes from another comparison to this one - of another k, part, base model or week - by label.
-
-        Raises:
-            InvalidInputError: If the two show different measures, or have fewer than two labels in common.
-        """
-        if not isinstance(other, Compared):
-            raise InvalidInputError(f"difference needs another comparison; got {type(other).__name__}")
-        if other.value != self.value:
-            raise InvalidInputError(
-                f"the comparisons show different measures, {self.value!r} and {other.value!r}; "
-                "`overlap.difference` takes one"
-            )
-        return self.shown.difference(other.shown, value=self.value)
 
     @property
     def tree(self) -> Matrix:

@@ -11,6 +11,8 @@ from typing import Literal, get_args
 import pandas as pd
 
 from gradiend_mlflow.checks import check_choice
+from gradiend_mlflow.comparison.compared import Compared
+from gradiend_mlflow.comparison.difference import ComparisonDifference, difference_of_comparisons
 from gradiend_mlflow.comparison.drawn import Drawn
 from gradiend_mlflow.comparison.page.notebook import (
     MOST_DRAWN,
@@ -80,6 +82,26 @@ class Comparison(Drawn, Shown):
     def chance(self, *, population: int | None = None) -> Chance:
         """What chance alone would give for each pair of sets; see `Overlap.chance`."""
         return self.overlap.chance(population=population)
+
+    def difference(self, other: Compared, *, names: tuple[str, str] | None = None) -> ComparisonDifference:
+        """What changes from another comparison to this one - of another k, part, base model or week - by label.
+
+        Args:
+            other: The comparison that is subtracted.
+            names: What this one and the other are called in figures and tables; default what tells them apart: part
+                and k, experiments or base models, or else "first" and "second".
+
+        Raises:
+            InvalidInputError: If the two show different measures, or have fewer than two labels in common.
+
+        Example:
+            ::
+
+                change = compare(topk=1000).difference(compare(topk=100))
+                change.plot_heatmap(figsize="column")
+                change.to_latex(path="change.tex")
+        """
+        return difference_of_comparisons(self, other, names)
 
     def by_layer(self, *, naming: Naming = "architecture") -> GroupedOverlap:
         """The overlap within each layer; see `Overlap.by_layer`."""

@@ -260,7 +260,8 @@ def _of_difference(difference: OverlapDifference, *, relative: bool, cluster: bo
 
 def _title_of(overlap: Overlap | SeedOverlap | OverlapDifference, value: Value) -> str:
     if isinstance(overlap, OverlapDifference):
-        return f"{title_of(value)}, first minus second"
+        first, second = overlap.names
+        return f"{title_of(value, overlap.unit)}, {first} minus {second}"
     return title_of(value, overlap.unit)
 
 

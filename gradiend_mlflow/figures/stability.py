@@ -45,8 +45,8 @@ def plot_stability(
 
     Args:
         curves: What `load_stability(runs)` returns, of trainings that were logged with `topk_steps=...`: a frame whose
-            index, called "step" if it has a name, has the steps, with a column per training of shares between 0 and 1, NaN where it
-            has no set of that step. Or a mapping from label to such shares by step.
+            index, called "step" if it has a name, has the steps, and a column per training of shares between 0 and 1,
+            NaN where it has no set of that step. Or a mapping from label to such shares by step.
         ax: Axes to draw on; default a new figure, which is unknown to pyplot.
         title: A title above the axes.
         figsize: The size of a new figure: "column", "text", width and height in inches, or None.

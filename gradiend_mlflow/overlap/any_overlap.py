@@ -82,8 +82,24 @@ class AnyOverlap(Shown):
             random_state=random_state,
         )
 
-    def difference(self, other: AnyOverlap, *, value: Value = "intersection_frac") -> OverlapDifference:
+    @property
+    def has_aggregated_seeds(self) -> bool:
+        """Whether rows are trainings whose seeds are aggregated, so that the diagonal is how far these agree."""
+        return False
+
+    def difference(
+        self,
+        other: AnyOverlap,
+        *,
+        value: Value = "intersection_frac",
+        names: tuple[str, str] = ("first", "second"),
+    ) -> OverlapDifference:
         """What changes from another overlap to this one, over the labels that both have.
+
+        Args:
+            other: The overlap that is subtracted.
+            value: The measure.
+            names: What this overlap and the other are called in figures and tables.
 
         Raises:
             InvalidInputError: If they have fewer than two labels in common, or are of different units.
@@ -92,7 +108,14 @@ class AnyOverlap(Shown):
             raise InvalidInputError(
                 f"a difference needs overlaps of one unit; got one of {self.unit}s and one of {other.unit}s"
             )
-        return difference_of(value, (self.labels, self.values(value)), (other.labels, other.values(value)))
+        return difference_of(
+            value,
+            (self.labels, self.values(value)),
+            (other.labels, other.values(value)),
+            unit=self.unit,
+            names=names,
+            has_diagonal=self.has_aggregated_seeds == other.has_aggregated_seeds,
+        )
 
     @property
     def tree(self) -> Matrix:

@@ -18,7 +18,7 @@ from gradiend_mlflow.overlap.layout.ranked import Merging
 from gradiend_mlflow.overlap.measures import SIGNED, Unit, Value, check_value
 from gradiend_mlflow.overlap.overlap import Overlap
 from gradiend_mlflow.overlap.statistics.frames import square_frame
-from gradiend_mlflow.overlap.statistics.seed_noise import SeedNoise
+from gradiend_mlflow.overlap.statistics.seed_noise import SeedNoise, check_members
 from gradiend_mlflow.sets.space import IntArray, Matrix
 from gradiend_mlflow.wording import counted, named
 
@@ -123,7 +123,7 @@ class SeedOverlap(AnyOverlap):
     seeds: tuple[int | None, ...] | None = None
 
     def __post_init__(self) -> None:
-        self._check_members()
+        check_members(self.members, len(self.labels), len(self.overlap.labels), self.seeds)
         sizes = {label: len(rows) for label, rows in zip(self.labels, self.members, strict=True)}
         if self.policy.seed_pairing_mode == "matched" and len(set(sizes.values())) > 1:
             found = ", ".join(f"{label!r} has {size}" for label, size in sizes.items())
@@ -131,24 +131,12 @@ class SeedOverlap(AnyOverlap):
                 f"matched seeds need the same number in every training; {found}. Pass seed_pairing_mode='all_pairs'"
             )
 
-    def _check_members(self) -> None:
-        rows, n = [row for own in self.members for row in own], len(self.overlap.labels)
-        if (
-            len(self.members) != len(self.labels)
-            or not all(self.members)
-            or sorted(rows) != sorted({*rows} & {*range(n)})
-        ):
-            raise InvalidInputError(
-                f"members must name the rows of each of the {len(self.labels)} trainings, at least one of 0 to "
-                f"{n - 1}, each once; got {self.members}"
-            )
-        if self.seeds is not None and len(self.seeds) != n:
-            raise InvalidInputError(f"seeds must have a number per row of the overlap, {n}; got {len(self.seeds)}")
-
     @property
     def unit(self) -> Unit:
         """What the sets are of."""
         return self.overlap.unit
+
+    has_aggregated_seeds = True
 
     def _line(self) -> str:
         of = f"{counted(len(self.labels), 'training')} of {counted(len(self.overlap.labels), 'seed')}"

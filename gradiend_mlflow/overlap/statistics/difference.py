@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from gradiend_mlflow.sets.space import Matrix
 from gradiend_mlflow.wording import counted, named, some_of
 
 _FEWEST = 2
+Unit = Literal["weight", "neuron"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -28,6 +29,8 @@ class OverlapDifference(Shown):
         first: The overlap in the first; float64, shape (N, N).
         second: The overlap in the second; float64, shape (N, N).
         left_out: The labels that only one of them has.
+        unit: What overlaps: "weight" or "neuron".
+        names: What the first and the second are called in figures and tables.
 
     Example:
         >>> from gradiend_mlflow import TopKSet, compute_overlap
@@ -47,10 +50,16 @@ class OverlapDifference(Shown):
     first: Matrix = field(repr=False)
     second: Matrix = field(repr=False)
     left_out: tuple[str, ...]
+    unit: Unit = "weight"
+    names: tuple[str, str] = ("first", "second")
 
     @property
     def matrix(self) -> Matrix:
-        """`first` minus `second`; float64, shape (N, N)."""
+        """`first` minus `second`; float64, shape (N, N).
+
+        NaN on the diagonal if one of them has trainings whose seeds are aggregated, and the other has single sets: of
+        the one the diagonal is how far seeds agree, of the other it is a set with itself.
+        """
         difference: Matrix = self.first - self.second
         return difference
 
@@ -81,7 +90,10 @@ class OverlapDifference(Shown):
 
     def _line(self) -> str:
         out = f", {len(self.left_out)} left out" if self.left_out else ""
-        return f"{self.value} of {counted(len(self.labels), 'label')}{out}: {named(self.labels)}"
+        first, second = self.names
+        return (
+            f"{self.value}, {first} minus {second}, of {counted(len(self.labels), 'label')}{out}: {named(self.labels)}"
+        )
 
     def _html(self) -> Iterator[str]:
         percent = [] if self.value == "intersection" else ["first", "second", "difference"]
@@ -92,12 +104,20 @@ def difference_of(
     value: str,
     first: tuple[Sequence[str], npt.NDArray[Any]],
     second: tuple[Sequence[str], npt.NDArray[Any]],
+    *,
+    unit: Unit = "weight",
+    names: tuple[str, str] = ("first", "second"),
+    has_diagonal: bool = True,
 ) -> OverlapDifference:
-    """The difference of two matrices, each with its labels.
+    """The difference of two matrices, each with its labels; `has_diagonal` says whether their diagonals mean the same.
 
     Raises:
-        InvalidInputError: If they have fewer than two labels in common.
+        InvalidInputError: If they have fewer than two labels in common, or `names` are not two different strings.
     """
+    if not (isinstance(names, tuple) and len(names) == 2 and all(isinstance(name, str) for name in names)) or (  # noqa: PLR2004
+        names[0] == names[1]
+    ):
+        raise InvalidInputError(f"names must be two different strings, for the first and the second; got {names!r}")
     (labels, matrix), (others, other) = first, second
     common = tuple(label for label in labels if label in others)
     if len(common) < _FEWEST:
@@ -111,4 +131,6 @@ def difference_of(
         for values, rows in zip((matrix, other), places, strict=True)
     )
     left_out = tuple(label for label in dict.fromkeys([*labels, *others]) if label not in common)
-    return OverlapDifference(value, common, one, two, left_out)
+    if not has_diagonal:
+        np.fill_diagonal(one, np.nan)
+    return OverlapDifference(value, common, one, two, left_out, unit, names)

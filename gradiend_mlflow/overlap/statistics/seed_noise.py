@@ -11,7 +11,28 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.sets.space import Matrix
+
+
+def check_members(
+    members: Sequence[Sequence[int]], trainings: int, sets: int, seeds: Sequence[int | None] | None
+) -> None:
+    """Check which of the sets are the seeds of which training, and the seeds' numbers, if they are known.
+
+    Raises:
+        InvalidInputError: If a training has none of the sets, a set is in two of them or is not there, or there is not
+            one number per set.
+    """
+    rows = [row for own in members for row in own]
+    each_once = sorted(rows) == sorted({*rows} & {*range(sets)})
+    if len(members) != trainings or not all(members) or not each_once:
+        raise InvalidInputError(
+            f"members must name the rows of each of the {trainings} trainings, at least one of 0 to {sets - 1}, each "
+            f"once; got {members}"
+        )
+    if seeds is not None and len(seeds) != sets:
+        raise InvalidInputError(f"seeds must have a number per row of the overlap, {sets}; got {len(seeds)}")
 
 
 @dataclass(frozen=True, eq=False)

@@ -42,6 +42,8 @@ def test_seeds_can_be_compared_with_single_sets() -> None:
     change = seeds.difference(SECOND)
     assert change.to_frame().loc["a", "b"] == 0.25 - 0.75
     assert SECOND.difference(seeds).left_out == ("x", "c")
+    assert np.isnan(np.diag(change.matrix)).all(), "seeds with each other, and a set with itself"
+    assert np.diag(seeds.difference(seeds).matrix).tolist() == [0, 0]
 
 
 @pytest.mark.parametrize("other", [overlap_of(p=[1], q=[2]), overlap_of(a=[1], q=[2])])
@@ -51,5 +53,7 @@ def test_nothing_in_common_is_refused(other: Overlap) -> None:
         InvalidInputError, match=r"at least two labels in common; got (a|none) of a, b, c, d and [ap], q"
     ):
         FIRST.difference(other)
+    with pytest.raises(InvalidInputError, match="names must be two different strings"):
+        FIRST.difference(SECOND, names=("k", "k"))
     with pytest.raises(InvalidInputError, match="value must be one of"):
         FIRST.difference(SECOND, value="same")  # type: ignore[arg-type]
