@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test test-oldest fuzz audit lint bench bench-full gallery clean
+.PHONY: help demo test test-oldest fuzz audit lint bench bench-full gallery docs release-check clean
 
 help:  ## Show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -47,6 +47,22 @@ bench-full: $(VENV)/.installed  ## The same at true sizes, and the curves of doc
 
 gallery: $(VENV)/.installed  ## Draw docs/gallery.md anew; needs chromium
 	$(BIN)/python docs/make_gallery.py --ui
+
+docs: $(VENV)/.installed  ## Build the pages in docs/ and the reference of every public name as a site: build/site/index.html
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[docs]"
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --clean
+
+release-check:  ## Build the package, check it, install it in an empty environment and run the tests that need no repository
+	rm -rf build/dist build/release
+	$(PYTHON) -m venv build/release
+	build/release/bin/python -m pip install --quiet build twine
+	build/release/bin/python -m build --quiet --outdir build/dist .
+	build/release/bin/twine check --strict build/dist/*
+	$(PYTHON) docs/check_release.py
+	$(PYTHON) -m venv --clear build/release
+	build/release/bin/python -m pip install --quiet --constraint constraints.txt build/dist/*.whl pytest
+	cd build && release/bin/python -m pytest -q -p no:cacheprovider --pyargs gradiend_mlflow --doctest-modules
+	cd build && release/bin/gradiend-mlflow --help > /dev/null
 
 clean:  ## Remove the environment and what the demo made
 	rm -rf $(VENV) demo
