@@ -35,9 +35,8 @@ _MOST_TICKS, _APART = 6, 1.25  # heights of a tick's label from one to the next
 _LINES_UP_TO = 25  # runs: between more cells lines would take up their colors
 _RASTERIZED_FROM = 80  # a PDF of 200 runs would draw 40,000 squares
 _SPREADS = {"std": "standard deviation of seeds", "range": "half the range of seeds", "minmax": "range of seeds"}
-_INSET = (
-    0.75  # points from a cell's edge to the middle of its frame: the line between cells is 0.5 wide, the frame 0.8
-)
+# Of a cell, from its edge to the frame of a ceiling; and points, so that it keeps apart from the lines between cells.
+_INSET, _INSET_POINTS = 0.08, (0.75, 1.5)
 _GLYPH, _BELOW_GLYPHS = (0.05, 0.09), 0.6  # of a cell: the least radius and what the largest spread adds; numbers
 
 
@@ -208,15 +207,15 @@ def _draw_frames(axes: Axes, places: Any, inks: Sequence[str]) -> None:
 
 
 class _Frame(Rectangle):
-    """A rectangle in data coordinates, drawn smaller by `_INSET` points on each side."""
+    """A rectangle in data coordinates, drawn a little smaller on each side."""
 
     def get_patch_transform(self) -> Any:
         """From the unit square."""
         cell = super().get_patch_transform()
         wide, high = np.abs(np.diff(self.get_data_transform().transform(cell.transform([[0, 0], [1, 1]])), axis=0)[0])
         figure: Any = self.get_figure(root=True)
-        inset = _INSET * figure.dpi / 72
-        shares = [max(1 - 2 * inset / side, 0.5) for side in (wide, high)]
+        points = [72 * side / figure.dpi for side in (wide, high)]
+        shares = [max(1 - 2 * float(np.clip(_INSET * side, *_INSET_POINTS)) / side, 0.5) for side in points]
         return Affine2D().translate(-0.5, -0.5).scale(*shares).translate(0.5, 0.5) + cell
 
 
