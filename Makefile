@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test test-oldest fuzz audit lint bench bench-full gallery docs release-check clean
+.PHONY: help demo demo-server test test-oldest fuzz audit lint bench bench-full gallery docs release-check clean
 
 help:  ## Show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -15,6 +15,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 demo: $(VENV)/.installed  ## Train six small GRADIENDs, log them, compare them, say how to open the UI
 	$(BIN)/python examples/quickstart.py
+
+demo-server: $(VENV)/.installed  ## Start PostgreSQL, S3 and an MLflow server with accounts, use them, keep them until Ctrl-C
+	PYTHONPATH=examples $(BIN)/python -m shared_server $(DEMO_OPTIONS)
 
 test: $(VENV)/.installed  ## Run all tests, or those that TESTS selects: TESTS='-m "not long"' takes a quarter less
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal $(TESTS)

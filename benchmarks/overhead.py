@@ -14,7 +14,6 @@ import hashlib
 import math
 import socket
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -38,7 +37,6 @@ from gradiend_mlflow.trainings.options import LogOptions
 from tests.support.server import mlflow_server
 from tests.support.synthetic import bert_parameters, write_checkpoint
 
-_EXAMPLES = Path(__file__).parents[1] / "examples"
 _numbers = count()
 
 
@@ -149,8 +147,6 @@ def _are_equal(results: Mapping[str, Any]) -> None:
 
 def _train(folder: Path, steps: int, uri: str | None, topk_steps: int | None) -> tuple[float, str]:
     """Train as the quickstart does; returns the seconds of `train()` and a digest of the model."""
-    if str(_EXAMPLES) not in sys.path:
-        sys.path.insert(0, str(_EXAMPLES))
     from quickstart import PRONOUNS, build_base_model, pronoun_sentences
 
     base_model = folder / "base_model"

@@ -27,7 +27,7 @@ import gradiend_mlflow
 from gradiend_mlflow import TopKSet, WeightSpace, compute_overlap
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "examples")]
 IMAGES = ROOT / "docs" / "images"
 LANGUAGES, FEATURES = ("en", "de", "fr"), ("gender", "number", "person", "race", "religion", "tense")
 KINDS = (
