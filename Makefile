@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo demo-server test test-oldest fuzz audit lint bench bench-full gallery docs release-check clean
+.PHONY: help demo demo-server test test-shared soak test-oldest fuzz audit lint bench bench-full gallery docs \
+	release-check clean
 
 help:  ## Show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -21,6 +22,12 @@ demo-server: $(VENV)/.installed  ## Start PostgreSQL, S3 and an MLflow server wi
 
 test: $(VENV)/.installed  ## Run all tests, or those that TESTS selects: TESTS='-m "not long"' takes a quarter less
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal $(TESTS)
+
+test-shared: $(VENV)/.installed  ## Run all tests of PostgreSQL, S3 and accounts
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/shared_server $(TESTS)
+
+soak: $(VENV)/.installed  ## Train 40 at once for SOAK_SECONDS (600) while network, database and object store fail
+	PYTHONPATH=examples OMP_NUM_THREADS=1 $(BIN)/python -m tests.support.soak
 
 test-oldest:  ## Run the tests (or TESTS=...) with the oldest versions that pyproject.toml allows, in an environment of its own
 	$(PYTHON) -m venv $(VENV)/oldest

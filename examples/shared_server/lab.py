@@ -9,7 +9,7 @@ from pathlib import Path
 
 from shared_server import accounts
 from shared_server.accounts import Account
-from shared_server.postgres import postgres, uri
+from shared_server.postgres import postgres
 from shared_server.s3 import BUCKET, s3
 from shared_server.tracking_server import tracking_server
 
@@ -36,11 +36,11 @@ def lab(folder: Path) -> Iterator[Lab]:
         database = stack.enter_context(postgres("mlflow", "accounts"))
         keys = stack.enter_context(s3(folder / "s3"))
         (folder / "server").mkdir()
-        settings = accounts.configure(folder / "server", uri(database, "accounts"), admin)
+        settings = accounts.configure(folder / "server", database.uri("accounts"), admin)
         url = stack.enter_context(
             tracking_server(
                 folder / "server",
-                *("--backend-store-uri", uri(database, "mlflow")),
+                *("--backend-store-uri", database.uri("mlflow")),
                 *("--artifacts-destination", f"s3://{BUCKET}"),
                 *accounts.OPTIONS,
                 environment=settings | keys,

