@@ -52,6 +52,13 @@ class Soaked:
 def soak(deployments: Deployments, base_model: str, folder: Path, *, seconds: float, at_once: int) -> Soaked:
     """Train in waves until the time is over, while faults come and go; then everything must be there."""
     found = deployments["direct"]
+    with patch.dict(os.environ, found.environment):
+        return _soak(found, deployments, base_model, folder, seconds=seconds, at_once=at_once)
+
+
+def _soak(
+    found: Deployment, deployments: Deployments, base_model: str, folder: Path, *, seconds: float, at_once: int
+) -> Soaked:
     undisturbed = {(one := state(found.uri, run))["tags"]["gradiend.run_id"]: one for run in runs_of(found.uri, STUDY)}
     server, store = Proxy(found.uri), Proxy(found.environment["MLFLOW_S3_ENDPOINT_URL"])
     through = Deployment(server.uri, {**found.environment, "MLFLOW_S3_ENDPOINT_URL": store.uri})
@@ -62,9 +69,8 @@ def soak(deployments: Deployments, base_model: str, folder: Path, *, seconds: fl
             _wave(through, base_model, folder, range(trained, trained + at_once))
             trained += at_once
     requests = len(server.requests) / trained
-    with patch.dict(os.environ, found.environment):
-        wait_until(lambda: sync(folder, tracking_uri=server.uri, progress=False).empty, 300)
-        runs = [state(found.uri, run) for run in runs_of(found.uri, EXPERIMENT)]
+    wait_until(lambda: sync(folder, tracking_uri=server.uri, progress=False).empty, 300)
+    runs = [state(found.uri, run) for run in runs_of(found.uri, EXPERIMENT)]
     server.close()
     store.close()
     assert len(runs) == trained
