@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gradiend.trainer.suite import TrainerCollection, TrainerSuite
 from gradiend.trainer.trainer import Trainer
 from mlflow.utils.autologging_utils import (
     ExceptionSafeAbstractClass,
@@ -101,7 +100,7 @@ def autolog(
             read while the training goes on, in another thread.
 
     Raises:
-        InvalidInputError: If an argument is not acceptable.
+        InvalidInputError: If an argument is not acceptable, or gradiend is older than 0.2.0; nothing is patched then.
 
     Example:
         >>> import gradiend_mlflow
@@ -124,8 +123,11 @@ def autolog(
         log_datasets=log_datasets,
     )
     new_callback()  # raises here, not in a training, if an option is not acceptable
+    from gradiend.trainer.suite import TrainerCollection, TrainerSuite  # which older ones lack
+
     safe_patch(FLAVOR, Trainer, "train", functools.partial(_train, new_callback))
-    safe_patch(FLAVOR, Trainer, "tune_learning_rate", _tune)
+    if hasattr(Trainer, "tune_learning_rate"):  # since 0.2.2
+        safe_patch(FLAVOR, Trainer, "tune_learning_rate", _tune)
     for name in EVALUATIONS:
         safe_patch(FLAVOR, Trainer, name, functools.partial(_evaluate, name))
     for group in (TrainerSuite, TrainerCollection):

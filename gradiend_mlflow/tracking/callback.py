@@ -6,11 +6,13 @@ import functools
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from gradiend.trainer.core.callbacks import TrainingCallback
 
-from gradiend_mlflow.errors import logger
+from gradiend_mlflow.environment import installed_version
+from gradiend_mlflow.errors import InvalidInputError, logger
 from gradiend_mlflow.tracking.guard import safely
 from gradiend_mlflow.tracking.loops.loop import LoopConfig, TrainingLoop
 from gradiend_mlflow.tracking.session import Session
@@ -41,7 +43,7 @@ class MLflowCallback(TrainingCallback):
 
     Raises:
         TypeError: If a keyword is none of these options.
-        InvalidInputError: If an option is not acceptable.
+        InvalidInputError: If an option is not acceptable, or gradiend is older than 0.2.0.
 
     Example:
         >>> import gradiend_mlflow
@@ -49,6 +51,7 @@ class MLflowCallback(TrainingCallback):
     """
 
     def __init__(self, **options: Unpack[LogKeywords]) -> None:
+        check_gradiend()
         self.options = LogOptions.of(**options)
         self._block: Session | None = None  # that of the block that the callback serves, if it serves one
         self._last: Session | None = None
@@ -126,6 +129,20 @@ class MLflowCallback(TrainingCallback):
             loop, self._loop = self._loop, None
             if loop is not None and self._last is not None:
                 self._last.end_loop(loop, training_stats)
+
+
+@functools.cache  # where nothing is raised: the installed version does not change
+def check_gradiend() -> None:
+    """Accept a gradiend that has suites and tries seeds, as tracking expects: 0.2.0 and newer do.
+
+    Raises:
+        InvalidInputError: If it is older.
+    """
+    if find_spec("gradiend.trainer.suite") is None:
+        raise InvalidInputError(
+            f"tracking needs gradiend 0.2.0 or newer; {installed_version('gradiend')} is installed. Upgrade it "
+            '(pip install "gradiend>=0.2"); what it has trained can be imported as it is'
+        )
 
 
 def is_first_rank() -> bool:

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import mlflow
 import pytest
+from gradiend.trainer.trainer import Trainer
 from mlflow import MlflowClient
 
 import gradiend_mlflow
-from tests.support.trainings import MakeTrainer, children_of
+from gradiend_mlflow.tracking import callback
+from tests.support.trainings import MakeTrainer, children_of, only_run
 
 _SCRIPT = """\
 import sys
@@ -74,3 +76,24 @@ def test_a_run_of_another_server_is_none_of_ours(
     make_trainer(max_seeds=1).train()
     assert len(gradiend_mlflow.search_runs("another server", tracking_uri=server)) == 1
     assert "gradiend.kind" not in tracking.get_run(run.info.run_id).data.tags
+
+
+def test_a_gradiend_without_suites_is_refused_before_anything_is_patched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """gradiend 0.1.0 has none: one sentence, and its trainers stay as they are."""
+    monkeypatch.setattr(callback, "find_spec", lambda name: None)
+    monkeypatch.setattr(callback, "check_gradiend", callback.check_gradiend.__wrapped__)
+    before = dict(vars(Trainer))
+    for use in (gradiend_mlflow.autolog, gradiend_mlflow.MLflowCallback):
+        with pytest.raises(gradiend_mlflow.InvalidInputError, match=r"^tracking needs gradiend 0\.2\.0 or newer; "):
+            use()
+    assert dict(vars(Trainer)) == before
+
+
+def test_a_gradiend_without_a_search_for_learning_rates_is_tracked(
+    make_trainer: MakeTrainer, tracking: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """gradiend 0.2.0 and 0.2.1 have no `tune_learning_rate`."""
+    monkeypatch.delattr(Trainer, "tune_learning_rate")
+    gradiend_mlflow.autolog(topk=10)
+    make_trainer(max_steps=2).train()
+    assert only_run(tracking).info.status == "FINISHED"
