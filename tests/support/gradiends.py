@@ -1,4 +1,4 @@
-"""Makes a folder of `tests/checkpoints/`: a small GRADIEND that the installed gradiend trains, prunes, saves and ranks.
+"""Makes a folder of `tests/checkpoints/`: a small GRADIEND that the installed gradiend trains, prunes and ranks.
 
     python -m tests.support.gradiends tests/checkpoints
 
@@ -94,7 +94,7 @@ def _hide(target: Path, folder: str) -> None:
 
 
 def _ranked(model: ParamMappedGradiendModel, part: str) -> dict[str, list[Any]]:
-    """gradiend's top 50 of a part in its order: numbers of the weights, and their importances."""
+    """Gradiend's top 50 of a part in its order: numbers of the weights, and their importances."""
     local = torch.tensor(model.get_topk_weights(part=part, topk=50))
     return {
         "indices": model._get_base_global_index_map()[local].tolist(),

@@ -79,7 +79,7 @@ def test_a_run_of_another_server_is_none_of_ours(
 
 
 def test_a_gradiend_without_suites_is_refused_before_anything_is_patched(monkeypatch: pytest.MonkeyPatch) -> None:
-    """gradiend 0.1.0 has none: one sentence, and its trainers stay as they are."""
+    """Gradiend 0.1.0 has none: one sentence, and its trainers stay as they are."""
     monkeypatch.setattr(callback, "find_spec", lambda name: None)
     monkeypatch.setattr(callback, "check_gradiend", callback.check_gradiend.__wrapped__)
     before = dict(vars(Trainer))
@@ -92,7 +92,7 @@ def test_a_gradiend_without_suites_is_refused_before_anything_is_patched(monkeyp
 def test_a_gradiend_without_a_search_for_learning_rates_is_tracked(
     make_trainer: MakeTrainer, tracking: MlflowClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """gradiend 0.2.0 and 0.2.1 have no `tune_learning_rate`."""
+    """Gradiend 0.2.0 and 0.2.1 have no `tune_learning_rate`."""
     monkeypatch.delattr(Trainer, "tune_learning_rate")
     gradiend_mlflow.autolog(topk=10)
     make_trainer(max_steps=2).train()
