@@ -59,7 +59,6 @@ gallery: $(VENV)/.installed  ## Draw docs/gallery.md anew; needs chromium
 	$(BIN)/python docs/make_gallery.py --ui
 
 docs: $(VENV)/.installed  ## Build the pages in docs/ and the reference of every public name as a site: build/site/index.html
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[docs]"
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --clean
 
 release-check:  ## Build the package, check it, install it in an empty environment and run the tests that need no repository
