@@ -58,7 +58,13 @@ def results(made: Comparison) -> list[Any]:
     return [
         *(made, replace(seeds, runs=seeds.runs.assign(converged=True)), seeds.seed_overlap, made.overlap, neurons),
         *(next(iter(made.sets.values())), made.test_groups(), made.overlap_curve(), made.by_layer(), made.chance()),
-        *(made.map(), made.difference(made), made.overlap.ties, DESCRIBED, CacheUse(Path("<b>"), 2, 9, 10, None)),
+        *(
+            made.map(),
+            made.overlap.difference(made.overlap),
+            made.overlap.ties,
+            DESCRIBED,
+            CacheUse(Path("<b>"), 2, 9, 10, None),
+        ),
     ]
 
 
