@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import doctest
+import importlib
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from check_release import faults
 
 import gradiend_mlflow
 
@@ -65,6 +70,58 @@ def test_design_names_files_that_are_there() -> None:
         assert f"\n{folder}/" in design or f"| {folder}/" in design, folder
     for named in re.findall(r"[\w/]+\.py\b", design):
         assert any(file == named or file.endswith(f"/{named}") for file in files) or (ROOT / named).exists(), named
+
+
+def test_the_reference_has_every_public_name() -> None:
+    """Each once, from where it is defined."""
+    reference = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+    referred = re.findall(r"^::: (.+)$", reference, flags=re.MULTILINE)
+    public = {name: getattr(gradiend_mlflow, name) for name in gradiend_mlflow.__all__ if name != "__version__"}
+    assert sorted(path.rpartition(".")[2] for path in referred) == sorted(public)
+    for path in referred:
+        module, _, name = path.rpartition(".")
+        assert getattr(importlib.import_module(module), name) is public[name], path
+
+
+def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
+    """Every page is in its navigation, and no place that a link names is missing."""
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", tmp_path / "site"],
+        cwd=ROOT,
+        env=os.environ | {"NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    built = {file.stem for file in (tmp_path / "site").glob("*.html")}
+    assert built == {document.stem for document in DOCUMENTS} - {"README"} | {
+        "index",
+        "contributing",
+        "changelog",
+        "404",
+    }
+    assert "Raises:" in (tmp_path / "site" / "reference.html").read_text(encoding="utf-8")
+
+
+def test_a_release_that_is_not_ready_is_told(tmp_path: Path) -> None:
+    """Another version in the changelog, entries that belong to none, a wheel of before."""
+    (tmp_path / "pyproject.toml").write_text('version = "0.2.0"\n', encoding="utf-8")
+    changes = tmp_path / "CHANGELOG.md"
+    changes.write_text("## [Unreleased]\n\n- more\n\n## [0.1.0]\n\n- new\n", encoding="utf-8")
+    (tmp_path / "build" / "dist").mkdir(parents=True)
+    (tmp_path / "build" / "dist" / "gradiend_mlflow-0.1.0-py3-none-any.whl").touch()
+    assert [fault.partition(" ")[0] for fault in faults(tmp_path)] == ["CHANGELOG.md"] * 2 + [
+        "gradiend_mlflow-0.1.0-py3-none-any.whl"
+    ]
+    changes.write_text("## [Unreleased]\n\n## [0.2.0]\n\n- new\n", encoding="utf-8")
+    (tmp_path / "build" / "dist" / "gradiend_mlflow-0.1.0-py3-none-any.whl").unlink()
+    assert faults(tmp_path) == []
+
+
+def test_the_readme_is_short() -> None:
+    """What takes longer has a page of its own."""
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) < 90
 
 
 def test_quickstart_explains_itself(run_python: Callable[[str], str]) -> None:
