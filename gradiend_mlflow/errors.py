@@ -57,4 +57,15 @@ class SkippedRunsError(GradiendMLflowError):
 
 
 class UnavailableError(StoreError):
-    """MLflow cannot be reached, or cannot answer at the moment; the same request may work later."""
+    """MLflow cannot be reached, or cannot answer at the moment; the same request may work later.
+
+    `place` is the artifact store if it is that one, and MLflow answers; else it is empty.
+    """
+
+    def __init__(self, *args: object, place: str = "") -> None:
+        super().__init__(*args)
+        self.place = place
+
+
+class DeniedError(StoreError):
+    """MLflow, or its artifact store, does not know the account, or does not let it do what was asked."""

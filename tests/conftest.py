@@ -25,6 +25,8 @@ from mlflow import MlflowClient
 import gradiend_mlflow
 from gradiend_mlflow.store import pending
 from quickstart import build_base_model
+from shared_server.s3 import s3 as running_s3
+from tests.support.proxy import Proxy
 from tests.support.server import mlflow_server
 
 WITHOUT_MLFLOW = {"figures", "overlap", "sets"}  # folders of tests, unless a test asks for `tracking`
@@ -125,6 +127,24 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URI of a real `mlflow server`."""
     with mlflow_server(tmp_path_factory.mktemp("server")) as uri:
         yield uri
+
+
+@pytest.fixture(scope="session")
+def s3_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """What a client sets to find a server that speaks S3."""
+    with running_s3(tmp_path_factory.mktemp("s3") / "store") as settings:
+        yield settings
+
+
+@pytest.fixture
+def s3(s3_settings: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+    """A proxy in front of it, which is the S3 that the environment names."""
+    proxy = Proxy(s3_settings["MLFLOW_S3_ENDPOINT_URL"])
+    for name, value in {**s3_settings, "MLFLOW_S3_ENDPOINT_URL": proxy.uri}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE", "path")
+    yield proxy
+    proxy.close()
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "store.trust": {"disk"},
     "store.ui": {"store"},  # the names of its tags
     "store.models": {"store", "disk"},
+    "store.places": {"store", "disk"},
     "store": {"disk", "sets"},
     "models": {"disk", "store", "sets"},
     "overlap.statistics": {"sets"},
@@ -55,6 +56,9 @@ FACE = {"__init__", "__main__", "cli"}  # may import everything
 # Library -> where it may be imported: folders and single modules.
 MAY_LOAD: dict[str, set[str]] = {
     "mlflow": {"store", "tracking.autolog"},
+    "boto3": {"store.places.s3"},
+    "botocore": {"store.places.s3"},
+    "sqlalchemy": {"store.places.databases"},
     "torch": {"sets.weights", "sets.reading.tensors", "sets.importance"},
     "safetensors": {"sets.reading.tensors"},
     "tqdm": {"display.progress"},

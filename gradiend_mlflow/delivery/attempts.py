@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
-from gradiend_mlflow.delivery.journals.records import Record
+from gradiend_mlflow.delivery.journals.records import Record, Upload
 from gradiend_mlflow.delivery.sender import Sender
 from gradiend_mlflow.errors import UnavailableError
 from gradiend_mlflow.forks import at_work
@@ -15,6 +16,8 @@ from gradiend_mlflow.store.store import Store
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 10.0
 _ATTEMPTS = 3  # then a record is set aside, if the server answers other requests
+# Seconds that an artifact store has to come back; afterwards what goes elsewhere is no longer held up by it.
+_STORE_SECONDS = 30.0
 
 
 class Attempts:
@@ -31,6 +34,7 @@ class Attempts:
         self._sender = sender
         self._whereabouts = whereabouts
         self._now = threading.Event()
+        self._given_up: set[str] = set()  # artifact stores that did not come back in that time
 
     def hurry(self) -> None:
         """Let the next attempt be made now."""
@@ -38,19 +42,35 @@ class Attempts:
 
     def deliver(self, record: Record) -> None:
         """Deliver one record; returns when the server has taken it, or takes everything except this one."""
-        server = self._store.shown_uri
+        server, since = self._store.shown_uri, time.monotonic()
+        places = {server}
         for attempt, pause in enumerate(growing_pauses(_FIRST_PAUSE, _LONGEST_PAUSE), start=1):
             self._now.clear()
             try:
                 with at_work():
                     self._sender.deliver(record)
             except UnavailableError as error:
-                if attempt >= _ATTEMPTS and self._sender.is_about_one():
+                answered = self._store.retries.answered
+                if self._is_enough(attempt, since, error) and self._sender.is_about_one(error):
+                    self._given_up |= {error.place} - {""}
                     self._sender.set_aside(record, error)
+                    places = {server}
                     break
-                if attempt >= (_ATTEMPTS if self._store.retries.answered else 2):
-                    pending.report_outage(server, self._whereabouts(), error)
+                if attempt >= (_ATTEMPTS if answered else 2):
+                    places.add(error.place or server)
+                    pending.report_outage(
+                        error.place or server, self._whereabouts(), error, is_store=bool(error.place)
+                    )
             else:
+                if isinstance(record, Upload):
+                    self._given_up.clear()
                 break
             self._now.wait(pause)
-        pending.report_recovery(server)
+        for place in places:
+            pending.report_recovery(place)
+
+    def _is_enough(self, attempt: int, since: float, error: UnavailableError) -> bool:
+        """Whether a record has been sent so often that it is set aside, if it is only about it or its store."""
+        if error.place in self._given_up:
+            return True
+        return attempt >= _ATTEMPTS and (not error.place or time.monotonic() - since > _STORE_SECONDS)

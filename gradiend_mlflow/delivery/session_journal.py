@@ -11,7 +11,7 @@ from gradiend_mlflow.delivery.journals.records import Record
 from gradiend_mlflow.delivery.sender import Sender
 from gradiend_mlflow.disk.temporary import TemporaryFolder, remove_abandoned
 from gradiend_mlflow.errors import logger
-from gradiend_mlflow.store.uris import sync_command
+from gradiend_mlflow.store.uris import missing_password, sync_command
 from gradiend_mlflow.wording import counted
 
 
@@ -64,10 +64,11 @@ class SessionJournal:
         """Warn of journals that earlier trainings have left in this directory, and that nobody may remember."""
         if self.kept_in is not None and (left := count_left(self.kept_in)):
             logger.warning(
-                "%s left records in %s that MLflow does not have yet; send them with: %s",
+                "%s left records in %s that MLflow does not have yet; send them with: %s%s",
                 counted(left, "earlier training"),
                 self.kept_in,
                 sync_command(self.kept_in, self._tracking_uri),
+                missing_password(self._tracking_uri),
             )
 
     def new_folder(self) -> Path:

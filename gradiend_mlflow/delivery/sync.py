@@ -120,7 +120,7 @@ def _sync(
             result, reason = "synced", _replay(terms, sender, until=time.monotonic() + deadline)
             journal.remove()
         except UnavailableError as error:
-            if not store.retries.answered:
+            if not (store.retries.answered or error.place):
                 silent[uri] = str(error)
             result, reason = "failed", str(error)
         except Exception as error:  # one journal must not cost the others
@@ -180,7 +180,7 @@ def _deliver(terms: Terms, sender: Sender, record: Record, until: float) -> None
         try:
             sender.deliver(terms.admitted(record))
         except UnavailableError as error:
-            if attempt == _ATTEMPTS and sender.is_about_one():
+            if attempt == _ATTEMPTS and sender.is_about_one(error):
                 sender.set_aside(record, error)  # it holds up no other
                 return
             if attempt == _ATTEMPTS or time.monotonic() > until:

@@ -19,10 +19,12 @@ from typing import Any
 
 from mlflow.environment_variables import MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD
 from mlflow.store.artifact import artifact_repository_registry
+from mlflow.store.artifact.s3_artifact_repo import S3ArtifactRepository
 from mlflow.tracking._tracking_service.client import TrackingServiceClient
 from mlflow.tracking.request_header import registry
 from mlflow.utils import request_utils
 
+from gradiend_mlflow.store.places.s3 import place_of, s3_client
 from gradiend_mlflow.store.retries import current_retries
 from gradiend_mlflow.store.trust.addresses import check_artifact_uri
 from gradiend_mlflow.store.trust.answers import limited
@@ -30,6 +32,9 @@ from gradiend_mlflow.store.trust.answers import limited
 # Modules of MLflow and urllib3 that draw pauses and names at random; a training draws its batches from the same
 # generator.
 _RANDOM_USERS = (
+    "botocore.retryhandler",
+    "s3transfer",
+    "s3transfer.utils",
     "urllib3.util.retry",
     "mlflow.utils.request_utils",
     "mlflow.utils.rest_utils",
@@ -100,9 +105,11 @@ _kept_repository: Callable[..., Any] = TrackingServiceClient._get_artifact_repo 
 
 
 def _repository(artifact_uri: str, tracking_uri: str | None = None, registry_uri: str | None = None) -> Any:
-    if current_retries.get() is None:
+    retries = current_retries.get()
+    if retries is None:
         return _make_repository(artifact_uri, tracking_uri, registry_uri)
     check_artifact_uri(artifact_uri, tracking_uri or "")
+    retries.note_place(place_of(artifact_uri))
     repository = _make_repository(artifact_uri, tracking_uri, registry_uri)
     # Else MLflow asks the server whether to send large files to addresses that the server says.
     repository._is_multipart_upload_enabled = MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD.get  # noqa: SLF001
@@ -111,9 +118,23 @@ def _repository(artifact_uri: str, tracking_uri: str | None = None, registry_uri
 
 def _repository_of_run(self: Any, *args: Any, **kwargs: Any) -> Any:
     repository = _kept_repository(self, *args, **kwargs)
-    if current_retries.get() is not None:  # MLflow keeps repositories, and may have opened this one for somebody else
+    retries = current_retries.get()
+    if retries is not None:  # MLflow keeps repositories, and may have opened this one for somebody else
         check_artifact_uri(repository.artifact_uri, self.tracking_uri)
+        retries.note_place(place_of(repository.artifact_uri))
     return repository
+
+
+_their_s3_client: Callable[..., Any] = S3ArtifactRepository._get_s3_client  # noqa: SLF001
+
+
+def _s3_client(self: S3ArtifactRepository) -> Any:
+    retries = current_retries.get()
+    if retries is None or self._access_key_id is not None:  # keys that MLflow was given for this one
+        return _their_s3_client(self)
+    client = s3_client(retries, self.artifact_uri)
+    shield_random()
+    return client
 
 
 @lru_cache(maxsize=1)
@@ -129,4 +150,5 @@ def _headers(request_headers: dict[str, str] | None = None) -> dict[str, str]:
 request_utils._get_request_session = _session  # noqa: SLF001
 registry.resolve_request_headers = _headers
 _artifact_stores.get_artifact_repository = _repository
+S3ArtifactRepository._get_s3_client = _s3_client  # type: ignore[method-assign]  # noqa: SLF001
 TrackingServiceClient._get_artifact_repo = _repository_of_run  # type: ignore[method-assign]  # noqa: SLF001

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from gradiend_mlflow.errors import InvalidInputError, logger
-from gradiend_mlflow.store.uris import sync_command
+from gradiend_mlflow.store.uris import missing_password, sync_command
 from gradiend_mlflow.wording import counted
 
 JOURNALS = ".gradiend-mlflow"  # the folder of an experiment directory in which journals keep such records
@@ -157,10 +157,11 @@ def warn_of(unsent: Iterable[Unsent]) -> None:
     for server, count in kept.items():
         commands = [sync_command(path, server) for path in joined(directories[server])]
         logger.warning(
-            "%s in a journal are not in MLflow on %s yet; send them with: %s",
+            "%s in a journal are not in MLflow on %s yet; send them with: %s%s",
             counted(count, "record"),
             server,
             " && ".join(commands),
+            missing_password(server),
         )
 
 
@@ -173,21 +174,23 @@ def report_foreign() -> None:
     logger.warning(FOREIGN)
 
 
-def report_outage(server: str, whereabouts: str, reason: object) -> None:
+def report_outage(server: str, whereabouts: str, reason: object, *, is_store: bool = False) -> None:
     """Warn that a server does not answer, unless that was reported and it has not answered since.
 
     Args:
         server: The server, without a password.
         whereabouts: Where its records are kept until then, as a part of a sentence.
         reason: Why it seems to be away.
+        is_store: Whether it is an artifact store, and not MLflow.
     """
     with _reporting:
         if server in _away:
             return
         _away.add(server)
     logger.warning(
-        "MLflow on %s does not answer; the training goes on, and its records are sent when MLflow answers; %s. %s",
-        server,
+        "%s does not answer; the training goes on, and its records are sent when %s answers; %s. %s",
+        f"The artifact store {server}" if is_store else f"MLflow on {server}",
+        "it" if is_store else "MLflow",
         whereabouts,
         reason,
     )
@@ -199,7 +202,7 @@ def report_recovery(server: str) -> None:
         if server not in _away:
             return
         _away.discard(server)
-    logger.info("MLflow on %s answers again; the waiting records are being sent", server)
+    logger.info("%s answers again; the waiting records are being sent", server)
 
 
 def joined(directories: Iterable[Path]) -> list[Path]:

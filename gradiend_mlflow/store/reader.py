@@ -17,14 +17,16 @@ from mlflow.tracking import fluent
 from mlflow.utils.credentials import get_default_host_creds
 
 from gradiend_mlflow.checks import check_names
-from gradiend_mlflow.errors import ArtifactError, StoreError, UnavailableError
+from gradiend_mlflow.errors import ArtifactError, DeniedError, StoreError, UnavailableError
 from gradiend_mlflow.forks import at_work
 from gradiend_mlflow.store import tags
 from gradiend_mlflow.store.current import chosen_experiment, is_current, origin_of
 from gradiend_mlflow.store.mlflow_patches import shield_random
-from gradiend_mlflow.store.retries import Retries, reading_deadline, reason_of
+from gradiend_mlflow.store.places.databases import bound_connections, is_database
+from gradiend_mlflow.store.places.downloads import download
+from gradiend_mlflow.store.places.faults import account_advice, is_denied, reason_of
+from gradiend_mlflow.store.retries import Haste, Retries, reading_deadline
 from gradiend_mlflow.store.secrets import has_secrets, masked, scrubbed
-from gradiend_mlflow.store.trust.downloads import download
 from gradiend_mlflow.store.trust.paging import all_pages
 from gradiend_mlflow.store.uris import absent_place, opening
 from gradiend_mlflow.untrusted import quoted
@@ -82,6 +84,8 @@ class Reader:
                 "environment variable MLFLOW_TRACKING_URI, in Python with mlflow.set_tracking_uri(...) or "
                 "tracking_uri=..."
             )
+        if is_database(self.uri):
+            bound_connections()
         with opening(self.uri):
             client = MlflowClient(tracking_uri=self.uri)
         shield_random()
@@ -102,11 +106,11 @@ class Reader:
         return masked(self.uri)
 
     @contextmanager
-    def _asking(self, action: str) -> Iterator[None]:
+    def _asking(self, action: str, haste: Haste | None = None) -> Iterator[None]:
         """Limit the requests of the block; turn whatever they raise into a StoreError that names the action."""
         failure: StoreError | None = None
         cause: Exception | None = None
-        with self.retries.used(), at_work():
+        with self.retries.used(haste), at_work():
             try:
                 yield
             except StoreError as error:
@@ -125,10 +129,15 @@ class Reader:
             failure.__context__ = None  # the texts of the causes may contain what is secret
 
     def _failure(self, action: str, error: Exception) -> StoreError:
-        kind = UnavailableError if self.retries.may_pass(error) else StoreError
-        sent = self._sent()
-        told = scrubbed(f"could not {action} at MLflow on {self.shown_uri}", self.uri, sent)
-        return kind(f"{told}: {reason_of(error, self.uri, sent)}{self.retries.explanation}")
+        place, sent = self.retries.asked, self._sent()
+        where = f"the artifact store {place}" if place else f"MLflow on {self.shown_uri}"
+        told = scrubbed(f"could not {action} at {where}", self.uri, sent)
+        told = f"{told}: {reason_of(error, self.uri, sent)}"
+        if self.retries.may_pass(error):
+            return UnavailableError(f"{told}{self.retries.explanation}", place=place)
+        if is_denied(error):
+            return DeniedError(f"{told}{'' if place else account_advice(error)}")
+        return StoreError(told)
 
     def _sent(self) -> frozenset[str]:
         """What proves who the user is, beside the address: MLflow's settings, and what the last request had."""
@@ -240,15 +249,15 @@ class Reader:
             )
         return [_logged(run) for run in found[:max_results]]
 
-    def fetch(self, artifact_uri: str, path: str, *, sha256: str, most: int) -> bytes:
+    def fetch(self, artifact_uri: str, path: str, *, sha256: str, most: int, haste: Haste | None = None) -> bytes:
         """The content of one artifact file of a run, downloaded in one request where the server allows it.
 
         Raises:
             ArtifactError: If the content has more than `most` bytes or does not have that SHA-256.
             StoreError: If it cannot be downloaded, or does not lie where artifacts may lie.
         """
-        with self._asking(f"download {path} from {quoted(artifact_uri)}"):
-            content = download(artifact_uri, path, most, tracking_uri=self.uri)
+        with self._asking(f"download {path} from {quoted(artifact_uri)}", haste):
+            content = download(artifact_uri, path, most, tracking_uri=self.uri, retries=self.retries)
         if len(content) > most:
             raise ArtifactError(f"{path} has more than the {most:,} bytes that such a file may have")
         digest = hashlib.sha256(content).hexdigest()

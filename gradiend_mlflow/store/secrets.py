@@ -13,6 +13,10 @@ _WEB = ("http://", "https://")
 # Names of parameters whose value is secret, or may contain a secret.
 _SECRET_NAME = re.compile(r"pass|pwd|secret|token|key|credential|auth|signature|sig$|odbc_connect", re.IGNORECASE)
 _PARAMETER = re.compile(r"([?&;#])([^=&;#]*)=([^&;#]*)")
+# What gives an address its rights: those that clouds sign are passes of their own.
+_SIGNED = re.compile(
+    r"([?&](?:X-Amz-(?:Signature|Credential|Security-Token)|[\w-]*signature|sig)=)[^&\s'\"<>]+", re.IGNORECASE
+)
 _AUTHORITY = re.compile(r"(\[[^\]]*\]|[^:\[\]]*)(:\d{0,5})?")  # a host and a port
 _SHORT = 4  # letters; shorter secrets are parts of ordinary words
 # Where credentials stand: in an address, as a parameter, as a quoted value, in a header.
@@ -97,7 +101,8 @@ def scrubbed(text: str, uri: str, sent: Iterable[str] = ()) -> str:
         >>> scrubbed("could not reach http://co:x@host", "http://co:x@host")
         'could not reach http://***@host'
     """
-    for secret in _longest_first({*_secrets_of(uri), *sent}):
+    text = _SIGNED.sub(rf"\1{MASK}", text)
+    for secret in _longest_first({*secrets_of(uri), *sent}):
         if len(secret) < _SHORT:
             places = "|".join(place.format(re.escape(secret)) for place in _PLACES)
             text = re.sub(places, MASK, text)
@@ -134,14 +139,14 @@ def _unpacked(credentials: str) -> Iterator[str]:
 
 def has_secrets(uri: str) -> bool:
     """Whether there is anything in a URI that must not be shown."""
-    return bool(_secrets_of(uri))
+    return bool(secrets_of(uri))
 
 
 def _longest_first(secrets: Iterable[str]) -> list[str]:
     return sorted(secrets, key=lambda secret: (-len(secret), secret))
 
 
-def _secrets_of(uri: str) -> set[str]:
+def secrets_of(uri: str) -> set[str]:
     """The secrets in a URI, as they stand there and unescaped."""
     parts = _split(uri)
     found = [value for _, name, value in _PARAMETER.findall(parts.rest) if _SECRET_NAME.search(name)]

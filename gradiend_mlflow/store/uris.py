@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 from filelock import FileLock, Timeout
 
-from gradiend_mlflow.store.secrets import masked, without_secrets
+from gradiend_mlflow.store.secrets import MASK, masked, without_secrets
 
 _SQLITE = "sqlite:///"
 _DATABASE = re.compile(r"sqlite(?:\+\w+)?:///([^?]+)")  # the path of one
@@ -28,6 +28,26 @@ def kept_uri(uri: str) -> str:
 def sync_command(path: Path, uri: str) -> str:
     """The command that sends the journals below a directory to a server; it asks for what is secret in its address."""
     return f"gradiend-mlflow sync {shlex.quote(str(path))} --tracking-uri {shlex.quote(masked(absolute(uri)))}"
+
+
+def missing_password(uri: str) -> str:
+    """What to say beside such a command of the password that is not in it; empty if none is needed.
+
+    Example:
+        >>> missing_password("sqlite:///mlflow.db")
+        ''
+    """
+    if MASK in masked(uri):
+        return f" (the password is not in it: it asks for what {MASK} stands for)"
+    from mlflow.utils.credentials import get_default_host_creds
+
+    known = get_default_host_creds(uri)
+    if not uri.startswith("http") or not (known.password or known.token):
+        return ""
+    return (
+        " (the password is not in it: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "
+        "MLFLOW_TRACKING_TOKEN, as they are here)"
+    )
 
 
 def absolute(uri: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from mlflow import MlflowClient
 
 import gradiend_mlflow
 from gradiend_mlflow import StoreError, compare, load_comparison, load_topk, log_topk, search_comparisons, search_runs
-from gradiend_mlflow.store.uris import absent_place
+from gradiend_mlflow.store.uris import absent_place, missing_password
 from tests.support.checkpoints import make_model
 from tests.support.trainings import MakeTrainer
 
@@ -172,3 +173,20 @@ class TestDeletedExperiments:
         for where in ({}, {"experiment_name": "gone"}):
             with pytest.raises(StoreError, match=f"is deleted.*--experiment-id {deleted}"):
                 gradiend_mlflow.import_runs(trainer.experiment_dir, progress=False, **where)
+
+
+@pytest.mark.parametrize(
+    ("uri", "token", "said"),
+    [
+        ("http://***@lab:5000", "", r"asks for what \*\*\* stands for"),
+        ("http://lab:5000", "abc", "set MLFLOW_TRACKING_USERNAME"),
+        ("http://lab:5000", "", "^$"),
+        ("sqlite:////a/b.db", "abc", "^$"),
+    ],
+)
+def test_commands_say_that_the_password_is_not_in_them(
+    uri: str, token: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where there is one."""
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", token)
+    assert re.search(said, missing_password(uri))

@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
-Fault = Callable[[str, str], "int | str | float | None"]
+Fault = Callable[[str, str], "int | str | float | tuple[int, bytes] | None"]
 HOLE, CUT, LOST = "hole", "cut", "lost"  # never answer; hang up; hang up after the server has done what was asked
 
 _OF_A_CONNECTION = {"connection", "date", "keep-alive", "server", "transfer-encoding"}
@@ -23,7 +23,7 @@ class Proxy:
     """Forwards HTTP requests to a server, unless `fault` says otherwise.
 
     `fault` decides about each request by its method and path: None forwards it, a whole number is the status of the
-    answer, a fraction the seconds that it is delayed by, or one of HOLE, CUT and LOST.
+    answer, a pair its status and content, a fraction the seconds that it is delayed by, or one of HOLE, CUT and LOST.
     """
 
     def __init__(self, upstream: str) -> None:
@@ -93,6 +93,8 @@ class Proxy:
         elif fault == HOLE:
             self._leaving.wait()
             request.close_connection = True
+        elif isinstance(fault, tuple):
+            self._answer(request, *fault, {})
         elif isinstance(fault, int):
             self._answer(request, fault, b"this server has a fault", {})
         else:

@@ -29,9 +29,11 @@ def families(draw: st.DrawFn, *, at_most: int = 12) -> dict[str, TopKSet]:
     return {label: TopKSet.from_indices(indices, space=SIZE) for label, indices in zip(LABELS, lists, strict=False)}
 
 
-def log_set(client: MlflowClient, folder: Path, topk_set: TopKSet | None = None, **tags: str) -> str:
+def log_set(
+    client: MlflowClient, folder: Path, topk_set: TopKSet | None = None, *, experiment_id: str = "0", **tags: str
+) -> str:
     """A run with one set in it, made by hand as far as the test wants it otherwise; returns its id."""
-    run_id = client.create_run("0", tags={"gradiend.kind": "training"} | tags).info.run_id
+    run_id = client.create_run(experiment_id, tags={"gradiend.kind": "training"} | tags).info.run_id
     save_topk(topk_set or TopKSet.from_indices(range(20), space=100), folder / "decoder-weight.parquet")
     client.log_artifact(run_id, str(folder / "decoder-weight.parquet"), "gradiend/topk")
     client.set_terminated(run_id)
@@ -44,9 +46,9 @@ def tag_set(client: MlflowClient, run_id: str, **changes: Any) -> None:
     client.set_tag(run_id, "gradiend.topk", json.dumps({"decoder-weight": entry}))
 
 
-def log_training(client: MlflowClient, folder: Path, topk_set: TopKSet, **tags: str) -> str:
+def log_training(client: MlflowClient, folder: Path, topk_set: TopKSet, **options: str) -> str:
     """A run with a set that can be pulled; returns its id."""
-    run_id = log_set(client, folder, topk_set, **tags)
+    run_id = log_set(client, folder, topk_set, **options)
     digest = hashlib.sha256((folder / "decoder-weight.parquet").read_bytes()).hexdigest()
     tag_set(client, run_id, sha256=digest, k=len(topk_set))
     return run_id

@@ -7,14 +7,17 @@ from pathlib import Path
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.store.artifact.http_artifact_repo import HttpArtifactRepository
 from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
+from mlflow.store.artifact.s3_artifact_repo import S3ArtifactRepository
 from mlflow.utils.rest_utils import augmented_raise_for_status, http_request
 
 from gradiend_mlflow.disk.temporary import temporary_folder
 from gradiend_mlflow.disk.trees import open_regular
+from gradiend_mlflow.store.places.s3 import read_object
+from gradiend_mlflow.store.retries import Retries
 from gradiend_mlflow.store.trust.answers import answers_up_to
 
 
-def download(artifact_uri: str, path: str, most: int, *, tracking_uri: str) -> bytes:
+def download(artifact_uri: str, path: str, most: int, *, tracking_uri: str, retries: Retries) -> bytes:
     """The content of an artifact file; of one that is longer than `most` bytes, no more than its first `most` + 1.
 
     Whatever MLflow, its plugins and the operating system raise passes through.
@@ -29,9 +32,11 @@ def download(artifact_uri: str, path: str, most: int, *, tracking_uri: str) -> b
         if isinstance(repository, LocalArtifactRepository):
             with open_regular(Path(repository.artifact_dir, path)) as content:
                 return content.read(most + 1)
+        if type(repository) is S3ArtifactRepository:
+            return read_object(retries, artifact_uri, path, most)
         with temporary_folder() as folder:
             file = folder / "artifact"  # a fixed name: nothing that the server sends decides it
             # The public download_artifacts lists the folder first: a second request for each file.
-            repository._download_file(path, str(file))  # noqa: SLF001
+            retries.repeated(lambda _: repository._download_file(path, str(file)))  # noqa: SLF001
             with open_regular(file) as content:
                 return content.read(most + 1)

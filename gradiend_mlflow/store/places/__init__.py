@@ -1,0 +1,1 @@
+"""The places behind MLflow that are asked without its server: artifact stores and databases."""

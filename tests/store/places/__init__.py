@@ -1,0 +1,1 @@
+"""What is asked without MLflow's server."""

@@ -1,0 +1,170 @@
+"""Sets that lie in S3 and are read from there, and S3 with every fault: in time, by its own name, without chance."""
+
+from __future__ import annotations
+
+import random
+import re
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+import boto3
+import mlflow
+import pytest
+from mlflow import MlflowClient
+
+import gradiend_mlflow
+from gradiend_mlflow import StoreError, TopKSet
+from gradiend_mlflow.errors import DeniedError, UnavailableError
+from gradiend_mlflow.store.store import Store
+from shared_server.s3 import BUCKET
+from shared_server.tracking_server import tracking_server
+from tests.support.proxy import CUT, HOLE, Proxy
+from tests.support.sets import log_training
+
+DOWN = "down"
+SECRET = "lab-secret"  # as the settings have it
+
+
+def objects(settings: dict[str, str], prefix: str) -> Any:
+    """What is in the bucket, without the proxy."""
+    found = boto3.resource("s3", endpoint_url=settings["MLFLOW_S3_ENDPOINT_URL"]).Bucket(BUCKET)
+    return found.objects.filter(Prefix=prefix)
+
+
+def refusal(status: int, code: str) -> tuple[int, bytes]:
+    """An answer of S3 that says what is wrong."""
+    told = f"<Error><Code>{code}</Code><Message>of {SECRET}?X-Amz-Signature=5ec4e7&amp;a=b</Message></Error>"
+    return status, told.encode()
+
+
+@pytest.fixture
+def runs(tracking: MlflowClient, s3: Proxy, tmp_path: Path) -> list[str]:
+    """Three runs in sqlite, whose sets are in S3."""
+    made = tracking.create_experiment("in S3", artifact_location=f"s3://{BUCKET}/some/where")
+    sets = [TopKSet.from_indices(range(first, first + 20), space=100) for first in range(3)]
+    ids = [log_training(tracking, tmp_path, one, experiment_id=made) for one in sets]
+    s3.requests.clear()
+    return ids
+
+
+def test_one_request_for_each_set(runs: list[str], s3: Proxy) -> None:
+    """No HEAD before a GET."""
+    assert len(gradiend_mlflow.compare(runs, topk=10, log=False).runs) == len(runs)
+    assert [method for method, _ in s3.requests] == ["GET"] * len(runs)
+
+
+def test_what_is_gone_or_another_is_named(runs: list[str], s3: Proxy, s3_settings: dict[str, str]) -> None:
+    """The others are compared; nothing is asked twice."""
+    for item in objects(s3_settings, "some"):
+        if runs[0] in item.key:
+            item.delete()
+        elif runs[1] in item.key:
+            item.put(Body=b"x" * 17_000_000)
+    frame = gradiend_mlflow.verify_runs(runs)
+    assert frame["result"].tolist() == ["missing", "damaged", "ok"]
+    assert "(NoSuchKey)" in frame["reason"][0]
+    assert "has more than the" in frame["reason"][1]
+    assert len(s3.requests) == len(runs)
+
+
+FAULTS: list[Any] = [
+    pytest.param(DOWN, UnavailableError, "Connection refused", id="down"),
+    pytest.param(HOLE, UnavailableError, "no answer in time", id="hangs"),
+    pytest.param(CUT, UnavailableError, "without response", id="cut"),
+    pytest.param(refusal(503, "SlowDown"), UnavailableError, r"SlowDown", id="503"),
+    pytest.param(refusal(403, "AccessDenied"), DeniedError, "AccessDenied", id="denied"),
+    pytest.param(refusal(400, "ExpiredToken"), StoreError, "ExpiredToken", id="expired"),
+]
+
+
+@pytest.mark.parametrize(("fault", "kind", "reason"), FAULTS)
+def test_a_reader_learns_of_a_fault_in_time(
+    fault: Any, kind: type[StoreError], reason: str, runs: list[str], s3: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under S3's own name; no secret is told, no random number is drawn, no thread remains."""
+    monkeypatch.setenv("GRADIEND_MLFLOW_DEADLINE", "1.5")
+    break_with(s3, fault)
+    random.seed(7)
+    begun = time.monotonic()
+    with pytest.raises(StoreError, match=f"at the artifact store s3://{BUCKET} at {s3.uri}: .*{reason}") as caught:
+        gradiend_mlflow.load_topk(runs, topk=10)
+    assert type(caught.value) is kind
+    assert time.monotonic() - begun < 8
+    assert random.random() == random.Random(7).random()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("ThreadPoolExecutor")]
+    told = "".join(traceback.format_exception(caught.value))
+    assert SECRET not in told
+    assert "5ec4e7" not in told
+    if kind is not UnavailableError:
+        assert len(s3.requests) == len(runs)
+
+
+def break_with(s3: Proxy, fault: Any) -> None:
+    """Let S3 have a fault from now on."""
+    if fault == DOWN:
+        s3.stop()
+    else:
+        s3.fault = lambda method, path: fault
+
+
+@pytest.mark.parametrize(("fault", "kind", "reason"), [pytest.param(None, None, "", id="none"), *FAULTS])
+def test_a_writer_learns_of_a_fault_in_time(
+    fault: Any, kind: type[StoreError] | None, reason: str, runs: list[str], s3: Proxy, tmp_path: Path
+) -> None:
+    """Each attempt is one request; the worker repeats it."""
+    store = Store(once=True, timeout=1)
+    break_with(s3, fault)
+    (tmp_path / "notes.txt").write_text("some")
+    random.seed(7)
+    begun = time.monotonic()
+    if kind is None:
+        store.upload(runs[0], tmp_path / "notes.txt", None)
+    else:
+        with pytest.raises(StoreError, match=f"at the artifact store s3://{BUCKET} at .*{reason}") as caught:
+            store.upload(runs[0], tmp_path / "notes.txt", None)
+        assert type(caught.value) is kind
+        assert SECRET not in "".join(traceback.format_exception(caught.value))
+    assert time.monotonic() - begun < 8
+    assert random.random() == random.Random(7).random()
+    assert len(s3.requests) == (fault != DOWN)
+
+
+def test_the_users_own_calls_stay_as_they_are(runs: list[str], s3: Proxy, tmp_path: Path) -> None:
+    """MLflow repeats them, and reads an object's size first."""
+    s3.fault = lambda method, path: 503 if len(s3.requests) < 3 else None
+    mlflow.artifacts.download_artifacts(
+        run_id=runs[0], artifact_path="gradiend/topk/decoder-weight.parquet", dst_path=str(tmp_path / "down")
+    )
+    assert "HEAD" in {method for method, _ in s3.requests}
+
+
+def test_what_to_install(runs: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """boto3 is not one of the package's own needs."""
+    from gradiend_mlflow.store.places import s3 as module
+
+    module._client.cache_clear()
+    monkeypatch.setitem(__import__("sys").modules, "boto3", None)
+    with pytest.raises(StoreError, match=re.escape('pip install "gradiend-mlflow[s3]"')):
+        gradiend_mlflow.load_topk(runs, topk=10)
+
+
+@pytest.mark.long
+def test_files_that_a_proxying_server_cannot_send(s3: Proxy, s3_settings: dict[str, str], tmp_path: Path) -> None:
+    """It answers 500 for what is gone: eight of twelve do not hold up the other four, in whichever order."""
+    options = ["--backend-store-uri", f"sqlite:///{tmp_path}/server.db", "--artifacts-destination"]
+    with tracking_server(tmp_path, *options, f"s3://{BUCKET}/proxied", environment=s3_settings) as uri:
+        client = MlflowClient(uri)
+        sets = [TopKSet.from_indices(range(first, first + 20), space=100) for first in range(12)]
+        ids = [log_training(client, tmp_path, one) for one in sets]
+        for item in objects(s3_settings, "proxied"):
+            if any(run_id in item.key for run_id in ids[:8]):
+                item.delete()
+        begun = time.monotonic()
+        comparison = gradiend_mlflow.compare(ids, topk=10, log=False, tracking_uri=uri)
+        assert time.monotonic() - begun < 15
+    assert comparison.runs["run_id"].tolist() == ids[8:]
+    assert [run.run_id for run in comparison.skipped] == ids[:8]
+    assert all("Other files come, so this one may be gone" in run.reason for run in comparison.skipped)
