@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any
 
@@ -16,21 +13,22 @@ from gradiend_mlflow.checks import check_int
 from gradiend_mlflow.display.progress import check_progress, with_progress
 from gradiend_mlflow.errors import ArtifactError, GradiendMLflowError, InvalidInputError, StoreError
 from gradiend_mlflow.runs.cache import open_cache
+from gradiend_mlflow.runs.downloads import SetFile, download_all
 from gradiend_mlflow.runs.labels import Labels, labels_of
-from gradiend_mlflow.runs.search import PARALLEL_REQUESTS, all_results, complete_frame, result_or_error
+from gradiend_mlflow.runs.search import all_results, complete_frame, result_or_error
 from gradiend_mlflow.sets.artifact import parse_topk
 from gradiend_mlflow.sets.parts import check_part, check_topk, resolve_topk
 from gradiend_mlflow.sets.reading.parquet import MOST_BYTES
 from gradiend_mlflow.sets.topk import TopKSet
 from gradiend_mlflow.store import tags
 from gradiend_mlflow.store.reader import Reader
+from gradiend_mlflow.store.retries import Haste
 from gradiend_mlflow.untrusted import quoted
 from gradiend_mlflow.wording import some_of
 
 NO_STEPS = "it was logged without topk_steps=..., was imported, or did not come to its end"
 # Only such paths are fetched: a server must not be able to point a client at other files.
 _SET_PATH = re.compile(rf"{tags.TOPK_FOLDER}/[A-Za-z0-9._-]+\.parquet")
-_DOWNLOADED_AHEAD = 4 * PARALLEL_REQUESTS  # files that wait in memory to be parsed
 # Bytes that the file of a set may have: those of its space, and those of each weight, with hundreds of latent neurons.
 _OF_A_SPACE = 2**24
 _OF_A_WEIGHT = 2**10
@@ -106,8 +104,8 @@ def pull_sets(
     """
     store, kept = Reader(tracking_uri), open_cache(cache)
 
-    def download(file: SetFile) -> bytes:
-        data = store.fetch(file.artifact_uri, file.path, sha256=file.sha256, most=file.most)
+    def download(file: SetFile, haste: Haste | None) -> bytes:
+        data = store.fetch(file.artifact_uri, file.path, sha256=file.sha256, most=file.most, haste=haste)
         kept.write(file.sha256, data)
         return data
 
@@ -132,29 +130,18 @@ def pull_sets(
 
     said = list(zip(runs["artifact_uri"], runs["sets"], runs["tags"], strict=True))
     found = [result_or_error(from_cache, *run) for run in with_progress(said, "look up", "set", show=progress)]
+    wanted = {place: one for place, one in enumerate(found) if isinstance(one, SetFile)}
+    pulled = {place: one for place, one in enumerate(found) if not isinstance(one, SetFile)}
+    places, files = list(wanted), list(wanted.values())
     # Only downloads run in threads: parsing is Python's own work, which several threads do not make faster.
-    with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
-        downloads = _in_order(pool, download, [one for one in found if isinstance(one, SetFile)])
-
-        def from_store(file: SetFile) -> TopKSet:
-            return parsed(next(downloads).result(), file)
-
-        pulled = [
-            result_or_error(from_store, one) if isinstance(one, SetFile) else one
-            for one in with_progress(found, "pull", "set", show=progress)
-        ]
+    coming = with_progress(download_all(files, download), "pull", "set", show=progress, total=len(files))
+    for number, data in coming:
+        if isinstance(data, bytes):
+            pulled[places[number]] = result_or_error(parsed, data, files[number])
+        else:
+            pulled[places[number]] = data
     kept.trim()
-    return pulled
-
-
-@dataclass(frozen=True)
-class SetFile:
-    """Where a run's set lies, its digest, and how many bytes it may have."""
-
-    artifact_uri: str
-    path: str
-    sha256: str
-    most: int
+    return [pulled[place] for place in range(len(found))]
 
 
 def file_of(
@@ -204,15 +191,3 @@ def _file_of_step(artifact_uri: str, run_tags: Mapping[str, str], part: str, ste
 def largest_set(k: int) -> int:
     """How many bytes the file of a set of k weights may have: ten times what such files have, and at most 1 GB."""
     return min(_OF_A_SPACE + _OF_A_WEIGHT * k, MOST_BYTES)
-
-
-def _in_order(
-    pool: Executor, download: Callable[[SetFile], bytes], files: Sequence[SetFile]
-) -> Iterator[Future[bytes]]:
-    """The download of each file, in the order of the files; few at a time, because what waits needs memory."""
-    waiting: deque[Future[bytes]] = deque()
-    for file in files:
-        waiting.append(pool.submit(download, file))
-        if len(waiting) > _DOWNLOADED_AHEAD:
-            yield waiting.popleft()
-    yield from waiting
