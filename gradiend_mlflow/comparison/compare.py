@@ -135,7 +135,8 @@ def compare(
         kind "comparison" with overlap_heatmap, venn (2 to 6 runs), upset (3 to 500), curve (up to 500) and layers as
         PNG and PDF, report.html, matrix.csv, pairs.csv (the first 500), runs.csv, and comparison.json: the settings,
         the numbers, the source runs and the SHA-256 of each set. With sets.zip, the compared sets, `load_comparison`
-        gives it back.
+        gives it back. If the account may not log it, or the server has gone by then, `run_id` is None, and a warning
+        says so.
 
     Raises:
         InvalidInputError: If fewer than two runs can be compared, or an argument is not acceptable, or two arguments

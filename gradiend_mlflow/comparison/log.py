@@ -22,7 +22,7 @@ from gradiend_mlflow.disk.temporary import temporary_folder
 from gradiend_mlflow.disk.trees import sha256_of
 from gradiend_mlflow.display.progress import check_progress
 from gradiend_mlflow.environment import installed_version
-from gradiend_mlflow.errors import InvalidInputError, StoreError, UnavailableError, logger
+from gradiend_mlflow.errors import DeniedError, InvalidInputError, StoreError, UnavailableError, logger
 from gradiend_mlflow.runs.labels import TRAINING_RUN
 from gradiend_mlflow.runs.search import PARALLEL_REQUESTS, result_or_error
 from gradiend_mlflow.store import tags
@@ -66,9 +66,30 @@ class LoggingChoices:
 def logged(comparison: Comparison, store: Store, options: LoggingChoices) -> Comparison:
     """The comparison with its run, which is logged unless a run answers the same question already.
 
+    What is computed is not lost to an account that may not write, or to a server that has gone: then the comparison
+    comes without a run, and a warning says so. A run that was begun is FAILED.
+
     Raises:
-        StoreError: If MLflow refuses or cannot be reached; a run that was begun is then FAILED.
+        StoreError: If MLflow refuses for another reason.
     """
+    try:
+        found = _logged(comparison, store, options)
+    except (DeniedError, UnavailableError) as error:
+        logger.warning(
+            "The comparison is computed, but not logged. %s. log_to=... logs it to another experiment, and log=False "
+            "to none",
+            str(error).rstrip("."),
+        )
+        return comparison
+    if options.link and found.run_id is not None:
+        try:
+            _link(store, list(found.runs["run_id"]), found.run_id)
+        except (DeniedError, UnavailableError) as error:
+            logger.warning("The comparison is logged, but not all runs are tagged with it. %s", error)
+    return found
+
+
+def _logged(comparison: Comparison, store: Store, options: LoggingChoices) -> Comparison:
     experiment_id, *others = comparison.runs["experiment_id"].unique()
     if options.log_to is not None or others:
         experiment_id = store.experiment_id(options.log_to or SHARED_EXPERIMENT)
@@ -81,8 +102,6 @@ def logged(comparison: Comparison, store: Store, options: LoggingChoices) -> Com
             store.add_views(experiment_id)
     page = told(page_of_run(experiment_id, run_id), store.uri)
     logger.info("The comparison is a run in MLflow: %s", page)
-    if options.link:
-        _link(store, list(comparison.runs["run_id"]), run_id)
     return replace(comparison, run_id=run_id, page=page)
 
 
