@@ -6,6 +6,7 @@ import sys
 
 from benchmarks import (
     billion,
+    buckets,
     comparing,
     extraction,
     figures,
@@ -20,7 +21,7 @@ from benchmarks import (
 )
 from benchmarks.harness import run_and_report
 
-_MODULES = (startup, extraction, size, pulling, searching, overlap, comparing, figures, importing, overhead)
+_MODULES = (startup, extraction, size, pulling, buckets, searching, overlap, comparing, figures, importing, overhead)
 _FULL_SIZE_ONLY = (billion, growth)
 
 if __name__ == "__main__":
