@@ -13,6 +13,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from gradiend.comparison.seed_policy import models_for_comparison
 from matplotlib.figure import Figure
 from mlflow import MlflowClient
 
