@@ -12,7 +12,7 @@ from shared_server.postgres import HOW_TO_INSTALL, find_programs
 from tests.support.deployments import Deployment, Deployments
 
 KINDS = [
-    "sqlite",
+    pytest.param("sqlite", marks=pytest.mark.long),  # what all other tests use
     pytest.param("server", marks=pytest.mark.long),
     pytest.param("proxied", marks=pytest.mark.long),
     "direct",
