@@ -32,6 +32,7 @@ from gradiend_mlflow.overlap.shared_weights import special_tokens_note
 from gradiend_mlflow.overlap.units import NeuronOverlap, compute_overlap
 from gradiend_mlflow.runs.labels import TRAINING_RUN, Labels, labels_of
 from gradiend_mlflow.sets.parts import Part, check_part, check_topk
+from gradiend_mlflow.sets.signals import signal_notes
 from gradiend_mlflow.sets.topk import TopKSet
 from gradiend_mlflow.store.store import Store
 from gradiend_mlflow.wording import by_reason, counted, lines_of, some_of, visible
@@ -243,7 +244,7 @@ def _notes_of(runs: pd.DataFrame, sets: Mapping[str, TopKSet], overlap: Overlap,
             f"The base models have {len(base_models)} names: {', '.join(some_of(base_models))}. The shapes of their "
             "common parameters agree, so weights are matched by parameter name and offset."
         )
-    if len({topk_set.space.fingerprint for topk_set in sets.values()}) > 1:
+    if len({topk_set.space.params for topk_set in sets.values()}) > 1:
         notes.append(
             "The runs select from different parameters. Chance levels count the parameters that both runs of a pair "
             "have."
@@ -259,6 +260,7 @@ def _notes_of(runs: pd.DataFrame, sets: Mapping[str, TopKSet], overlap: Overlap,
     unconverged = runs.loc[[converged is False for converged in runs["converged"]], "label"].tolist()
     if unconverged:
         notes.append(f"Did not converge: {', '.join(some_of(unconverged))}.")
+    notes += signal_notes({label: topk_set.space.signal for label, topk_set in sets.items()})
     if special := special_tokens_note(overlap):
         notes.append(special)
     return (*notes, *(overlap.notes() if isinstance(overlap, NeuronOverlap) else ()))

@@ -115,6 +115,10 @@ class Comparison(Drawn, Shown):
         """The overlap within each parameter; see `Overlap.by_param`."""
         return self.overlap.by_param()
 
+    def by_split(self, *, topk: int | None = None) -> GroupedOverlap:
+        """The overlap within each component that gradiend has trained apart; see `Overlap.by_split`."""
+        return self.overlap.by_split(topk=topk)
+
     def by_head(self) -> GroupedOverlap:
         """The overlap within each attention head; see `Overlap.by_head`."""
         return self.overlap.by_head()

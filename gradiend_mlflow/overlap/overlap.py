@@ -179,6 +179,24 @@ class Overlap(PairwiseOverlap):
         """The overlap within each parameter."""
         return self.by_group("param")
 
+    def by_split(self, *, topk: int | None = None) -> GroupedOverlap:
+        """The overlap within each component that gradiend has trained apart, in a split that all sets have.
+
+        Args:
+            topk: How many weights of each component; default all that the sets hold. A set that holds fewer of a
+                component stays as it is.
+
+        Raises:
+            InvalidInputError: If the GRADIENDs are not split, or not into the same components, or `topk` is not an int
+                of at least 1.
+        """
+        if not self.space.signal.split:
+            raise InvalidInputError(
+                "by_split needs GRADIENDs that were trained in the same components; these have none in common"
+            )
+        groups = self._groups(dict(zip(self.space.names, self.space.signal.split, strict=True)))
+        return GroupedOverlap({name: part if topk is None else part.top(topk) for name, part in groups.items()})
+
     def by_head(self) -> GroupedOverlap:
         """The overlap within each attention head, such as "layer_3 head 5"; "other" for all that lies in none.
 
@@ -229,13 +247,17 @@ class Overlap(PairwiseOverlap):
         Raises:
             InvalidInputError: If `grouping` or `naming` is none of these.
         """
+        return GroupedOverlap(self._groups(grouping, naming))
+
+    def _groups(self, grouping: Grouping, naming: Naming = "architecture") -> dict[str, Overlap]:
         name_of = group_namer(grouping, self.space.names, naming)
         group_of = np.array([name_of(param) for param in self.space.names], dtype=object)
-        params, found = self.params, {}
+        params = self.params
+        found: dict[str, Overlap] = {}
         for group in dict.fromkeys(group_of):
             members = group_of == group
             inside = members[params]
             if inside.any():
                 part = self.restricted([inside[columns] for columns in self.ranked.columns])
                 found[str(group)] = part.among(members)
-        return GroupedOverlap(found)
+        return found

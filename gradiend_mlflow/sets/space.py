@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache, partial
 from typing import Any
 
@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from gradiend_mlflow.checks import check_int
 from gradiend_mlflow.errors import InvalidInputError, SpaceConflictError
+from gradiend_mlflow.sets.signals import Signal, conflict_of, parse_signal
 from gradiend_mlflow.untrusted import as_dict, as_int, as_list, as_str, optional, parse_json, quoted
 from gradiend_mlflow.wording import counted, visible
 
@@ -48,6 +49,7 @@ class WeightSpace:
         names: Parameter names, unique, in gradiend's order.
         shapes: One shape per name.
         base_model: Id or path of the base model, if known. Spaces of different base models can be compared.
+        signal: What is measured of these parameters, or of the modules that stand in their place.
 
     Raises:
         InvalidInputError: If names repeat, a size is no int or negative, all of them together pass 63 bits, or the
@@ -62,6 +64,7 @@ class WeightSpace:
     names: tuple[str, ...]
     shapes: tuple[tuple[int, ...], ...]
     base_model: str | None = None
+    signal: Signal = field(default_factory=Signal)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "names", tuple(self.names))
@@ -73,6 +76,10 @@ class WeightSpace:
             )
         if not all(map(_is_text, (*self.names, self.base_model or ""))):
             raise InvalidInputError("a WeightSpace needs names and a base_model that are strings of whole characters")
+        if self.signal.split and len(self.signal.split) != len(self.names):
+            raise InvalidInputError(
+                f"a split names one component per parameter; got {len(self.signal.split)} for {len(self.names)}"
+            )
         seen: set[str] = set()
         for name in self.names:
             if name in seen:
@@ -110,8 +117,12 @@ class WeightSpace:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256, in hex, of the names and shapes: equal for spaces that number their weights alike."""
-        text = json.dumps([self.names, self.shapes], separators=(",", ":"))
+        """SHA-256, in hex, of the names, the shapes and the signal, to which a plain gradient adds nothing.
+
+        Equal for spaces that number their weights alike.
+        """
+        signal = self.signal.described()
+        text = json.dumps([self.names, self.shapes, *([signal] if signal else [])], separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
     def to_json(self) -> bytes:
@@ -120,13 +131,15 @@ class WeightSpace:
         Raises:
             InvalidInputError: If that takes more than 16 MB.
         """
-        described = {
+        described: dict[str, Any] = {
             "base_model": self.base_model,
             "size": self.size,
             "fingerprint": self.fingerprint,
             "names": self.names,
             "shapes": self.shapes,
         }
+        if signal := self.signal.described():
+            described["signal"] = signal
         raw = json.dumps(described).encode()
         if len(raw) > _MOST_JSON:
             raise InvalidInputError(
@@ -156,8 +169,10 @@ class WeightSpace:
             offsets: Flat offset in the parameter per weight.
 
         Raises:
-            SpaceConflictError: If a parameter of both has different shapes.
+            SpaceConflictError: If a parameter of both has different shapes, or their signals are of different kinds.
         """
+        if conflict := conflict_of(self.signal, other.signal):
+            raise SpaceConflictError(f"these sets cannot be compared: {conflict}")
         for name, shape in zip(*other.params, strict=True):
             own = self.shapes[self.places[name]] if name in self.places else shape
             if own != shape:
@@ -225,6 +240,7 @@ def parse_space(raw: bytes) -> WeightSpace:
         tuple(as_list(described.get("names"), "names", as_str)),
         tuple(as_list(described.get("shapes"), "shapes", _shape)),
         optional(described["base_model"], "base_model", as_str),
+        parse_signal(described.get("signal", {})),
     )
     if described.get("size") != space.size:
         raise ValueError(f"its space should have {space.size} weights; it says {quoted(described.get('size'))}")

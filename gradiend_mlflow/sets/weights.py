@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from os import PathLike
 from pathlib import Path
@@ -14,15 +14,17 @@ import torch
 
 from gradiend_mlflow.errors import CheckpointError, InvalidInputError
 from gradiend_mlflow.sets.anatomy.sources import BaseModel, model_in_memory, model_on_disk
+from gradiend_mlflow.sets.config import MAPPING_FILES, Config, Entry, parse_config
 from gradiend_mlflow.sets.reading.tensors import ParamSelection, open_tensors, selection, weight_values
+from gradiend_mlflow.sets.signals import GRADIENT, signal_of, with_arguments
 from gradiend_mlflow.sets.space import IntArray, WeightSpace
-from gradiend_mlflow.untrusted import MOST_JSON, as_dict, as_int, as_list, as_str, optional, parse_json, quoted
+from gradiend_mlflow.untrusted import MOST_JSON, as_dict, optional, parse_json, quoted
 
 CONFIG = "config.json"
+TRAINING_FILE = "training.json"
 ENCODER_WEIGHT = "encoder.0.linear.weight"
 DECODER_WEIGHT = "decoder.0.linear.weight"
 DECODER_BIAS = "decoder.0.linear.bias"
-_FILES = {"indices": "indices_file", "mask": "masks_file"}  # what a selection is in, and which key names the file
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,13 @@ def _opened(model: Any, gradiend: Any) -> GradiendWeights:
         shapes=tuple(tuple(spec["shape"]) for spec in gradiend.param_map.values()),
         base_model=None if base_model is None else str(base_model),
     )
+    selections = tuple(
+        selection(spec["repr"], int(size), f"{origin}: selection of {name!r}", partial(spec.get, spec["repr"]))
+        for (name, spec), size in zip(gradiend.param_map.items(), space.sizes, strict=True)
+    )
+    components = [{"id": item.id, "start": item.start, "end": item.end} for item in _components(gradiend)]
+    described = {"metadata": gradiend.kwargs, "components": components}
+    signal = signal_of(described, [selected.count for selected in selections])
     tensors = {
         ENCODER_WEIGHT: gradiend.encoder[0].linear.weight,
         DECODER_WEIGHT: gradiend.decoder[0].linear.weight,
@@ -121,37 +130,19 @@ def _opened(model: Any, gradiend: Any) -> GradiendWeights:
         origin=origin,
         input_dim=int(gradiend.input_dim),
         latent_dim=int(gradiend.latent_dim),
-        space=space,
-        selections=tuple(
-            selection(spec["repr"], int(size), f"{origin}: selection of {name!r}", partial(spec.get, spec["repr"]))
-            for (name, spec), size in zip(gradiend.param_map.items(), space.sizes, strict=True)
-        ),
+        space=replace(space, signal=signal),
+        selections=selections,
         tensor=tensors.get,
         base_model=lambda: model_in_memory(model) or model_on_disk(space.base_model),
     )
 
 
+def _components(gradiend: Any) -> tuple[Any, ...]:
+    """The components that a live GRADIEND is trained in; released versions of gradiend have none."""
+    return tuple(gradiend.component_slices) if getattr(gradiend, "has_component_split", False) else ()
+
+
 # ---------------------------------------------------------------------------------------------------- checkpoints
-
-
-@dataclass(frozen=True)
-class Entry:
-    """How a checkpoint says that weights of one parameter are selected."""
-
-    how: str
-    key: str | None
-    count: int | None
-
-
-@dataclass(frozen=True)
-class Config:
-    """What a checkpoint's config.json says, as far as it is used here; `files` by what they hold."""
-
-    input_dim: int
-    latent_dim: int
-    space: WeightSpace
-    entries: tuple[Entry, ...]
-    files: Mapping[str, str]
 
 
 def open_checkpoint(path: str | PathLike[str]) -> GradiendWeights:
@@ -167,6 +158,8 @@ def open_checkpoint(path: str | PathLike[str]) -> GradiendWeights:
     try:
         with _config_file(directory).open("rb") as file:
             config = parse_config(file.read(MOST_JSON + 1), f"{directory / CONFIG}")
+        if config.space.signal.kind != GRADIENT:
+            config = replace(config, space=_with_arguments(config.space, directory / TRAINING_FILE))
         return GradiendWeights(
             origin=str(directory),
             input_dim=config.input_dim,
@@ -180,6 +173,19 @@ def open_checkpoint(path: str | PathLike[str]) -> GradiendWeights:
         raise CheckpointError(f"{directory} cannot be read ({error.strerror or error})") from error
 
 
+def _with_arguments(space: WeightSpace, file: Path) -> WeightSpace:
+    """The space with what only the arguments of the training say of its signal."""
+    if not file.is_file():
+        return space
+    try:
+        with file.open("rb") as opened:
+            content = as_dict(parse_json(opened.read(MOST_JSON + 1), non_finite=True), "it")
+        arguments = optional(content.get("training_args"), "training_args", as_dict) or {}
+        return replace(space, signal=with_arguments(space.signal, arguments))
+    except ValueError as error:
+        raise CheckpointError(f"{file} is not what gradiend writes: {error}") from error
+
+
 def _config_file(directory: Path) -> Path:
     file = directory / CONFIG
     if not file.is_file():
@@ -187,50 +193,6 @@ def _config_file(directory: Path) -> Path:
         hint = f" Did you mean {inner}?" if (inner / CONFIG).is_file() else ""
         raise CheckpointError(f"{directory} is not a GRADIEND checkpoint: it has no config.json.{hint}")
     return file
-
-
-def parse_config(data: bytes, origin: str) -> Config:
-    """What a config.json says, checked; errors call it `origin`.
-
-    Raises:
-        CheckpointError: If it is not that of a GRADIEND checkpoint.
-    """
-    try:
-        config = as_dict(parse_json(data, non_finite=True), "it")
-    except ValueError as error:
-        raise CheckpointError(f"{origin} is not readable: {error}") from error
-    if not (config.get("architecture") and config.get("mapping")):
-        raise CheckpointError(
-            f"{origin} lacks the 'architecture' and 'mapping' of a GRADIEND checkpoint; is it the base model's?"
-        )
-    try:
-        return _parsed_config(config)
-    except ValueError as error:
-        raise CheckpointError(f"{origin} is not that of a GRADIEND checkpoint: {error}") from error
-
-
-def _parsed_config(config: Mapping[str, Any]) -> Config:
-    architecture, mapping = as_dict(config["architecture"], "architecture"), as_dict(config["mapping"], "mapping")
-    metadata = as_dict(config.get("metadata") or {}, "metadata")
-    entries = as_list(mapping.get("param_map"), "param_map", as_dict)
-    return Config(
-        input_dim=as_int(architecture.get("input_dim"), "input_dim", least=1),
-        latent_dim=as_int(architecture.get("latent_dim"), "latent_dim", least=1),
-        space=WeightSpace(
-            names=tuple(as_str(entry.get("name"), "a parameter's name") for entry in entries),
-            shapes=tuple(tuple(as_list(entry.get("shape"), "a shape", as_int)) for entry in entries),
-            base_model=optional(metadata.get("base_model"), "base_model", as_str),
-        ),
-        entries=tuple(
-            Entry(
-                how=as_str(entry.get("repr"), "repr"),
-                key=optional(entry.get("key"), "key", as_str),
-                count=optional(entry.get("num_selected"), "num_selected", as_int),
-            )
-            for entry in entries
-        ),
-        files={how: as_str(mapping[key], key) for how, key in _FILES.items() if mapping.get(key) is not None},
-    )
 
 
 def _stored_selections(directory: Path, config: Config) -> tuple[ParamSelection, ...]:
@@ -259,7 +221,9 @@ def _stored_selections(directory: Path, config: Config) -> tuple[ParamSelection,
 def _neighbour(directory: Path, name: str | None, how: str) -> Path:
     """A file beside config.json."""
     if name is None or Path(name).name != name:
-        raise CheckpointError(f"{directory / CONFIG} names {quoted(name)} as {_FILES[how]}; it is a file beside it")
+        raise CheckpointError(
+            f"{directory / CONFIG} names {quoted(name)} as {MAPPING_FILES[how]}; it is a file beside it"
+        )
     return directory / name
 
 

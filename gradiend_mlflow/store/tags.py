@@ -34,6 +34,7 @@ TUNED_LEARNING_RATE = "gradiend.tuned_learning_rate"
 DIRECTORY = "gradiend.directory"
 FINGERPRINT = "gradiend.fingerprint"
 IMPORTED = "gradiend.imported"  # true on runs that were recorded from disk
+UNKNOWN_KEYS = "gradiend.unknown_keys"  # JSON list: what a checkpoint's config.json holds that nothing here reads
 SUPERSEDED_BY = "gradiend.superseded_by"  # the run of a later training in the same directory
 
 # JSON: {part: {"path": artifact path, "sha256": hex digest of the file, "k": weights in it}}.

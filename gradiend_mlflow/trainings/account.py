@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gradiend_mlflow.errors import CheckpointError
+from gradiend_mlflow.sets.signals import unknown_keys
 from gradiend_mlflow.store import tags
 from gradiend_mlflow.store.models.logged import RunModel
 from gradiend_mlflow.store.store import MetricPoint
@@ -19,12 +20,15 @@ from gradiend_mlflow.trainings.words.terms import (
     Outcome,
     encoder_metrics,
     history,
+    is_stitched,
     outcome_of,
     params_of,
     report_metrics,
     seed_metrics,
 )
 from gradiend_mlflow.untrusted import as_list, parse_json
+
+_MOST_UNKNOWN = 50
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,8 @@ def derive_account(
         run_tags={
             **about,
             tags.KIND: tags.TRAINING,
-            **({} if seed is None else {tags.SEED: str(seed)}),
+            **({} if seed is None or is_stitched(model.training_file) else {tags.SEED: str(seed)}),
+            **_unknown_tags(files.config),
             **_search_tags(files.lr_search, model.arguments),
             tags.DIRECTORY: str(model.directory.resolve()),
         },
@@ -154,6 +159,12 @@ def _outcome(files: TrainingFiles) -> Outcome:
 def _entry(report: Mapping[str, Any], seed: int | None) -> Mapping[str, Any]:
     """What the report on several seeds says of one; nothing if it does not name it."""
     return next((entry for entry in report.get("runs") or [] if entry.get("seed") == seed), {})
+
+
+def _unknown_tags(config: Mapping[str, Any]) -> dict[str, str]:
+    """The tag that names what the config of a checkpoint holds and nothing here reads, cut to what MLflow takes."""
+    unknown = unknown_keys(config)
+    return {tags.UNKNOWN_KEYS: json.dumps(list(unknown[:_MOST_UNKNOWN]))} if unknown else {}
 
 
 def _search_tags(search: Mapping[str, Any], arguments: Mapping[str, Any]) -> dict[str, str]:

@@ -24,9 +24,9 @@ from gradiend_mlflow.delivery.journals.records import Destination, KnownRun, Sta
 from gradiend_mlflow.errors import ArtifactError, GradiendMLflowError
 from gradiend_mlflow.sets import artifact
 from gradiend_mlflow.sets.artifact import parse_topk, save_topk
+from gradiend_mlflow.sets.config import parse_config
 from gradiend_mlflow.sets.space import WeightSpace, parse_space
 from gradiend_mlflow.sets.topk import TopKSet
-from gradiend_mlflow.sets.weights import parse_config
 from tests.fuzz.tags_and_comparisons import comparison_seeds, read_comparison, read_tags, tag_seeds
 
 GOLDEN = Path(__file__).parents[1] / "golden"

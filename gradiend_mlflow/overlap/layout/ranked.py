@@ -13,6 +13,7 @@ from scipy import sparse
 
 from gradiend_mlflow.errors import SpaceConflictError
 from gradiend_mlflow.sets.ranks import ties_after
+from gradiend_mlflow.sets.signals import common_signal, conflict_of
 from gradiend_mlflow.sets.space import IntArray, Matrix, WeightSpace
 from gradiend_mlflow.sets.topk import TopKSet
 
@@ -207,8 +208,13 @@ def common_ground(sets: Mapping[str, TopKSet]) -> tuple[WeightSpace, npt.NDArray
     The union has every parameter of every set's space, in order of first appearance.
 
     Raises:
-        SpaceConflictError: If two sets have the same parameter with different shapes; names both.
+        SpaceConflictError: If two sets have the same parameter with different shapes, or signals of different kinds;
+            names both.
     """
+    for label, topk_set in sets.items():
+        first = next(iter(sets))
+        if conflict := conflict_of(sets[first].space.signal, topk_set.space.signal):
+            raise SpaceConflictError(f"{first!r} and {label!r} cannot be compared: {conflict}")
     seen: dict[str, tuple[tuple[int, ...], str]] = {}
     spaces: set[str] = set()
     for label, topk_set in sets.items():
@@ -225,7 +231,9 @@ def common_ground(sets: Mapping[str, TopKSet]) -> tuple[WeightSpace, npt.NDArray
                 )
     base_models = {topk_set.space.base_model for topk_set in sets.values()}
     base_model = base_models.pop() if len(base_models) == 1 else None
-    space = WeightSpace(tuple(seen), tuple(shape for shape, _ in seen.values()), base_model)
+    own = [topk_set.space for topk_set in sets.values()]
+    signal = common_signal([space.signal for space in own], [space.names for space in own], tuple(seen))
+    space = WeightSpace(tuple(seen), tuple(shape for shape, _ in seen.values()), base_model, signal)
     selects = np.zeros((len(sets), len(seen)), dtype=bool)
     for row, topk_set in zip(selects, sets.values(), strict=True):
         row[[space.places[name] for name in topk_set.space.names]] = True

@@ -96,10 +96,28 @@ class Outcome:
         return {} if self.converged is None else {tags.CONVERGED: "true" if self.converged else "false"}
 
 
+def is_stitched(training_file: Mapping[str, Any]) -> bool:
+    """Whether the model was put together from components of several seeds, so that no seed is the one of it."""
+    statistics = training_file.get("training_stats") or {}
+    if not statistics.get("synthetic_component_stitching"):
+        return False
+    sources = statistics.get("selected_component_sources")
+    rows = sources.values() if isinstance(sources, Mapping) else ()
+    return len({str(row.get("source_seed")) for row in rows if isinstance(row, Mapping)}) != 1
+
+
+def _best_step(best: Mapping[str, Any]) -> int | None:
+    """The step of the model, unless its components are of several steps."""
+    of_components = best.get("component_best_steps")
+    several = isinstance(of_components, Mapping) and len({str(step) for step in of_components.values()}) > 1
+    step = best.get("global_step")
+    return None if step is None or several else int(step)
+
+
 def outcome_of(training_file: Mapping[str, Any]) -> Outcome:
     """What a training file says of the model that it lies beside."""
     best = training_file.get("best_score_checkpoint") or {}
-    correlation, step = best.get("correlation"), best.get("global_step")
+    correlation = best.get("correlation")
     # Without evaluations gradiend writes the initial value of its running correlation.
     evaluated = bool((training_file.get("training_stats") or {}).get("scores"))
     convergence = training_file.get("convergence_info") or {}
@@ -111,7 +129,7 @@ def outcome_of(training_file: Mapping[str, Any]) -> Outcome:
         correlation=correlation if evaluated else None,
         # gradiend adds a loss to the correlation that it selects by; only where it has none, the loss is the score.
         loss=best.get("loss") if correlation is None else None,
-        step=None if step is None else int(step),
+        step=_best_step(best),
     )
 
 
