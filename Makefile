@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo demo-server test test-shared soak test-oldest fuzz audit lint bench bench-full gallery docs \
+.PHONY: help demo demo-server test test-shared soak test-oldest test-newest fuzz audit lint bench bench-full gallery docs \
 	release-check clean
 
 help:  ## Show the targets
@@ -34,6 +34,12 @@ test-oldest:  ## Run the tests (or TESTS=...) with the oldest versions that pypr
 	$(VENV)/oldest/bin/python -m pip install --quiet uv
 	$(VENV)/oldest/bin/uv pip install --quiet --python $(VENV)/oldest/bin/python --resolution lowest-direct --editable ".[dev]"
 	OMP_NUM_THREADS=1 $(VENV)/oldest/bin/python -m pytest --numprocesses auto --dist worksteal $(TESTS)
+
+test-newest:  ## Run the tests (or TESTS=...) with the newest versions that pyproject.toml allows, in an environment of its own
+	$(PYTHON) -m venv $(VENV)/newest
+	$(VENV)/newest/bin/python -m pip install --quiet uv
+	$(VENV)/newest/bin/uv pip install --quiet --python $(VENV)/newest/bin/python --upgrade --editable ".[dev]"
+	OMP_NUM_THREADS=1 $(VENV)/newest/bin/python -m pytest --numprocesses auto --dist worksteal $(TESTS)
 
 fuzz: $(VENV)/.installed  ## Feed every reader of foreign data with FUZZ_RUNS mutated inputs each (1,000,000 by default)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[fuzz]"

@@ -52,13 +52,14 @@ def test_equals_gradiends_grouped_cosines(group_by: Any, latent_dim: int) -> Non
     adapted = {label: _GradiendOnlyModel(model) for label, model in models.items()}
     for model in adapted.values():
         model.gradiend.decode_base_global_index = _decoder(model.gradiend)
-    theirs = compute_grouped_similarity_matrices(
-        adapted, measure="cosine_signed", part="decoder-weight", topk=12, group_by=group_by
-    )
     ours = overlap.by_group(group_by, naming="gradiend")
-    assert set(ours.groups) == set(theirs)
-    for group, part in ours.overlaps.items():
-        np.testing.assert_allclose(part.cosine_signed, theirs[group]["matrix"], atol=1e-6)
+    for measure in ("cosine", "cosine_signed"):
+        theirs = compute_grouped_similarity_matrices(
+            adapted, measure=measure, part="decoder-weight", topk=12, group_by=group_by
+        )
+        assert set(ours.groups) == set(theirs)
+        for group, part in ours.overlaps.items():
+            np.testing.assert_allclose(part.values(measure), theirs[group]["matrix"], atol=1e-6)
 
 
 def _decoder(model: Any) -> Any:
