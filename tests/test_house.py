@@ -210,6 +210,18 @@ def test_what_rooms_load(rooms: tuple[str, ...], absent: set[str], run_python: C
     assert not absent & set(loaded)
 
 
+def test_numbers_load_no_figures(run_python: Callable[[str], str]) -> None:
+    """What `compare(log=False).matrix` needs is there without matplotlib and scipy.stats, which take a second each."""
+    script = (
+        "import sys, gradiend_mlflow.comparison.compare\nfrom gradiend_mlflow import TopKSet, compute_overlap\n"
+        "sets = {label: TopKSet.from_indices([1, 2], space=9) for label in 'ab'}\n"
+        "compute_overlap(sets).jaccard, compute_overlap(sets).chance()\nprint(*sys.modules)"
+    )
+    loaded = set(run_python(script).split())
+    assert "gradiend_mlflow.comparison.log" in loaded
+    assert not {"matplotlib", "PIL", "seaborn", "scipy.stats", "scipy.optimize", "shapely"} & loaded
+
+
 @pytest.mark.parametrize("library", MAY_LOAD)
 def test_libraries_stay_in_their_rooms(library: str) -> None:
     """The reading wing loads neither torch nor gradiend; numbers know no figures and no server."""

@@ -12,13 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from matplotlib.colors import to_hex
 
 from gradiend_mlflow.comparison.comparison import Comparison
 from gradiend_mlflow.comparison.page.views import views_of
 from gradiend_mlflow.comparison.said.answers import answers_of
-from gradiend_mlflow.figures.drawing.canvas import colormap
-from gradiend_mlflow.figures.drawing.cells import DIVERGING, SEQUENTIAL
 from gradiend_mlflow.overlap.measures import SIGNED, VALUES, title_of
 from gradiend_mlflow.overlap.overlap import Overlap
 from gradiend_mlflow.overlap.shared_weights import shared_weights
@@ -101,7 +98,7 @@ def report_data(comparison: Comparison) -> dict[str, Any]:
         "signed": SIGNED,
         "unit": comparison.unit,
         "titles": {name: title_of(name, comparison.unit) for name in VALUES},
-        "colors": {name: _colors(cmap) for name, cmap in (("sequential", SEQUENTIAL), ("diverging", DIVERGING))},
+        "colors": _colors(),
         "views": [view.to_json() for view in views],
         "steps": steps,
         "asked": place,
@@ -170,9 +167,15 @@ def _weights(overlap: Overlap, n: int) -> dict[str, Any]:
     }
 
 
-def _colors(cmap: str) -> list[str]:
-    """A colormap as #rrggbb."""
-    return [to_hex(color) for color in colormap(cmap)(np.linspace(0, 1, _COLORS))]
+def _colors() -> dict[str, list[str]]:
+    """The colormaps of heatmaps as #rrggbb."""
+    from matplotlib.colors import to_hex
+
+    from gradiend_mlflow.figures.drawing.canvas import colormap
+    from gradiend_mlflow.figures.drawing.cells import DIVERGING, SEQUENTIAL
+
+    places, maps = np.linspace(0, 1, _COLORS), {"sequential": SEQUENTIAL, "diverging": DIVERGING}
+    return {name: [to_hex(color) for color in colormap(cmap)(places)] for name, cmap in maps.items()}
 
 
 def _test_rows(test: GroupTest) -> list[dict[str, Any]]:

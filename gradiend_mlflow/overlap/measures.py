@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import rankdata
+import pandas as pd
 
 from gradiend_mlflow.checks import check_choice
 from gradiend_mlflow.errors import InvalidInputError
@@ -180,9 +180,14 @@ def _centred_ranks(weights: npt.NDArray[Any]) -> tuple[Matrix, Matrix, float]:
     positive, negative = values > 0, values < 0
     zero = (np.count_nonzero(negative) - np.count_nonzero(positive)) / 2
     constant = np.zeros(values.shape)
-    constant[negative] = rankdata(values[negative]) - 0.5 - zero
-    constant[positive] = rankdata(values[positive]) - 0.5 - np.count_nonzero(positive) - zero
+    constant[negative] = _ranks(values[negative]) - 0.5 - zero
+    constant[positive] = _ranks(values[positive]) - 0.5 - np.count_nonzero(positive) - zero
     return np.sign(values), constant, zero
+
+
+def _ranks(values: Matrix) -> Matrix:
+    """From 1; equal values have the mean of their ranks."""
+    return np.asarray(pd.Series(values).rank(), dtype=np.float64)
 
 
 def rbo(sets: RankedSets, p: float) -> Matrix:

@@ -8,8 +8,6 @@ from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
-from scipy.special import logsumexp
-from scipy.stats import false_discovery_control
 
 from gradiend_mlflow.checks import check_choice
 from gradiend_mlflow.display.results import MOST_ROWS, Shown, html_table, html_text
@@ -107,9 +105,17 @@ def chance_of(labels: tuple[str, ...], shared: IntArray, drawn: IntArray, popula
         tails = _upper_tails(
             shared[rows, columns], population[rows, columns], drawn[rows, columns], drawn.T[rows, columns]
         )
-        for matrix, values in ((p_value, tails), (q_value, false_discovery_control(tails, method="bh"))):
+        for matrix, values in ((p_value, tails), (q_value, _q_values(tails))):
             matrix[rows, columns] = matrix[columns, rows] = values
     return Chance(labels, population, expected, _lift(shared, expected), p_value, q_value)
+
+
+def _q_values(p_values: Matrix) -> Matrix:
+    """The p-values adjusted for the share of false discoveries (Benjamini and Hochberg 1995)."""
+    order = np.argsort(p_values)[::-1]
+    adjusted = np.empty_like(p_values)
+    adjusted[order] = np.minimum.accumulate(p_values[order] * (len(order) / np.arange(len(order), 0, -1)))
+    return adjusted
 
 
 def chance_of_neurons(labels: tuple[str, ...], shared: IntArray, expected: Matrix, population: IntArray) -> Chance:
@@ -200,6 +206,8 @@ def _upper_tails(observed: IntArray, population: IntArray, drawn: IntArray, mark
 
 def _hypergeometric(size: int, few: int, many: int, lowest: int) -> Matrix:
     """The probabilities of sharing `lowest`, ..., `few` weights, from the ratio of each to the one before it."""
+    from scipy.special import logsumexp
+
     shared = np.arange(lowest, few, dtype=np.float64)
     ratios = (few - shared) * (many - shared) / ((shared + 1) * (size - few - many + shared + 1))
     logarithms = np.concatenate([[0.0], np.cumsum(np.log(ratios))])

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import rankdata, t
+import pandas as pd
 
 from gradiend_mlflow.overlap.statistics.permutations import Statistic
 from gradiend_mlflow.sets.space import IntArray, Matrix
@@ -58,7 +58,7 @@ def mean_against_rest(matrix: Matrix, size: int) -> Statistic:
 
 def superiority(within: Matrix, between: Matrix) -> float:
     """P(within > between) + P(equal) / 2 over all pairs of the two kinds (Vargha and Delaney 2000)."""
-    ranks = rankdata(np.concatenate([within, between]))
+    ranks = pd.Series(np.concatenate([within, between])).rank().to_numpy()
     above = ranks[: len(within)].sum() - len(within) * (len(within) + 1) / 2
     return float(above / (len(within) * len(between)))
 
@@ -74,6 +74,8 @@ def jackknife_interval(matrix: Matrix, groups: IntArray, cells: IntArray) -> tup
         groups: A group per training; shape (N,).
         cells: What is sampled separately, a group or a group in a stratum; shape (N,). At least two trainings each.
     """
+    from scipy.special import stdtrit  # the quantile that scipy.stats has, which takes a second to import
+
     same = groups[:, None] == groups
     np.fill_diagonal(same, val=False)
     apart = groups[:, None] != groups
@@ -87,7 +89,8 @@ def jackknife_interval(matrix: Matrix, groups: IntArray, cells: IntArray) -> tup
     variance = float(((sizes - 1) / sizes * np.bincount(cells, around**2)).sum())
     within, between = pair_values(matrix, groups)
     difference = float(within.mean() - between.mean())
-    reach = float(t.ppf((1 + _CONFIDENCE) / 2, df=len(groups) - len(sizes))) * math.sqrt(variance)
+    quantile = float(stdtrit(len(groups) - len(sizes), (1 + _CONFIDENCE) / 2))
+    reach = quantile * math.sqrt(variance)
     return difference - reach, difference + reach
 
 
