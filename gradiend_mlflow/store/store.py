@@ -178,7 +178,7 @@ class Store(Reader):
         ]
         with self._asking(f"log the data of the run {run_id}"):
             for batch in chunk_list(used, _INPUTS_PER_BATCH):
-                self._client.log_inputs(run_id, batch)
+                _send_in_spite_of_others(batch, lambda new: self._client.log_inputs(run_id, new))
 
     def upload(self, run_id: str, file: Path, folder: str | None, *, root: Path | None = None) -> None:
         """Log a file, or the files of a directory, as artifacts in a folder of the run; None is the top folder.
@@ -266,6 +266,18 @@ def _named_for_mlflow(file: Path) -> Iterator[Path]:
         return
     with temporary_folder() as folder:
         yield Path(shutil.copy2(file, folder / name))
+
+
+def _send_in_spite_of_others(items: list[T], send: Callable[[list[T]], object]) -> None:
+    """Send what other runs may send at this moment: of equal items MLflow refuses the later, until asked again."""
+    for left in range(len(items), -1, -1):
+        try:
+            send(items)
+        except MlflowException as error:
+            if error.error_code != "BAD_REQUEST" or not left:  # as MLflow tells what its database refuses
+                raise
+        else:
+            return
 
 
 def _send_in_batches(items: Iterable[T], size: int, send: Callable[[list[T]], object]) -> list[T]:
