@@ -15,21 +15,16 @@ from tests.support.deployments import STUDY, Deployment
 
 
 def test_a_comparison_comes_back(deployment: Deployment) -> None:
-    """With the same numbers, from its run alone; asked again, nothing is logged; a list has it."""
-    asked = compare(experiment_names=[STUDY], topk=20, groups={"3SG_3PL": "third", "1SG_1PL": "first"})
+    """With the same numbers, from its run alone; asked again, nothing is logged; a list and its runs name it."""
+    asked = compare(experiment_names=[STUDY], topk=20, groups={"3SG_3PL": "third", "1SG_1PL": "first"}, link=True)
     loaded = load_comparison(asked.run_id)
     pd.testing.assert_frame_equal(loaded.matrix, asked.matrix, check_exact=True)
     pd.testing.assert_frame_equal(loaded.to_frame(), asked.to_frame(), check_exact=True)
     assert compare(experiment_names=[STUDY], topk=20, groups=asked.groups).run_id == asked.run_id
-    assert asked.run_id in list(search_comparisons([STUDY])["run_id"])
-
-
-def test_linked_runs_name_it(deployment: Deployment) -> None:
-    """In a tag of each."""
-    asked = compare(experiment_names=[STUDY], topk=10, link=True)
     client = MlflowClient(deployment.uri)
-    for run_id in search_runs(STUDY)["run_id"]:
+    for run_id in asked.runs["run_id"]:
         assert asked.run_id in json.loads(client.get_run(run_id).data.tags["gradiend.comparisons"])
+    assert asked.run_id in list(search_comparisons([STUDY])["run_id"])
 
 
 def test_every_set_is_sound(deployment: Deployment) -> None:
@@ -39,7 +34,7 @@ def test_every_set_is_sound(deployment: Deployment) -> None:
 
 def test_a_run_is_exported(deployment: Deployment, tmp_path: Path) -> None:
     """Its sets and figures, without MLflow."""
-    export_run(search_runs(STUDY)["run_id"].iloc[0], tmp_path / "run", progress=False)
+    export_run(search_runs(STUDY)["run_id"].iloc[0], tmp_path / "run")
     assert {file.suffix for file in (tmp_path / "run").rglob("*") if file.is_file()} >= {".parquet", ".json", ".csv"}
 
 
