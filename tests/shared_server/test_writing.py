@@ -79,7 +79,7 @@ def test_seeds_and_steps(deployment: Deployment, make_trainer: MakeTrainer, requ
     gradiend_mlflow.flush()
     seeds = search_runs(request.node.name, kinds=["seed"])
     assert len(seeds) == 2
-    assert len(gradiend_mlflow.load_stability(seeds)) >= 4
+    assert gradiend_mlflow.load_stability(seeds).shape == (3, 2)  # steps, seeds
 
 
 @pytest.mark.long
