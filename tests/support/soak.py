@@ -13,6 +13,7 @@ import json
 import multiprocessing
 import os
 import random
+import signal
 import statistics
 import sys
 import tempfile
@@ -147,6 +148,7 @@ def main() -> None:
     """Soak a deployment of its own."""
     from quickstart import build_base_model
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers end with us
     seconds = float(os.environ.get("SOAK_SECONDS", "600"))
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
         os.chdir(folder)
