@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mlflow import MlflowClient
 
 import gradiend_mlflow
 
@@ -28,7 +29,7 @@ def test_sets_are_those_of_the_version(version: str, part: str) -> None:
     }
 
 
-def test_versions_are_imported_and_compared_with_each_other(tmp_path: Path) -> None:
+def test_versions_are_imported_and_compared_with_each_other(tmp_path: Path, tracking: MlflowClient) -> None:
     """Each as a training of its own, with the curve that its training file has."""
     for version in VERSIONS:
         shutil.copytree(CHECKPOINTS / version, tmp_path / version / "model")

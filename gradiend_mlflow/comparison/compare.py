@@ -32,7 +32,7 @@ from gradiend_mlflow.overlap.shared_weights import special_tokens_note
 from gradiend_mlflow.overlap.units import NeuronOverlap, compute_overlap
 from gradiend_mlflow.runs.labels import TRAINING_RUN, Labels, labels_of
 from gradiend_mlflow.sets.parts import Part, check_part, check_topk
-from gradiend_mlflow.sets.signals import signal_notes
+from gradiend_mlflow.sets.reading.signals import signal_notes
 from gradiend_mlflow.sets.topk import TopKSet
 from gradiend_mlflow.store.store import Store
 from gradiend_mlflow.wording import by_reason, counted, lines_of, some_of, visible

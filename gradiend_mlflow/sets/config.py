@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gradiend_mlflow.errors import CheckpointError
-from gradiend_mlflow.sets.signals import signal_of
+from gradiend_mlflow.sets.reading.signals import signal_of
 from gradiend_mlflow.sets.space import WeightSpace
 from gradiend_mlflow.untrusted import as_dict, as_int, as_list, as_str, optional, parse_json
 

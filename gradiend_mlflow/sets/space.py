@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from gradiend_mlflow.checks import check_int
 from gradiend_mlflow.errors import InvalidInputError, SpaceConflictError
-from gradiend_mlflow.sets.signals import Signal, conflict_of, parse_signal
+from gradiend_mlflow.sets.reading.signals import Signal, conflict_of, parse_signal
 from gradiend_mlflow.untrusted import as_dict, as_int, as_list, as_str, optional, parse_json, quoted
 from gradiend_mlflow.wording import counted, visible
 

@@ -15,8 +15,8 @@ import torch
 from gradiend_mlflow.errors import CheckpointError, InvalidInputError
 from gradiend_mlflow.sets.anatomy.sources import BaseModel, model_in_memory, model_on_disk
 from gradiend_mlflow.sets.config import MAPPING_FILES, Config, Entry, parse_config
+from gradiend_mlflow.sets.reading.signals import GRADIENT, signal_of, with_arguments
 from gradiend_mlflow.sets.reading.tensors import ParamSelection, open_tensors, selection, weight_values
-from gradiend_mlflow.sets.signals import GRADIENT, signal_of, with_arguments
 from gradiend_mlflow.sets.space import IntArray, WeightSpace
 from gradiend_mlflow.untrusted import MOST_JSON, as_dict, optional, parse_json, quoted
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gradiend_mlflow.errors import CheckpointError
-from gradiend_mlflow.sets.signals import unknown_keys
+from gradiend_mlflow.sets.reading.signals import unknown_keys
 from gradiend_mlflow.store import tags
 from gradiend_mlflow.store.models.logged import RunModel
 from gradiend_mlflow.store.store import MetricPoint

@@ -13,7 +13,7 @@ from scipy import sparse
 
 from gradiend_mlflow.errors import SpaceConflictError
 from gradiend_mlflow.sets.ranks import ties_after
-from gradiend_mlflow.sets.signals import common_signal, conflict_of
+from gradiend_mlflow.sets.reading.signals import common_signal, conflict_of
 from gradiend_mlflow.sets.space import IntArray, Matrix, WeightSpace
 from gradiend_mlflow.sets.topk import TopKSet
 

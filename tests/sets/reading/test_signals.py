@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 import gradiend_mlflow
 from gradiend_mlflow import SpaceConflictError, TopKSet, compute_overlap
 from gradiend_mlflow.sets.artifact import load_topk_file, save_topk
-from gradiend_mlflow.sets.signals import Signal, unknown_keys
+from gradiend_mlflow.sets.reading.signals import Signal, unknown_keys
 from gradiend_mlflow.sets.space import parse_space
 from tests.support.trainings import only_run
 
@@ -96,7 +96,7 @@ def test_sets_of_different_kinds_are_refused(other: str, tmp_path: Path) -> None
         sets["activation"].intersection_frac(sets[other])
 
 
-def test_token_selectors_and_splits_are_noted(tmp_path: Path) -> None:
+def test_token_selectors_and_splits_are_noted(tmp_path: Path, tracking: MlflowClient) -> None:
     """The runs can be compared, but one should know."""
     for name, selector in (("cls", "cls"), ("mean", "mean")):
         checkpoint(tmp_path / name / "model", selector=selector, components=SPLIT)
