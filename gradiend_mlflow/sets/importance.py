@@ -1,4 +1,4 @@
-"""Rank a GRADIEND's weights by one part's importance, in one streaming pass over the tensors that the part needs.
+"""Rank a GRADIEND's weights by the importances of its parts, in one streaming pass over the tensors that they need.
 
 The importances are those of `gradiend.GradiendModel.get_weight_importance`, computed in the weights' own type:
 
@@ -11,10 +11,10 @@ The importances are those of `gradiend.GradiendModel.get_weight_importance`, com
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +36,10 @@ _SAMPLE = 1 << 16
 _NO_FLOOR = -1.0
 
 
+T = TypeVar("T")
+Given = ParamSpec("Given")
+
+
 class Ranking(NamedTuple):
     """The k most important weights, most important first; everything as in `TopKSet`."""
 
@@ -46,21 +50,36 @@ class Ranking(NamedTuple):
     ties_at_cut: int
 
 
-def rank(weights: GradiendWeights, part: Part, k: int) -> Ranking:
-    """The `k` most important weights of one part; of equally important ones those of lower base-global index.
+def rank(weights: GradiendWeights, parts: Sequence[Part], k: int) -> dict[Part, Ranking | CheckpointError]:
+    """The `k` most important weights of each part; of equally important ones those of lower base-global index.
 
-    Raises:
-        CheckpointError: If a weight of the part is not finite, or a tensor is missing or has another shape.
-        MissingPartError: If the GRADIEND does not have the part.
+    Returns:
+        By part, in the order given; for a part without a ranking the reason: a `MissingPartError` if the GRADIEND does
+        not have it, a `CheckpointError` if a weight is not finite, or a tensor is missing or has another shape.
     """
-    signed = _signed_values(weights, part)
+    made = {part: _tried(_signed_values, weights, part) for part in parts}
+    signed = {part: values for part, values in made.items() if isinstance(values, _SignedValues)}
+    found = _topk(signed, k)
+    return {
+        part: values if isinstance(values, CheckpointError) else _tried(_ranking, weights, part, values, found[part])
+        for part, values in made.items()
+    }
+
+
+def _tried(make: Callable[Given, T], *given: Given.args, **named: Given.kwargs) -> T | CheckpointError:
     try:
-        found = _topk(signed, k)
-    except _NotFiniteError:
+        return make(*given, **named)
+    except CheckpointError as error:
+        return error
+
+
+def _ranking(weights: GradiendWeights, part: Part, signed: _SignedValues, found: _Found | None) -> Ranking:
+    """What was found, in rank order and by the names of the weights."""
+    if found is None:
         raise CheckpointError(
             f"{weights.origin}: {part} holds values that are not finite (NaN or infinite), so it has no ranking; "
             "the training diverged"
-        ) from None
+        )
     inputs, importance = found.inputs, found.importance
     param_ids, offsets = weights.locate(inputs)
     # gradiend writes its map in the space's order, so the inputs are in that order; sorting does not rely on it.
@@ -163,14 +182,14 @@ def _added(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
     return torch.from_numpy(left.detach().cpu().numpy() + right.detach().cpu().numpy())
 
 
-class _NotFiniteError(Exception):
-    """An importance is NaN or infinite."""
+_Parts = Mapping[Part, _SignedValues]
 
 
-def _topk(values: _SignedValues, k: int) -> _Found:
-    """Inputs and importances of the k most important, inputs ascending; of equal ones the first."""
-    found = _topk_above(_likely_floor(values, k), values, k)
-    return found if len(found.inputs) == k else _topk_above(_NO_FLOOR, values, k)
+def _topk(values: _Parts, k: int) -> dict[Part, _Found | None]:
+    """Inputs and importances of the k most important, inputs ascending, of equal ones the first; None: not finite."""
+    found = _topk_above({part: _likely_floor(own, k) for part, own in values.items()}, values, k)
+    short = {part: values[part] for part, own in found.items() if own is not None and len(own.inputs) < k}
+    return found | (_topk_above(dict.fromkeys(short, _NO_FLOOR), short, k) if short else {})
 
 
 def _likely_floor(values: _SignedValues, k: int) -> float:
@@ -184,45 +203,70 @@ def _likely_floor(values: _SignedValues, k: int) -> float:
     return float(np.partition(sample, -rank)[-rank]) if rank <= len(sample) else _NO_FLOOR
 
 
-def _topk_above(floor: float, values: _SignedValues, k: int) -> _Found:
-    """The k most important of those above the floor, or all of these if they are fewer."""
-    segment = max(values.step, -(-values.length // _THREADS))
+def _topk_above(floors: Mapping[Part, float], values: _Parts, k: int) -> dict[Part, _Found | None]:
+    """Of each part the k most important of those above its floor, or all of these if they are fewer.
 
-    def of_segment(start: int) -> _Found:
-        return _topk_between(start, min(start + segment, values.length), floor, values, k)
-
-    starts = range(0, values.length, segment)
-    if len(starts) == 1:
-        return of_segment(0)
-    with ThreadPoolExecutor(_THREADS) as pool:
-        return _largest(list(pool.map(of_segment, starts)), k)
-
-
-def _topk_between(start: int, stop: int, floor: float, values: _SignedValues, k: int) -> _Found:
-    """The same of inputs `start` to `stop`, in O(k) memory.
-
-    Raises:
-        _NotFiniteError: If an importance is NaN or infinite.
+    All parts are ranked block by block, so that a tensor that two of them need comes from memory once.
     """
-    threshold, edge, count = floor, _as_kept(np.float64(floor)), 0
-    found = [_Found(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32), edge, 0)]
-    for at in range(start, stop, values.step):
-        importance = values.importance(at, min(at + values.step, stop))
-        peak = importance.max()  # NaN if any value is
-        if not np.isfinite(peak):
-            raise _NotFiniteError
-        if _as_kept(peak) < edge:
-            continue
+    length = max((own.length for own in values.values()), default=0)
+    step = min((own.step for own in values.values()), default=1)
+    segment = max(step, -(-length // _THREADS))
+
+    def of_segment(start: int) -> list[_Found | None]:
+        collectors = [_Collector(own, floors[part], k) for part, own in values.items()]
+        stop = min(start + segment, length)
+        for at in range(start, stop, step):
+            for collector in collectors:
+                collector.add(at, min(at + step, stop))
+        return [collector.result() for collector in collectors]
+
+    starts = range(0, length, segment)
+    if len(starts) > 1:
+        with ThreadPoolExecutor(_THREADS) as pool:
+            found = list(pool.map(of_segment, starts))
+    else:
+        found = [of_segment(start) for start in starts]
+    return {part: _together(own, k) for part, own in zip(values, zip(*found, strict=True), strict=True)}
+
+
+def _together(found: Sequence[_Found | None], k: int) -> _Found | None:
+    known = [own for own in found if own is not None]
+    return _largest(known, k) if len(known) == len(found) else None
+
+
+class _Collector:
+    """The k most important inputs of one part, as far as they have been added, in O(k) memory."""
+
+    def __init__(self, values: _SignedValues, floor: float, k: int) -> None:
+        self._values, self._k, self._count, self._finite = values, k, 0, True
+        self._threshold, self._edge = floor, _as_kept(np.float64(floor))
+        self._found = [_Found(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32), self._edge, 0)]
+
+    def add(self, start: int, stop: int) -> None:
+        """Look at inputs `start` to `stop`, which come after all that were added before."""
+        if not self._finite:
+            return
+        importance = self._values.importance(start, stop)
+        below = _as_kept(importance) < self._edge  # which no NaN is
+        near = np.flatnonzero(np.logical_not(below, out=below))
+        if not len(near):
+            return
+        values = importance[near]
+        self._finite = bool(np.isfinite(values).all())
         # A later value that only equals the k-th largest loses the tie, so strictly greater is right.
-        above = np.flatnonzero(importance > threshold)
-        left = int(np.count_nonzero(_as_kept(importance) >= edge)) - len(above) if edge >= 0 else 0
-        found.append(_Found(above + at, importance[above], edge, left))
-        count += len(above)
-        if threshold < 0 <= count - k or count >= 2 * k + _STEP_AS_STORED // 8:
-            found = [_largest(found, k)]
-            lowest = found[0].importance.min()
-            threshold, edge, count = float(lowest), _as_kept(lowest), k
-    return _largest(found, k)
+        above = values > self._threshold
+        left = len(near) - int(np.count_nonzero(above)) if self._edge >= 0 else 0
+        self._found.append(_Found(near[above] + start, values[above], self._edge, left))
+        self._count += len(self._found[-1].inputs)
+        k = self._k
+        if self._threshold < 0 <= self._count - k or self._count >= 2 * k + _STEP_AS_STORED // 8:
+            self._found = [_largest(self._found, k)]
+            lowest = self._found[0].importance.min()
+            self._threshold, self._edge, self._count = float(lowest), _as_kept(lowest), k
+
+    def result(self) -> _Found | None:
+        """What was found; None if an importance is NaN or infinite."""
+        return _largest(self._found, self._k) if self._finite else None
 
 
 def _largest(found: list[_Found], k: int) -> _Found:

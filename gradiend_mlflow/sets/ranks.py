@@ -1,12 +1,16 @@
-"""What makes importances a ranking, and how many inputs tie at its end."""
+"""What makes arrays a ranking, and how many inputs tie at its end."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 from gradiend_mlflow.checks import check_int
 from gradiend_mlflow.errors import InvalidInputError
-from gradiend_mlflow.sets.space import FloatArray
+from gradiend_mlflow.sets.space import FloatArray, WeightSpace
 
 
 def check_ranking(importance: FloatArray, weights: FloatArray) -> None:
@@ -42,3 +46,22 @@ def ties_after(importance: FloatArray, k: int, ties_at_end: int | None) -> int |
     """
     cut = importance[k - 1]
     return ties_at_end if cut == importance[-1] else int(np.count_nonzero(importance == cut))
+
+
+def check_shapes(arrays: Mapping[str, npt.NDArray[Any]], input_dim: int, space: WeightSpace) -> None:
+    """Check that the arrays of a set, by name, fit together, and that the set fits its GRADIEND and its space.
+
+    Raises:
+        InvalidInputError: If they do not.
+    """
+    k = len(arrays["param_ids"])
+    if not 1 <= k <= input_dim:
+        raise InvalidInputError(f"a set holds between 1 and input_dim={input_dim} weights; got {k}")
+    if input_dim > space.size:
+        raise InvalidInputError(f"input_dim={input_dim} is more than the {space.size} weights of its space")
+    for name in ("param_ids", "offsets", "importance"):
+        if arrays[name].shape != (k,):
+            raise InvalidInputError(f"{name} must have the shape ({k},); got {arrays[name].shape}")
+    shape = arrays["weights"].shape
+    if len(shape) != 2 or shape[0] != k or shape[1] < 1:  # noqa: PLR2004
+        raise InvalidInputError(f"weights must have the shape ({k}, d), d >= 1; got {shape}")

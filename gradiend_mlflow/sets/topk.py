@@ -14,11 +14,11 @@ import pandas as pd
 
 from gradiend_mlflow.checks import check_int
 from gradiend_mlflow.display.results import MOST_ROWS, Shown, html_table
-from gradiend_mlflow.errors import InvalidInputError
+from gradiend_mlflow.errors import CheckpointError, InvalidInputError
 from gradiend_mlflow.sets.anatomy.anatomy import Anatomy
 from gradiend_mlflow.sets.anatomy.places import anatomy_of, places
 from gradiend_mlflow.sets.parts import DEFAULT_TOPK, Part, check_part, check_topk, resolve_topk
-from gradiend_mlflow.sets.ranks import check_ranking, checked_ties, ties_after
+from gradiend_mlflow.sets.ranks import check_ranking, check_shapes, checked_ties, ties_after
 from gradiend_mlflow.sets.space import FloatArray, IntArray, WeightSpace
 
 if TYPE_CHECKING:
@@ -81,27 +81,12 @@ class TopKSet(Shown):
             array = np.array(getattr(self, name), dtype=dtype)
             array.flags.writeable = False
             object.__setattr__(self, name, array)
-        self._check_shapes()
+        check_shapes({name: getattr(self, name) for name in _ARRAYS}, self.input_dim, self.space)
         self.space.check_weights(self.param_ids, self.offsets)
         check_ranking(self.importance, self.weights)
         if self.ties_at_cut is not None:
             ties = checked_ties(self.ties_at_cut, self.importance, self.input_dim)
             object.__setattr__(self, "ties_at_cut", ties)
-
-    def _check_shapes(self) -> None:
-        k = len(self.param_ids)
-        if not 1 <= k <= self.input_dim:
-            raise InvalidInputError(f"a set holds between 1 and input_dim={self.input_dim} weights; got {k}")
-        if self.input_dim > self.space.size:
-            raise InvalidInputError(
-                f"input_dim={self.input_dim} is more than the {self.space.size} weights of its space"
-            )
-        for name in ("param_ids", "offsets", "importance"):
-            shape = getattr(self, name).shape
-            if shape != (k,):
-                raise InvalidInputError(f"{name} must have the shape ({k},); got {shape}")
-        if self.weights.ndim != 2 or len(self.weights) != k or self.weights.shape[1] < 1:  # noqa: PLR2004
-            raise InvalidInputError(f"weights must have the shape ({k}, d), d >= 1; got {self.weights.shape}")
 
     @classmethod
     def from_indices(
@@ -207,12 +192,28 @@ class TopKSet(Shown):
             CheckpointError: As for `from_checkpoint`.
             InvalidInputError: If `part` or `topk` is not acceptable.
         """
+        (found,) = cls.all_from_weights(weights, parts=[part], topk=topk).values()
+        if isinstance(found, CheckpointError):
+            raise found
+        return found
+
+    @classmethod
+    def all_from_weights(
+        cls, weights: GradiendWeights, *, parts: Sequence[Part], topk: float
+    ) -> dict[Part, TopKSet | CheckpointError]:
+        """The same of several parts, in one pass over the weights; for a part without a ranking the reason."""
         from gradiend_mlflow.sets.importance import rank
 
-        ranking = rank(weights, check_part(part), resolve_topk(topk, weights.input_dim))
-        anatomy = anatomy_of(weights.base_model(), *weights.space.params, ranking.param_ids, ranking.offsets)
-        rest = weights.latent_dim, anatomy, ranking.ties_at_cut
-        return cls(part, topk, weights.input_dim, weights.space, *ranking[:4], *rest)
+        ranked = rank(weights, [check_part(part) for part in parts], resolve_topk(topk, weights.input_dim))
+        base_model, names = weights.base_model(), weights.space.params
+        made: dict[Part, TopKSet | CheckpointError] = {}
+        for part, ranking in ranked.items():
+            if isinstance(ranking, CheckpointError):
+                made[part] = ranking
+                continue
+            rest = weights.latent_dim, anatomy_of(base_model, *names, *ranking[:2]), ranking.ties_at_cut
+            made[part] = cls(part, topk, weights.input_dim, weights.space, *ranking[:4], *rest)
+        return made
 
     def __len__(self) -> int:
         return len(self.param_ids)

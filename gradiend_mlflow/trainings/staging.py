@@ -48,13 +48,13 @@ def stage_topk(
     """
     sets: dict[Part, TopKSet] = {}
     left_out: dict[Part, str] = {}
-    for part in check_parts(parts):
-        try:
-            sets[part] = TopKSet.from_weights(weights, part=part, topk=topk)
-        except CheckpointError as error:
-            level = logging.INFO if isinstance(error, MissingPartError) else logging.WARNING
-            logger.log(level, "No top-k set of the part %s: %s", part, error)
-            left_out[part] = str(error)
+    for part, made in TopKSet.all_from_weights(weights, parts=check_parts(parts), topk=topk).items():
+        if isinstance(made, TopKSet):
+            sets[part] = made
+            continue
+        level = logging.INFO if isinstance(made, MissingPartError) else logging.WARNING
+        logger.log(level, "No top-k set of the part %s: %s", part, made)
+        left_out[part] = str(made)
     if not sets:
         raise CheckpointError(f"no top-k set could be made: {'; '.join(left_out.values())}")
     folder.mkdir(parents=True, exist_ok=True)

@@ -50,7 +50,9 @@ def test_a_misleading_sample_changes_nothing(monkeypatch: pytest.MonkeyPatch) ->
         model.decoder[0].linear.weight[::21] = 100  # what the sample sees: one input in 21
     signed = importance_module._signed_values(open_model(model), "decoder-weight")
     floor = importance_module._likely_floor(signed, 100)
-    assert len(importance_module._topk_above(floor, signed, 100)[0]) < 100
+    found = importance_module._topk_above({"decoder-weight": floor}, {"decoder-weight": signed}, 100)["decoder-weight"]
+    assert found is not None
+    assert len(found.inputs) < 100
     assert_equals_gradiend(TopKSet.from_model(model, topk=100), model, "decoder-weight", 100)
 
 
