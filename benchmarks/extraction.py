@@ -56,10 +56,8 @@ def run(*, quick: bool) -> Outcome:
 
 def ours(checkpoint: str | Path, parts: Sequence[str] = _ONE_PART) -> Indices:
     """The base-global indices of each part's best weights, by this package."""
-    return {
-        part: TopKSet.from_checkpoint(checkpoint, part=part, topk=TOPK).base_global_indices()  # type: ignore[arg-type]
-        for part in parts
-    }
+    sets = TopKSet.all_from_checkpoint(checkpoint, parts=parts, topk=TOPK)  # type: ignore[arg-type]
+    return {part: topk_set.base_global_indices() for part, topk_set in sets.items()}
 
 
 def peer(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, field
-from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,22 +13,23 @@ import pandas as pd
 
 from gradiend_mlflow.checks import check_int
 from gradiend_mlflow.display.results import MOST_ROWS, Shown, html_table
-from gradiend_mlflow.errors import CheckpointError, InvalidInputError
+from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.sets.anatomy.anatomy import Anatomy
-from gradiend_mlflow.sets.anatomy.places import anatomy_of, places
-from gradiend_mlflow.sets.parts import DEFAULT_TOPK, Part, check_part, check_topk, resolve_topk
+from gradiend_mlflow.sets.anatomy.places import places
+from gradiend_mlflow.sets.parts import Part, check_part, check_topk, resolve_topk
+from gradiend_mlflow.sets.ranked import Ranked
 from gradiend_mlflow.sets.ranks import check_ranking, check_shapes, checked_ties, ties_after
 from gradiend_mlflow.sets.space import FloatArray, IntArray, WeightSpace
 
 if TYPE_CHECKING:
-    from gradiend_mlflow.sets.weights import GradiendWeights
+    pass
 
 _SCALARS = ("part", "topk", "input_dim", "space", "latent_dim")
 _ARRAYS = {"param_ids": np.int64, "offsets": np.int64, "importance": np.float32, "weights": np.float32}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class TopKSet(Shown):
+class TopKSet(Ranked, Shown):
     """The `k` most important weights of one part of one GRADIEND, most important first.
 
     Args:
@@ -135,85 +135,6 @@ class TopKSet(Shown):
             importance=np.asarray(np.arange(k, 0, -1) if importance is None else importance, dtype=np.float32),
             weights=np.full((k, 1), np.nan, dtype=np.float32),
         )
-
-    @classmethod
-    def from_checkpoint(
-        cls, path: str | PathLike[str], *, part: Part = "decoder-weight", topk: float = DEFAULT_TOPK
-    ) -> TopKSet:
-        """Read a set from a GRADIEND checkpoint directory, in one pass and without loading a model.
-
-        Equal to `get_topk_weights(part, topk)` of the loaded `ModelWithGradiend`, which returns base-global indices
-        too (a bare `ParamMappedGradiendModel` returns indices of its own inputs). Ties go to the lower index.
-
-        Args:
-            path: The directory that `save_pretrained` wrote: config.json with model.safetensors or
-                pytorch_model.bin.
-            part: Which importance ranks the weights.
-            topk: How many weights, or which fraction in (0, 1] of the checkpoint's input_dim.
-
-        Raises:
-            CheckpointError: If the directory is not a readable GRADIEND checkpoint, or holds values that are not
-                finite.
-            MissingPartError: If the GRADIEND does not have the part: a decoder without bias has no decoder-bias.
-            InvalidInputError: If `part` or `topk` is not acceptable.
-        """
-        from gradiend_mlflow.sets.weights import open_checkpoint
-
-        return cls.from_weights(open_checkpoint(path), part=part, topk=topk)
-
-    @classmethod
-    def from_model(cls, model: Any, *, part: Part = "decoder-weight", topk: float = DEFAULT_TOPK) -> TopKSet:
-        """Read a set from a live `ModelWithGradiend` or `ParamMappedGradiendModel`, which stays as and where it is.
-
-        Args:
-            model: The model.
-            part: Which importance ranks the weights.
-            topk: How many weights, or which fraction in (0, 1] of the model's input_dim.
-
-        Raises:
-            CheckpointError: If the model's weights are not built yet, or are not finite.
-            MissingPartError: As for `from_checkpoint`.
-            InvalidInputError: If `model` is neither of the two, or `part` or `topk` is not acceptable.
-        """
-        from gradiend_mlflow.sets.weights import open_model
-
-        return cls.from_weights(open_model(model), part=part, topk=topk)
-
-    @classmethod
-    def from_weights(cls, weights: GradiendWeights, *, part: Part, topk: float) -> TopKSet:
-        """Rank the weights of an opened GRADIEND; for this package, where several parts are read from one.
-
-        Args:
-            weights: What `open_checkpoint` or `open_model` returned.
-            part: Which importance ranks the weights.
-            topk: How many weights, or which fraction in (0, 1] of `input_dim`.
-
-        Raises:
-            CheckpointError: As for `from_checkpoint`.
-            InvalidInputError: If `part` or `topk` is not acceptable.
-        """
-        (found,) = cls.all_from_weights(weights, parts=[part], topk=topk).values()
-        if isinstance(found, CheckpointError):
-            raise found
-        return found
-
-    @classmethod
-    def all_from_weights(
-        cls, weights: GradiendWeights, *, parts: Sequence[Part], topk: float
-    ) -> dict[Part, TopKSet | CheckpointError]:
-        """The same of several parts, in one pass over the weights; for a part without a ranking the reason."""
-        from gradiend_mlflow.sets.importance import rank
-
-        ranked = rank(weights, [check_part(part) for part in parts], resolve_topk(topk, weights.input_dim))
-        base_model, names = weights.base_model(), weights.space.params
-        made: dict[Part, TopKSet | CheckpointError] = {}
-        for part, ranking in ranked.items():
-            if isinstance(ranking, CheckpointError):
-                made[part] = ranking
-                continue
-            rest = weights.latent_dim, anatomy_of(base_model, *names, *ranking[:2]), ranking.ties_at_cut
-            made[part] = cls(part, topk, weights.input_dim, weights.space, *ranking[:4], *rest)
-        return made
 
     def __len__(self) -> int:
         return len(self.param_ids)

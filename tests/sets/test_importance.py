@@ -39,6 +39,10 @@ def test_every_part_of_every_checkpoint_equals_gradiends(
             stored = TopKSet.from_checkpoint(folder, part=part, topk=topk)
             assert_equals_gradiend(stored, model, part, topk)
             assert stored == TopKSet.from_model(model, part=part, topk=topk)
+            assert TopKSet.all_from_checkpoint(folder, topk=topk)[part] == stored
+        together = TopKSet.all_from_model(model, parts=[*reversed(PARTS)], topk=topk)
+        assert list(together) == [part for part in reversed(PARTS) if part != "decoder-bias" or kind.bias]
+        assert together == TopKSet.all_from_checkpoint(folder, topk=topk)
 
 
 def test_a_misleading_sample_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,6 +111,20 @@ def test_values_that_are_not_finite_have_no_ranking(tmp_path: Path, value: float
     with pytest.raises(CheckpointError, match=rf"{tmp_path}: decoder-weight holds values that are not finite"):
         TopKSet.from_checkpoint(tmp_path, topk=3)
     assert len(TopKSet.from_checkpoint(tmp_path, part="encoder-weight", topk=3)) == 3
+
+
+def test_parts_that_cannot_be_ranked_together(tmp_path: Path) -> None:
+    """One that is missing is left out, unless it was the only one; one that has diverged is an error."""
+    without_bias = make_model([("weight", (9,), "all")], bias=False)
+    assert "decoder-bias" not in TopKSet.all_from_model(without_bias, topk=3)
+    with pytest.raises(MissingPartError, match="no bias"):
+        TopKSet.all_from_model(without_bias, parts=["decoder-bias"], topk=3)
+    diverged = make_model([("weight", (9,), "all")])
+    with torch.no_grad():
+        diverged.decoder[0].linear.weight[4] = float("nan")
+    with pytest.raises(CheckpointError, match="decoder-weight holds values that are not finite"):
+        TopKSet.all_from_model(diverged, topk=3)
+    assert len(TopKSet.all_from_model(diverged, parts=["encoder-weight"], topk=3)) == 1
 
 
 def test_ties_go_to_the_lower_position(tmp_path: Path) -> None:
