@@ -12,6 +12,7 @@ from benchmarks import (
     figures,
     growth,
     importing,
+    loops,
     overhead,
     overlap,
     pulling,
@@ -22,7 +23,7 @@ from benchmarks import (
 from benchmarks.harness import run_and_report
 
 _MODULES = (startup, extraction, size, pulling, buckets, searching, overlap, comparing, figures, importing, overhead)
-_FULL_SIZE_ONLY = (billion, growth)
+_FULL_SIZE_ONLY = (billion, growth, loops)
 
 if __name__ == "__main__":
     modules = _MODULES if "--quick" in sys.argv else (*_MODULES, *_FULL_SIZE_ONLY)
