@@ -16,7 +16,7 @@ KINDS = [
     pytest.param("server", marks=pytest.mark.long),
     pytest.param("proxied", marks=pytest.mark.long),
     "direct",
-    "accounts",  # which is proxied, too
+    pytest.param("accounts", marks=pytest.mark.long),  # proxied, too; what differs with accounts has tests of its own
 ]
 
 
