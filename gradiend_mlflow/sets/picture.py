@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gradiend_mlflow.errors import logger
-from gradiend_mlflow.sets.shares import Shares, shares_of
+from gradiend_mlflow.sets.anatomy.shares import Shares, shares_of
 from gradiend_mlflow.sets.topk import TopKSet
 from gradiend_mlflow.wording import shorten
 
@@ -64,7 +64,7 @@ def save_picture(sets: Mapping[Any, TopKSet], folder: Path) -> tuple[Path, ...]:
 def topk_picture(sets: Mapping[Any, TopKSet]) -> Image:
     """Draw a panel per set, with the percentage of its weights in each layer (row) and component (column)."""
     titles = [f"{part}, top {len(topk_set):,}" for part, topk_set in sets.items()]
-    panels = [shares_of(topk_set) for topk_set in sets.values()]
+    panels = [shares_of(topk_set.space.names, topk_set.param_ids) for topk_set in sets.values()]
     high = max(float(np.nanmax(panel.percent)) for panel in panels)
     fonts = _Fonts()
     plan = _plan(titles, panels, fonts)
