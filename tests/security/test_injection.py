@@ -146,7 +146,7 @@ class TestLaTeX:
         assert [cell.strip() for cell in row.removesuffix(r"\\").split(" & ")] == [
             written.strip(),
             written.strip(),
-            "0.5",
+            "0.500",
         ]
         assert lines[-2:] == [r"\bottomrule", r"\end{tabular}"]
 
