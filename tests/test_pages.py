@@ -54,7 +54,7 @@ def test_from_gradiends_plots(make_trainer: MakeTrainer) -> None:
     for pair in PAIRS[:2]:
         trainer = make_trainer(*pair)
         trainer.train()
-        models |= models_for_comparison(trainer, gradiend_only=True)[0]
+        models[trainer.run_id] = models_for_comparison(trainer, gradiend_only=True)[0]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # gradiend's, of its own figures
         known = follow("docs/from-gradiend.md", {"models": models})

@@ -103,6 +103,7 @@ class TestTheSameQuestion:
             logged = compare(runs, topk=10, groups=groups)
             assert {file.path for file in tracking.list_artifacts(logged.run_id) if "groups" in file.path} == drawn
 
+    @pytest.mark.long
     def test_the_order_of_trainings_is_none_where_seeds_are_aggregated(
         self, runs: list[str], tracking: MlflowClient
     ) -> None:
@@ -127,6 +128,7 @@ class TestTheSameQuestion:
         tracking.set_tag(runs[2], "gradiend.converged", "false")
         assert compare(runs, topk=10).run_id != first
 
+    @pytest.mark.long
     def test_a_name_belongs_to_one_answer(self, runs: list[str]) -> None:
         """Asked by a name, the answer of that name is found; asked without, the newest of any."""
         plain = compare(runs, topk=10).run_id
@@ -134,6 +136,7 @@ class TestTheSameQuestion:
         assert named != plain
         assert compare(runs, topk=10, run_name="figure 1").run_id == named == compare(runs, topk=10).run_id
 
+    @pytest.mark.long
     def test_other_sets_are_another_question(self, runs: list[str]) -> None:
         """Fewer runs, or a set that was logged anew."""
         first = compare(runs, topk=10).run_id
@@ -163,7 +166,7 @@ class TestTheSameQuestion:
         assert compare(runs, topk=10).run_id not in (failed, answered)
 
     @pytest.mark.parametrize("name", ["sets.zip", "comparison.json"])
-    @pytest.mark.parametrize("content", [None, b"{}"], ids=["gone", "damaged"])
+    @pytest.mark.parametrize("content", quick([None, b"{}"], first=1), ids=["gone", "damaged"])
     def test_one_whose_files_are_gone_is_no_answer(
         self,
         name: str,

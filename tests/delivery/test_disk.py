@@ -9,6 +9,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import gradiend_mlflow
 from gradiend_mlflow.store.pending import JOURNALS
 from gradiend_mlflow.tracking.evaluations import detach
@@ -52,6 +54,7 @@ def test_the_disk_fills_up(
     assert "No space left on device" in warning
 
 
+@pytest.mark.long
 def test_the_journal_vanishes(
     tracked: Any, proxy: Proxy, server: str, untracked: str, undisturbed: Any, request: Any, warnings: Any
 ) -> None:

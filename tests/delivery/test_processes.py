@@ -335,6 +335,7 @@ def test_ends_of_workers(method: str, server: str, tmp_path: Path, request: Any)
     assert find_journals(tmp_path) == []
 
 
+@pytest.mark.long
 def test_a_spawned_pool_that_trains(base_model: str, server: str, tmp_path: Path, request: Any) -> None:
     """Autolog is called in the worker."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:

@@ -134,7 +134,7 @@ class TestRankBiasedOverlap:
 
 
 @given(st.lists(kinds(), min_size=2, max_size=3), st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_equals_gradiends_measures(candidates: list[Kind], data: st.DataObject) -> None:
     """For models over one parameter selection, pruned, fractional, of several latent neurons."""
     part = data.draw(st.sampled_from(["encoder-weight", "decoder-weight", "decoder-sum"]))

@@ -253,6 +253,7 @@ def test_small_probabilities_keep_their_digits(n: int, k: int, m: int) -> None:
     assert hit_probability(np.array([[k]]), np.array([[n]]), m)[0, 0] == pytest.approx(misses, rel=1e-12)
 
 
+@pytest.mark.long
 def test_chance_is_what_drawing_gives() -> None:
     """Random sets over the real space, of other sizes, one of which selects other parameters."""
     rng = np.random.default_rng(0)

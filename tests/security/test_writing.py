@@ -23,6 +23,7 @@ from tests.store.test_secrets import everything_said
 from tests.support.checkpoints import make_model
 from tests.support.hostile import Answer, HostileServer, Request, endless, hostile_server, reply, run_of
 from tests.support.logs import warned
+from tests.support.sampling import quick
 
 TOKEN, PASSWORD = "T0KEN-99", "S3CRET-99"
 PACKED = base64.b64encode(f"me:{PASSWORD}".encode()).decode()
@@ -166,7 +167,7 @@ def redirect(request: Request) -> None:
     reply(request, b"", status=302, Location=f"http://evil.example/?t={sent}")
 
 
-@pytest.mark.parametrize("how", ["token", "settings", "address"])
+@pytest.mark.parametrize("how", quick(["settings", "token", "address"], first=1))
 @pytest.mark.parametrize("answer", [echo(400), echo(401), echo(500), redirect, None])
 def test_what_was_sent_is_not_said(
     how: str,

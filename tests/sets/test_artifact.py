@@ -109,7 +109,7 @@ def test_no_partial_file_is_left(tmp_path: Path) -> None:
     save_topk(topk_set, tmp_path / "set.parquet")
     save_topk(topk_set, tmp_path / "set.parquet")
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["set.parquet"]
-    with pytest.raises(OSError, match="nowhere"):
+    with pytest.raises(InvalidInputError, match="nowhere"):
         save_topk(topk_set, tmp_path / "nowhere" / "set.parquet")
 
 

@@ -42,6 +42,7 @@ def direct(deployments: Deployments, tracking: object, monkeypatch: pytest.Monke
     proxy.close()
 
 
+@pytest.mark.long
 def test_the_database_stops(
     direct: Proxy, deployments: Deployments, make_trainer: MakeTrainer, untracked: str, expected: Any, request: Any
 ) -> None:
@@ -58,6 +59,7 @@ def test_the_database_stops(
     assert only(deployments["direct"].uri, request.node.name) == expected
 
 
+@pytest.mark.long
 def test_the_object_store_stops(
     direct: Proxy, deployments: Deployments, make_trainer: MakeTrainer, untracked: str, expected: Any, request: Any
 ) -> None:

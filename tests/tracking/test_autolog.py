@@ -381,6 +381,7 @@ def test_classes_that_are_inferred_within_train(base_model: str, tmp_path: Path,
     assert frame["run_name"][0] == run.info.run_name
 
 
+@pytest.mark.long
 def test_a_run_that_was_asked_for_before_its_classes_are_known(
     base_model: str, tmp_path: Path, tracking: MlflowClient
 ) -> None:

@@ -204,7 +204,7 @@ class TestLearningRateSearch:
 
     EASY = {"convergent_score_threshold": 0.0, "convergent_mean_by_class_threshold": 0.0}  # noqa: RUF012
 
-    @pytest.mark.parametrize("max_seeds", [1, 2])
+    @pytest.mark.parametrize("max_seeds", quick([2, 1], first=1))
     def test_its_probes_are_no_runs(self, max_seeds: int, make_trainer: MakeTrainer, tracking: MlflowClient) -> None:
         """One training run; it says which learning rate was found, and how."""
         gradiend_mlflow.autolog(topk=100)
@@ -221,6 +221,7 @@ class TestLearningRateSearch:
         assert len(tracking.search_runs(["0"])) == 1 + len(seeds)
         assert len(seeds) == (0 if max_seeds == 1 else trainer.get_seed_report()["seeds_tried"][-1] + 1)
 
+    @pytest.mark.long
     def test_a_search_by_itself_makes_no_run(self, make_trainer: MakeTrainer, tracking: MlflowClient) -> None:
         """`tune_learning_rate()` before `train()`."""
         gradiend_mlflow.autolog(topk=100)

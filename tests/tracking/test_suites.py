@@ -136,6 +136,7 @@ def test_a_suite_that_fails(base_model: str, tmp_path: Path, tracking: MlflowCli
     assert [child.info.status for child in children_of(tracking, parent)] == ["FAILED"]
 
 
+@pytest.mark.long
 def test_one_callback_for_all_trainers(base_model: str, tmp_path: Path, tracking: MlflowClient) -> None:
     """The user's own, passed to the suite: each trainer has its run, and only one."""
     gradiend_mlflow.autolog(topk=10)
@@ -143,6 +144,7 @@ def test_one_callback_for_all_trainers(base_model: str, tmp_path: Path, tracking
     assert search_runs()["k"].tolist() == [20, 20, 20]
 
 
+@pytest.mark.long
 def test_inside_the_users_run(base_model: str, tmp_path: Path, tracking: MlflowClient) -> None:
     """It becomes the suite's, and stays open."""
     gradiend_mlflow.autolog(topk=10)

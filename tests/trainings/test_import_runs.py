@@ -33,6 +33,7 @@ from gradiend_mlflow.trainings.account import account_of
 from gradiend_mlflow.trainings.backfill import Backfill
 from gradiend_mlflow.trainings.options import LogOptions
 from gradiend_mlflow.trainings.search import find_trainings
+from tests.support.sampling import quick
 from tests.support.trainings import MakeTrainer, Scripted, children_of, history, make_suite, train
 
 
@@ -394,12 +395,15 @@ def fields_of(client: MlflowClient, run: Run) -> Iterator[Field]:
 
 @pytest.mark.parametrize(
     "options",
-    [
-        {},
-        {"max_seeds": 2, "min_convergent_seeds": None, "saved_seed_runs": "all_tried"},
-        {"pre_prune_config": PrePruneConfig(n_samples=4, topk=0.5), "torch_dtype": torch.bfloat16},
-    ],
-    ids=["single", "seeds", "pruned"],
+    quick(
+        [
+            {"max_seeds": 2, "min_convergent_seeds": None, "saved_seed_runs": "all_tried"},
+            {"pre_prune_config": PrePruneConfig(n_samples=4, topk=0.5), "torch_dtype": torch.bfloat16},
+            {},
+        ],
+        first=2,
+    ),
+    ids=["seeds", "pruned", "single"],
 )
 def test_import_and_live_tracking_give_the_same_run(
     options: dict[str, Any], make_trainer: MakeTrainer, tracking: MlflowClient

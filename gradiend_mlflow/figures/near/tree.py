@@ -61,7 +61,7 @@ def plot_tree(
 
     Example:
         >>> from gradiend_mlflow import TopKSet, compute_overlap
-        >>> lists = {"a": [0, 1, 2], "b": [5, 6, 7], "c": [0, 1, 3]}
+        >>> lists = {"a": [0, 1, 2], "b": [2, 5, 6], "c": [0, 1, 3]}
         >>> overlap = compute_overlap({name: TopKSet.from_indices(own, space=9) for name, own in lists.items()})
         >>> [text.get_text() for text in plot_tree(overlap).axes[0].get_yticklabels()]
         ['b', 'a', 'c']

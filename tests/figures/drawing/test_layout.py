@@ -23,6 +23,7 @@ from gradiend_mlflow import (
 )
 from tests.figures.examples import axes_of
 from tests.figures.legible import check
+from tests.support.sampling import quick
 
 TITLE = "How far they agree"
 
@@ -47,7 +48,7 @@ def everything_around(overlap: Overlap, *, groups: bool = True) -> dict[str, Any
 
 @pytest.mark.parametrize("layout", ["none", "constrained", "tight"])
 @pytest.mark.parametrize("size", [(4, 3), (5, 5), (6.4, 4.8)])
-@pytest.mark.parametrize("n", [3, 6, 12])
+@pytest.mark.parametrize("n", quick([12, 3, 6], first=1))
 def test_a_small_figure(layout: Any, size: tuple[float, float], n: int) -> None:
     """Side bar, brackets, title, what the colors mean and the dagger each have their place."""
     figure, overlap = Figure(figsize=size, layout=layout), overlap_of(n)
