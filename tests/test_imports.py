@@ -18,6 +18,7 @@ def test_importing_the_package_loads_nothing_heavy(heavy: str, run_python: Calla
     assert heavy not in run_python(f"import gradiend_mlflow\n{LOADED}").split()
 
 
+@pytest.mark.long
 def test_that_would_be_noticed(run_python: Callable[[str], str]) -> None:
     """Using a name loads what it needs, and the check above sees it."""
     assert {"torch", "gradiend", "mlflow"} <= set(

@@ -85,9 +85,8 @@ class Ranked:
             InvalidInputError: If `parts` or `topk` is not acceptable.
 
         Example:
-            >>> sets = TopKSet.all_from_checkpoint("runs/3SG_3PL/model", topk=1000)  # doctest: +SKIP
-            >>> list(sets)  # doctest: +SKIP
-            ['encoder-weight', 'decoder-weight', 'decoder-bias', 'decoder-sum']
+            sets = TopKSet.all_from_checkpoint("runs/3SG_3PL/model", topk=1000)
+            sets["decoder-sum"].base_global_indices()
         """
         from gradiend_mlflow.sets.weights import open_checkpoint
 

@@ -173,6 +173,7 @@ def test_every_kind_of_figure(kind: str, study: Study, quick: Callable[..., Resu
         assert image.width / image.info["dpi"][0] == pytest.approx(7, rel=0.05)
 
 
+@pytest.mark.long
 def test_a_place_that_cannot_be_written(run: Run, study: Study, tmp_path: Path) -> None:
     """It is told in a line."""
     (tmp_path / "file").touch()

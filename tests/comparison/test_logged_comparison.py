@@ -295,6 +295,7 @@ class TestNames:
             == f"k10 4 runs {100 * mean:.0f} % · intersection_frac · decoder-weight · Default"
         )
 
+    @pytest.mark.long
     def test_what_is_asked_differently_is_called_differently(self, runs: list[str], tracking: MlflowClient) -> None:
         """The list has room for k and the answer; groups and measures after them."""
         groups = [{"a": runs[:2], "b": runs[2:]}, {"x": runs[:2], "y": runs[2:3], "z": runs[3:]}]

@@ -238,6 +238,7 @@ def test_a_locked_database(make_trainer: MakeTrainer, tracking: MlflowClient, un
     assert len(warnings()) <= 1
 
 
+@pytest.mark.long
 def test_several_trainings_one_warning(
     make_trainer: MakeTrainer, proxy: Proxy, warnings: Any, request: Any, tmp_path: Path
 ) -> None:

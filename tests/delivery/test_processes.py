@@ -32,6 +32,7 @@ from gradiend_mlflow.store.store import Store
 from tests.support.faults import At
 from tests.support.processes import finish, fork, log_and_flush, log_run, log_run_aloud, train_tracked
 from tests.support.proxy import HOLE, Proxy
+from tests.support.sampling import quick
 from tests.support.trainings import MakeTrainer
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
@@ -314,7 +315,7 @@ def test_trainings_in_forked_workers(
     assert find_journals(tmp_path) == []
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+@pytest.mark.parametrize("method", quick(["spawn", "fork", "forkserver"], first=1))
 def test_ends_of_workers(method: str, server: str, tmp_path: Path, request: Any) -> None:
     """A process, a pool that is joined, and one that terminates its worker."""
     context = multiprocessing.get_context(method)

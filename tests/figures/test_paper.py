@@ -134,7 +134,7 @@ def style_of(points: int, context: str | None = None) -> dict[str, Any]:
     return {**sns.axes_style("whitegrid"), **sns.plotting_context(context), "font.size": points}
 
 
-@pytest.mark.parametrize(("plot", "n", "width", "points", "context", "longest"), quick(OWN, every=2))
+@pytest.mark.parametrize(("plot", "n", "width", "points", "context", "longest"), quick(OWN, every=3))
 def test_figures_of_our_own_can_be_read(
     plot: str, n: int, width: float, points: int, context: str | None, longest: int
 ) -> None:
@@ -146,7 +146,7 @@ def test_figures_of_our_own_can_be_read(
         check(figure, size=(width, 4.0 if width == 5.0 else figure.get_figheight()))
 
 
-@pytest.mark.parametrize(("plot", "n", "width", "points", "longest", "place"), quick(GIVEN, every=2))
+@pytest.mark.parametrize(("plot", "n", "width", "points", "longest", "place"), quick(GIVEN, every=3))
 def test_given_figures_can_be_read(
     plot: str, n: int, width: float, points: int, longest: int, place: tuple[str, Any]
 ) -> None:

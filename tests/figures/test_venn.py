@@ -198,6 +198,7 @@ def test_axes_among_others_keep_their_place() -> None:
     assert [axes.get_position().bounds for axes in grid.flat] == [pytest.approx(each) for each in before]
 
 
+@pytest.mark.long
 def test_too_small_is_said_with_what_would_do() -> None:
     """A figure that is too small for numbers names the UpSet figure and a width that is large enough."""
     overlap = skewed(6, 10_000, LABELS)

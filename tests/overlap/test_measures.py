@@ -25,6 +25,7 @@ class TestLaws:
     """What holds for every measure."""
 
     @given(family=weighted_families())
+    @settings(max_examples=40)
     def test_symmetric_and_bounded(self, value: Any, family: dict[str, TopKSet]) -> None:
         """Between 0, or -1 with a sign, and 1; counts up to the smaller set."""
         matrix = compute_overlap(family).values(value)
@@ -34,6 +35,7 @@ class TestLaws:
         assert (matrix <= (np.minimum.outer(sizes, sizes) if value == "intersection" else 1)).all()
 
     @given(family=weighted_families())
+    @settings(max_examples=40)
     def test_a_set_agrees_with_itself(self, value: Any, family: dict[str, TopKSet]) -> None:
         """On the diagonal, and under a second name: 1, or its size."""
         twins = compute_overlap({**family, "twin": family["run 0"]}).values(value)
@@ -42,6 +44,7 @@ class TestLaws:
         assert twins[0, -1] == pytest.approx(full[0])
 
     @given(family=weighted_families())
+    @settings(max_examples=40)
     def test_disjoint_sets_do_not_agree(self, value: Any, family: dict[str, TopKSet]) -> None:
         """0 against a set of other weights; a rank correlation counts the zeros too, and so is only near it."""
         first = family["run 0"]
@@ -60,6 +63,7 @@ class TestLaws:
             assert matrix[0, 1] == pytest.approx(abs(expected) if value == "spearman" else expected)
 
     @given(family=weighted_families(), random=st.randoms(use_true_random=False))
+    @settings(max_examples=40)
     def test_order_labels_and_positions_do_not_matter(
         self, value: Any, family: dict[str, TopKSet], random: Any
     ) -> None:
@@ -73,6 +77,7 @@ class TestLaws:
         )
 
     @given(family=weighted_families(at_least=2))
+    @settings(max_examples=40)
     def test_a_pair_does_not_depend_on_the_others(self, value: Any, family: dict[str, TopKSet]) -> None:
         """Two sets alone have the number that they have among more."""
         pair = compute_overlap({label: family[label] for label in LABELS[:2]}).values(value)

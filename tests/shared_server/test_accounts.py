@@ -24,6 +24,7 @@ def reader(deployments: Deployments, tracking: object, monkeypatch: pytest.Monke
     return become_client(Deployment(found.uri, found.reader.environment, found.reader), monkeypatch)
 
 
+@pytest.mark.long
 def test_a_reader_compares(reader: Deployment, deployments: Deployments) -> None:
     """Without logging, and into an experiment of his own, as the writer does."""
     mine = compare(experiment_names=[STUDY], topk=20, log_to="of the reader")
@@ -33,6 +34,7 @@ def test_a_reader_compares(reader: Deployment, deployments: Deployments) -> None
     assert (mine.matrix.loc[order, order] == of_file.matrix).all(axis=None)
 
 
+@pytest.mark.long
 def test_a_reader_trains(
     reader: Deployment, make_trainer: MakeTrainer, caplog: pytest.LogCaptureFixture, capfd: Any
 ) -> None:
@@ -49,6 +51,7 @@ def test_a_reader_trains(
     assert reader.reader.password not in "".join([*warned(caplog), *capfd.readouterr()])
 
 
+@pytest.mark.long
 def test_a_wrong_password(reader: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
     """The error says 401, at once, and not what was tried."""
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "guessed-it-wrongly")

@@ -178,6 +178,7 @@ def digests(folder: Path) -> dict[str, str]:
     }
 
 
+@pytest.mark.long
 def test_the_checkpoints_are_untouched(base_model: str, tmp_path: Path, tracking: MlflowClient) -> None:
     """Bit-identical with and without the plugin, for every trainer of a suite."""
     make_suite(base_model, tmp_path / "plain").train()

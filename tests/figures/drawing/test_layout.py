@@ -46,7 +46,7 @@ def everything_around(overlap: Overlap, *, groups: bool = True) -> dict[str, Any
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("layout", ["none", "constrained", "tight"])
+@pytest.mark.parametrize("layout", quick(["constrained", "none", "tight"], first=1))
 @pytest.mark.parametrize("size", [(4, 3), (5, 5), (6.4, 4.8)])
 @pytest.mark.parametrize("n", quick([12, 3, 6], first=1))
 def test_a_small_figure(layout: Any, size: tuple[float, float], n: int) -> None:

@@ -15,6 +15,7 @@ from gradiend_mlflow import (
 from gradiend_mlflow.figures.drawing.cells import EMPTY_COLOR
 from tests.figures.examples import EXTREMES, axes_of, family, overlap_of, texts, ticks
 from tests.figures.legible import check, written
+from tests.support.sampling import quick
 
 
 def test_correlations_and_daggers(ax: Axes) -> None:
@@ -71,7 +72,7 @@ def test_numbers_stand_out(ax: Axes) -> None:
 
 
 @pytest.mark.parametrize("n", [3, 18, 99])
-@pytest.mark.parametrize("groups", [True, False])
+@pytest.mark.parametrize("groups", quick([True, False], first=1))
 def test_what_stands_around_a_heatmap(n: int, groups: bool) -> None:
     """Brackets or a tree, the side bar, the title, the meaning of the dagger: each at its place."""
     overlap = overlap_of(n)
