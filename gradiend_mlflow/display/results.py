@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from html import escape
 from numbers import Integral
 from typing import Any
@@ -88,6 +88,11 @@ def html_table(
         table = str(texts.to_html(index=index, border=0, justify="right"))
     rest = (len(frame) if of is None else of) - len(shown)
     return table + (html_text(f"and {rest:,} more") if rest > 0 else "")
+
+
+def html_facts(facts: Mapping[str, str]) -> str:
+    """What is known of one thing: a row for each name, all of them."""
+    return html_table(pd.DataFrame({"": list(facts.values())}, index=list(facts)), index=True, most=len(facts))
 
 
 def html_link(page: str | None) -> str:

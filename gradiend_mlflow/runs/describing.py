@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import pandas as pd
-
 from gradiend_mlflow.checks import check_choice
-from gradiend_mlflow.display.results import Shown, html_link, html_table
+from gradiend_mlflow.display.results import Shown, html_facts, html_link
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.runs.named import find_run
 from gradiend_mlflow.runs.search import experiments_of, time_of
@@ -96,8 +94,7 @@ class RunDescription(Shown):
         return f"{self.kind} {named([self.run_name])}, {self.status}, in {named([self.experiment])}"
 
     def _html(self) -> Iterator[str]:
-        facts = {name: text for name, text in self.facts().items() if text not in {self.page, self.start_ui}}
-        yield html_table(pd.DataFrame({"": list(facts.values())}, index=list(facts)), index=True, most=len(facts))
+        yield html_facts({name: text for name, text in self.facts().items() if text not in {self.page, self.start_ui}})
         yield html_link(self.page if self.start_ui is None else f"{self.page} (start `{self.start_ui}`)")
 
 

@@ -8,9 +8,7 @@ from datetime import datetime, timezone
 from os import PathLike
 from pathlib import Path
 
-import pandas as pd
-
-from gradiend_mlflow.display.results import Shown, html_table
+from gradiend_mlflow.display.results import Shown, html_facts
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.runs.cache import Cache, KeptFile, open_cache
 from gradiend_mlflow.wording import counted
@@ -39,9 +37,7 @@ class CacheUse(Shown):
         return f"{counted(self.sets, 'set')}, {self.bytes:,} bytes of at most {self.capacity:,}: {place}"
 
     def _html(self) -> Iterator[str]:
-        yield html_table(
-            pd.DataFrame({"": [str(value) for value in asdict(self).values()]}, index=list(asdict(self))), index=True
-        )
+        yield html_facts({name: str(value) for name, value in asdict(self).items()})
 
 
 def cache_info(cache: str | PathLike[str] | None = None) -> CacheUse:
