@@ -114,13 +114,28 @@ def test_the_heatmap_is_previewed(page: Any, run_page: str) -> None:
 
 
 def test_comparisons_are_set_side_by_side(page: Any, comparison: Comparison, server: str) -> None:
-    """Among the charts of an experiment, as a grid of pictures."""
-    address = f"{server}/#/experiments/{comparison.runs['experiment_id'][0]}/runs"
-    page.goto(f"{address}?workflowType=machine_learning&compareRunsMode=CHART")
-    page.get_by_text("comparison/heatmap", exact=True).first.wait_for()
+    """Among the charts of the view: the numbers first, then the pictures, none of them cut."""
+    page.set_viewport_size({"width": 1200, "height": 2200})  # the UI loads the pictures that are to be seen
+    address = f"{server}/#/experiments/{comparison.runs['experiment_id'][0]}/runs?workflowType=machine_learning"
+    page.goto(f"{address}&viewStateShareKey=gradiend-comparisons&compareRunsMode=CHART")
+    heading, title = page.get_by_text("overlap/mean", exact=True).first, page.get_by_text("comparison/heatmap").first
+    for text in (heading, title):
+        text.wait_for()
+    assert heading.bounding_box()["y"] < title.bounding_box()["y"]
     picture = page.locator("img[src^='blob:'], img[src*='artifact']").first
     picture.wait_for()
     page.wait_for_function("image => image.complete && image.naturalWidth > 100", arg=picture.element_handle())
+    assert picture.evaluate(
+        """image => {
+            const shown = image.getBoundingClientRect()
+            for (let box = image.parentElement; box; box = box.parentElement) {
+                const around = box.getBoundingClientRect()
+                if (getComputedStyle(box).overflow !== "visible" && around.width && around.right < shown.right - 1)
+                    return false
+            }
+            return true
+        }"""
+    )
 
 
 def test_the_report_works_in_the_ui(page: Any, comparison: Comparison, run_page: str) -> None:

@@ -12,22 +12,27 @@ from dataclasses import dataclass
 from typing import Any
 
 from gradiend_mlflow.store import tags
+from gradiend_mlflow.store.ui.charts import Section, chart_state
 
 _PREFIX = "mlflow.sharedViewState."
 # Set with the views, and checked instead of them: a view that somebody has deleted or changed stays so.
 WRITTEN = "gradiend.views"
 _WRITTEN_VALUE = "1"
-_WIDE = 340  # pixels: names that differ only at their end are told apart
+_WIDE = 260  # pixels: names that differ only at their end are told apart
 
 
 @dataclass(frozen=True)
 class View:
-    """A named view of an experiment's run list: `columns` from left to right, beside name, time and duration."""
+    """A named view of an experiment's run list: `columns` from left to right, beside name, time and duration.
+
+    `sections` are the first of its charts.
+    """
 
     key: str
     name: str
     kinds_left_out: tuple[str, ...]
     columns: tuple[str, ...]
+    sections: tuple[Section, ...]
     is_by_name: bool = True  # else the newest first, which makes the UI fold runs with a parent into it
 
 
@@ -59,6 +64,11 @@ TRAININGS = View(
         _DATASET,
         _MODELS,
     ),
+    sections=(
+        Section("best", bars=[tags.BEST_CORRELATION]),
+        Section("eval", lines=["eval/correlation"]),
+        Section("train", lines=["train/loss", "train/encoder_norm"]),
+    ),
 )
 COMPARISONS = View(
     key="gradiend-comparisons",
@@ -74,6 +84,11 @@ COMPARISONS = View(
         _metric(tags.OVERLAP_BETWEEN),
         _metric(tags.OVERLAP_LIFT),
     ),
+    sections=(
+        Section("overlap", bars=[tags.OVERLAP_MEAN, tags.OVERLAP_LIFT], height=260),
+        # The UI shows a picture in a square as high as its card allows, and cuts it where the card is narrower.
+        Section("comparison", images=["comparison/heatmap", "comparison/layers"], columns=1, height=640),
+    ),
     is_by_name=False,
 )
 SEEDS = View(
@@ -88,6 +103,7 @@ SEEDS = View(
         _metric("seed/selection_score"),
         _metric("seed/training_score"),
     ),
+    sections=(Section("seed", bars=["seed/selection_score", "seed/training_score"]),),
 )
 VIEWS = (TRAININGS, COMPARISONS, SEEDS)
 
@@ -135,11 +151,11 @@ def _state(view: View) -> dict[str, Any]:
         "runsHiddenMode": "FIRST_10_RUNS",
         "viewMaximized": False,
         "runListHidden": False,
-        "isAccordionReordered": False,
         "useGroupedValuesInCharts": True,
         "hideEmptyCharts": True,
         "groupBy": None,
         "groupsExpanded": {},
         "autoRefreshEnabled": True,
         "globalLineChartConfig": {"xAxisKey": "step", "lineSmoothness": 0, "selectedXAxisMetricKey": ""},
+        **chart_state(view.sections),
     }
