@@ -14,6 +14,7 @@ from gradiend_mlflow.errors import CheckpointError, InvalidInputError
 
 _PLACEHOLDER = "[MASK]"
 _COLUMNS = ("text", "label")
+_FEWEST_TOKENS = 2  # gradiend's own inputs need as many
 
 
 class Encoder:
@@ -31,7 +32,8 @@ class Encoder:
 
         Args:
             model_input: A row per text: `text`, with `[MASK]` where the label belongs, and `label`, the word whose
-                gradient is encoded - for a classifier the text, and the name or the number of its label.
+                gradient is encoded. A causal model sees what is before `[MASK]`, as in gradiend's training. For a
+                classifier the text, and the name or the number of its label.
             params: None are known; MLflow passes them.
 
         Returns:
@@ -39,7 +41,8 @@ class Encoder:
             GRADIEND has several latent dimensions.
 
         Raises:
-            InvalidInputError: If a column is missing.
+            InvalidInputError: If a column is missing, if a causal model is asked for a text's first words, or a
+                classifier for a label that it does not have.
         """
         missing = [name for name in _COLUMNS if name not in getattr(model_input, "columns", ())]
         if missing:
@@ -54,15 +57,52 @@ class Encoder:
         return pd.DataFrame(np.reshape(rows, (len(rows), latent)), columns=names, index=model_input.index)
 
     def _encode(self, text: Any, label: Any) -> list[float]:
-        encoded = self.model.encode(self._as_asked(text), label)
+        asked = (text, self._number_of(label)) if self._is_classifier() else (self._as_asked(text), label)
+        encoded = self.model.encode(*asked)
         return [float(value) for value in encoded.detach().flatten().tolist()]
 
     def _as_asked(self, text: Any) -> Any:
-        """The text as the base model's tokenizer masks it."""
-        token = getattr(self.model.tokenizer, "mask_token", None)
-        if not isinstance(text, str) or token in (None, _PLACEHOLDER):
+        """The text as gradiend's training gives it to the base model."""
+        if not isinstance(text, str) or _PLACEHOLDER not in text:
             return text
-        return text.replace(_PLACEHOLDER, token)
+        if self._is_causal():
+            return self._beginning(text)
+        return text.replace(_PLACEHOLDER, getattr(self.model.tokenizer, "mask_token", None) or _PLACEHOLDER)
+
+    def _beginning(self, text: str) -> str:
+        beginning = text.partition(_PLACEHOLDER)[0]
+        if len(self.model.tokenizer(beginning)["input_ids"]) < _FEWEST_TOKENS:
+            raise InvalidInputError(
+                f"the base model is causal: it is asked for the word after a beginning, and {text!r} has less than "
+                f"{_FEWEST_TOKENS} tokens before {_PLACEHOLDER}; write it as in 'I think {_PLACEHOLDER} is happy.'"
+            )
+        return beginning
+
+    def _is_classifier(self) -> bool:
+        from gradiend.trainer.text.classification.model_with_gradiend import TextClassificationModelWithGradiend
+
+        return isinstance(self.model, TextClassificationModelWithGradiend)
+
+    def _number_of(self, label: Any) -> int:
+        """The number of a classifier's label; gradiend's loaded models do not know the names."""
+        numbers: dict[str, int] = self.model.base_model.config.label2id
+        number = numbers.get(str(label), label)
+        try:
+            if int(number) in numbers.values():
+                return int(number)
+        except ValueError:
+            pass
+        raise InvalidInputError(
+            f"{label!r} is no label of the classifier; it has {', '.join(numbers)}, or their numbers "
+            f"{', '.join(map(str, numbers.values()))}"
+        )
+
+    def _is_causal(self) -> bool:
+        """Whether the base model predicts what comes next; with gradiend's MLM head it sees the whole text."""
+        from gradiend.trainer.text.prediction.decoder_only_mlm import DecoderModelWithMLMHead
+
+        with_head = isinstance(self.model.base_model, DecoderModelWithMLMHead)
+        return bool(getattr(self.model, "is_decoder_only_model", False)) and not with_head
 
 
 def load_checkpoint(directory: str | os.PathLike[str]) -> Any:
