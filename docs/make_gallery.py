@@ -8,6 +8,7 @@ Venn diagrams take `pip install matplotlib-venn venn`, which nothing else does.
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import sys
 import tempfile
@@ -178,37 +179,49 @@ def trained_sets() -> dict[str, TopKSet]:
 
 
 def photograph_ui() -> None:
-    """A server with these sets as runs, their comparison, and what a browser shows of it."""
+    """A server with the quickstart's trainings and made-up ones, and what a browser shows of them."""
     from tests.support.browser import chromium
     from tests.support.server import mlflow_server
 
-    with tempfile.TemporaryDirectory() as folder, mlflow_server(Path(folder)) as server:
+    with tempfile.TemporaryDirectory() as folder, mlflow_server(Path(folder)) as server, chromium() as browser:
+        pronouns = _trained(server, Path(folder) / "demo")
         comparison = _logged(server, Path(folder))
-        experiment = comparison.runs["experiment_id"][0]
-        run = f"{server}/#/experiments/{experiment}/runs/{comparison.run_id}"
+        run = f"{server}/#/experiments/{comparison.runs['experiment_id'][0]}/runs/{comparison.run_id}"
         training = "?workflowType=machine_learning"
-        with chromium() as browser:
-            for name, address, ready in (
-                ("ui_runs", f"{server}/#/experiments/{experiment}/runs{training}", "gender en"),
-                ("ui_description", f"{run}{training}", "on average"),
-                ("ui_heatmap", f"{run}/artifacts/overlap_heatmap.png{training}", "overlap_heatmap.png"),
-                ("ui_report", f"{run}/artifacts/report.html{training}", "report.html"),
-            ):
-                # A new window each time: the UI takes an artifact's address only when it starts.
-                page = browser.new_page(viewport={"width": 1800, "height": 1000})
-                page.goto(address)
-                page.get_by_text(ready).first.wait_for(timeout=60_000)
-                assistant = page.locator("[data-component-id='mlflow.assistant.chat_panel.close']")
-                if assistant.count():  # it takes a third of the window
-                    assistant.click()
-                if name == "ui_description":
-                    page.get_by_text("Show more").first.click()
-                if name == "ui_report":
-                    frame = page.frame_locator("iframe").first
-                    frame.locator("body[data-ready]").wait_for(timeout=60_000)
-                    frame.locator("#pairs tbody tr").first.click()
-                page.wait_for_timeout(2500)
-                _picture_of_page(page.screenshot(), name)
+        views = f"{server}/#/experiments/{pronouns}/runs{training}&viewStateShareKey=gradiend"
+        for name, address, ready in (
+            ("ui_runs", f"{views}-trainings", "gradiend.target_classes"),
+            ("ui_charts", f"{views}-trainings&compareRunsMode=CHART", "eval/correlation"),
+            ("ui_description", f"{run}{training}", "on average"),
+            ("ui_heatmap", f"{run}/artifacts/overlap_heatmap.png{training}", "overlap_heatmap.png"),
+            ("ui_report", f"{run}/artifacts/report.html{training}", "report.html"),
+        ):
+            # A new window each time: the UI takes an artifact's address only when it starts.
+            page = browser.new_page(viewport={"width": 1800, "height": 1000})
+            page.goto(address)
+            page.get_by_text(ready).first.wait_for(timeout=60_000)
+            assistant = page.locator("[data-component-id='mlflow.assistant.chat_panel.close']")
+            if assistant.count():  # it takes a third of the window
+                assistant.click()
+            if name == "ui_description":
+                page.get_by_text("Show more").first.click()
+            if name == "ui_report":
+                frame = page.frame_locator("iframe").first
+                frame.locator("body[data-ready]").wait_for(timeout=60_000)
+                frame.locator("#pairs tbody tr").first.click()
+            page.wait_for_timeout(4000)
+            _picture_of_page(page.screenshot(), name)
+
+
+def _trained(server: str, folder: Path) -> str:
+    """The quickstart's trainings, tracked by a server, and their models; returns their experiment's id."""
+    settings = os.environ | {"MLFLOW_TRACKING_URI": server}
+    command = [sys.executable, ROOT / "examples" / "quickstart.py", "--output", folder]
+    subprocess.run(command, check=True, env=settings)  # noqa: S603  # our own script
+    runs = gradiend_mlflow.search_runs("pronouns", tracking_uri=server)
+    for run_id, name in zip(runs["run_id"], runs["run_name"], strict=True):
+        gradiend_mlflow.log_model(folder / "runs" / name / "model", run_id=run_id, tracking_uri=server)
+    return str(runs["experiment_id"][0])
 
 
 def _picture_of_page(png: bytes, name: str) -> None:
