@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Iterable, Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Any
@@ -150,6 +151,16 @@ def percent(share: float, digits: int = 1) -> str:
         ('6.3%', '13%')
     """
     return f"{rounded(100 * share, digits)}%"
+
+
+def probability(p: float) -> str:
+    """A p- or q-value as it is written; 0 is one that is too small for a float.
+
+    Example:
+        >>> probability(0.0312), probability(0.0)
+        ('0.031', '< 2e-308')
+    """
+    return f"< {sys.float_info.min:.0e}" if p == 0 else f"{p:.2g}"
 
 
 def markdown(text: str) -> str:

@@ -12,11 +12,12 @@ import numpy as np
 import pandas as pd
 
 from gradiend_mlflow.wording import percent as in_percent
-from gradiend_mlflow.wording import shorten, some_of, visible
+from gradiend_mlflow.wording import probability, shorten, some_of, visible
 
 MOST_ROWS = 10
 MOST_COLUMNS = 12
 _MOST_LETTERS = 60  # of a cell
+_PROBABILITIES = ("p_value", "q_value")  # columns
 
 
 class Shown:
@@ -79,7 +80,10 @@ def html_table(
     shown = frame.head(most)
     columns = list(map(str, shown.columns))
     cells = [
-        [_cell(cell, percent=name in percent) for name, cell in zip(columns, row, strict=True)]
+        [
+            probability(cell) if name in _PROBABILITIES and not pd.isna(cell) else _cell(cell, percent=name in percent)
+            for name, cell in zip(columns, row, strict=True)
+        ]
         for row in shown.itertuples(index=False, name=None)
     ]
     rows = [shorten(str(label), _MOST_LETTERS) for label in shown.index]

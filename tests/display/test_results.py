@@ -167,6 +167,12 @@ def test_cells_of_every_kind() -> None:
     assert html_list([]) == ""
 
 
+def test_no_probability_is_zero() -> None:
+    """Where it is too small for a float, the smallest one is said; what was not tested is empty."""
+    shown = html_table(pd.DataFrame({"p_value": [0.0, 0.03125, np.nan], "lift": [0.0, 1.0, 2.0]}))
+    assert re.findall(r"<td>(.*?)</td>", shown) == ["&lt; 2e-308", "0", "0.031", "1", "", "2"]
+
+
 def test_a_space_is_a_line() -> None:
     """Not its hundreds of parameters."""
     made = comparison(2, "run {}").overlap.space

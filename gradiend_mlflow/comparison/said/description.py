@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import textwrap
 from collections.abc import Sequence
 from itertools import accumulate
@@ -14,7 +13,7 @@ from gradiend_mlflow.overlap.measures import SIGNED, Value
 from gradiend_mlflow.overlap.statistics.group_test import GroupTest
 from gradiend_mlflow.runs.labels import TRAINING_RUN
 from gradiend_mlflow.sets.parts import shown_topk
-from gradiend_mlflow.wording import counted, markdown, percent, some_of
+from gradiend_mlflow.wording import counted, markdown, percent, probability, some_of
 
 _LISTED_PAIRS = 10
 _LISTED_SKIPPED = 20
@@ -97,11 +96,11 @@ def _pair_table(comparison: Compared) -> str:
 
 
 def _cell(column: str, value: Value, number: float) -> str:
-    if column == "q_value" and number == 0:
-        return f"< {sys.float_info.min:.0e}"
+    if column == "q_value":
+        return probability(number)
     if column == "expected" and number >= 100:  # noqa: PLR2004  # else two digits say more
         return f"{number:,.0f}"
-    if column in ("expected", "q_value"):
+    if column == "expected":
         return f"{number:.2g}"
     return shown("intersection" if column in ("intersection", "seed_pairs") else value, number)
 
