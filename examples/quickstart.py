@@ -14,7 +14,9 @@ import os
 import random
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -66,6 +68,18 @@ def build_base_model(folder: Path, *, hidden_size: int = 64, layers: int = 2) ->
     return str(folder)
 
 
+def pronoun_trainer(base_model: str, pair: Sequence[str], **arguments: Any) -> TextPredictionTrainer:
+    """A trainer that tells two pronouns apart; `arguments` are those of its TrainingArguments."""
+    return TextPredictionTrainer(
+        model=base_model,
+        run_id="_".join(pair),
+        data={pronoun_class: pronoun_sentences(pronoun_class) for pronoun_class in PRONOUNS},
+        target_classes=list(pair),
+        random_state=0,
+        args=TrainingArguments(**arguments),
+    )
+
+
 def main() -> None:
     """Train, log, compare, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -77,25 +91,17 @@ def main() -> None:
     os.chdir(options.output)  # mlflow.db and its artifacts lie where the process runs
 
     base_model = options.model or build_base_model(Path("base_model"))
-    sentences = {pronoun_class: pronoun_sentences(pronoun_class) for pronoun_class in PRONOUNS}
-
     gradiend_mlflow.autolog(experiment_name=EXPERIMENT)
-
     for pair in itertools.combinations(PRONOUNS, 2):
-        trainer = TextPredictionTrainer(
-            model=base_model,
-            run_id="_".join(pair),
-            data=sentences,
-            target_classes=list(pair),
-            random_state=0,
-            args=TrainingArguments(
-                experiment_dir="runs",
-                learning_rate=1e-5 if options.model else 1e-3,
-                max_steps=options.steps,
-                eval_steps=max(1, options.steps // 3),
-                train_batch_size=8,
-                encoder_eval_max_size=20,
-            ),
+        trainer = pronoun_trainer(
+            base_model,
+            pair,
+            experiment_dir="runs",
+            learning_rate=1e-5 if options.model else 1e-3,
+            max_steps=options.steps,
+            eval_steps=max(1, options.steps // 3),
+            train_batch_size=8,
+            encoder_eval_max_size=20,
         )
         trainer.train()
 

@@ -12,7 +12,7 @@ from gradiend.trainer.suite import SymmetricTrainerSuite
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from quickstart import PRONOUNS, pronoun_sentences
+from quickstart import pronoun_sentences, pronoun_trainer
 
 MakeTrainer = Callable[..., TextPredictionTrainer]
 
@@ -30,14 +30,7 @@ def make_trainer_of(
         "encoder_eval_max_size": 4,
         "max_seeds": 1,
     }
-    return TextPredictionTrainer(
-        model=base_model,
-        run_id="_".join(pair),
-        data={name: pronoun_sentences(name) for name in PRONOUNS},
-        target_classes=list(pair),
-        random_state=0,  # else gradiend samples counterfactuals anew in every trainer
-        args=TrainingArguments(**(arguments | options)),
-    )
+    return pronoun_trainer(base_model, pair, **(arguments | options))
 
 
 def train(base_model: str, experiment_dir: Path, pair: Sequence[str], **options: Any) -> TextPredictionTrainer:
