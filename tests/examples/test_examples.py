@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import nbformat
 import pytest
 from mlflow import MlflowClient
+from nbclient import NotebookClient
 
 import backfill
 import paper_figures
 import seeds
 import suite
+
+NOTEBOOK = Path(suite.__file__).with_name("notebook.ipynb")
 
 
 def test_figures_for_a_paper(tmp_path: Path) -> None:
@@ -57,3 +62,20 @@ def test_suite(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     comparison = suite.main(tmp_path / "made", steps=2)
     assert len(comparison.matrix) == 3
     assert "layer_0" in capsys.readouterr().out
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("tracking")
+def test_the_notebook() -> None:
+    """Executed anew, its cells show what they show in the file."""
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    kept = _kinds_of_outputs(notebook)
+    resources = {"metadata": {"path": str(NOTEBOOK.parent)}}
+    NotebookClient(notebook, timeout=600, kernel_name="python3", resources=resources).execute()
+    assert _kinds_of_outputs(notebook) == kept
+    assert "image/png" in str(kept)
+
+
+def _kinds_of_outputs(notebook: Any) -> list[list[list[str]]]:
+    cells = (cell.outputs for cell in notebook.cells if cell.cell_type == "code")
+    return [[sorted(one.get("data", [])) for one in outputs if one.get("name") != "stderr"] for outputs in cells]
