@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import itertools
+import json
+import os
 import re
 import warnings
 from collections.abc import Mapping
@@ -12,6 +16,7 @@ import matplotlib as mpl
 import mlflow
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from gradiend.comparison.seed_policy import models_for_comparison
 from matplotlib.figure import Figure
@@ -19,7 +24,8 @@ from mlflow import MlflowClient
 
 import gradiend_mlflow
 from gradiend_mlflow import TopKSet
-from tests.support.trainings import MakeTrainer
+from quickstart import PRONOUNS, build_base_model, pronoun_trainer
+from tests.support.trainings import MakeTrainer, only_run
 
 ROOT = Path(__file__).parents[1]
 PAIRS = (("3SG", "3PL"), ("1SG", "1PL"), ("1SG", "3SG"), ("1PL", "3PL"))
@@ -120,3 +126,49 @@ def test_comparing(make_trainer: MakeTrainer, tracking: MlflowClient) -> None:
     known = follow("docs/compare.md", {"other": other, "ax": Figure().subplots()})
     assert len(known["comparison"].matrix) == len(PAIRS)
     assert Path("overlap.pdf").read_bytes().startswith(b"%PDF")
+
+
+def numbers_of(text: str) -> list[float]:
+    """The numbers with two digits in a printed table, in its order."""
+    return [float(number) for number in re.findall(r"\b\d\.\d\d\b", text)]
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("tracking")
+def test_start(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The quickstart's trainings give the tables that the page shows, as far as another processor rounds alike."""
+    base_model = build_base_model(tmp_path / "base_model")
+    arguments = {"experiment_dir": "runs", "learning_rate": 1e-3, "max_steps": 30, "eval_steps": 10}
+    arguments |= {"train_batch_size": 8, "encoder_eval_max_size": 20}
+    pairs = list(itertools.combinations(PRONOUNS, 2))
+    trainers = [pronoun_trainer(base_model, pair, **arguments) for pair in pairs]
+    known = follow("docs/start.md", {"trainers": trainers})
+    shown = re.findall(r"```text\n(.*?)```", (ROOT / "docs/start.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+    expected = numbers_of("".join(shown))
+    assert len(expected) > len(pairs) ** 2
+    printed = capsys.readouterr().out
+    assert numbers_of(printed[printed.index("1SG_1PL  1SG_3SG") :]) == pytest.approx(expected, abs=0.03)
+    assert list(known["comparison"].matrix) == ["_".join(pair) for pair in pairs]
+    assert Path("overlap.pdf").read_bytes().startswith(b"%PDF")
+    assert "1SG" in Path("overlap.tex").read_text()
+
+
+def test_a_set_by_other_means_and_its_parts(make_trainer: MakeTrainer, tracking: MlflowClient) -> None:
+    """A set is read without this package, its digest is what the page computes, and parts compare as runs do."""
+    gradiend_mlflow.autolog(topk=1000)
+    make_trainer(*PAIRS[0]).train()
+    gradiend_mlflow.flush()
+    run = only_run(tracking)
+    path = "gradiend/topk/decoder-weight.parquet"
+    file = Path(mlflow.artifacts.download_artifacts(run_id=run.info.run_id, artifact_path=path))
+    os.chdir(file.parent)
+    table = pq.read_table(file)
+    metadata = pq.read_metadata(file).metadata
+    names = list(json.loads(metadata[b"gradiend_mlflow.space"])["names"])
+    known = follow(
+        "docs/artifact-format.md",
+        {"hashlib": hashlib, "np": np, "metadata": metadata, "table": table, "names": names},
+    )
+    assert known["digest"].hexdigest() == metadata[b"gradiend_mlflow.sha256"].decode()
+    known = follow("docs/measures.md", {"run_id": run.info.run_id})
+    assert sorted(known["overlap"].labels) == sorted(gradiend_mlflow.PARTS)
