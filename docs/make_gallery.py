@@ -126,6 +126,38 @@ def draw_made_up() -> None:
     save("tree", *both(gradiend_mlflow.plot_tree, overlap, groups=groups))
 
 
+def draw_doubts() -> None:
+    """What docs/trust.md says of k and of seeds, of sets made as there."""
+    rng = np.random.default_rng(0)
+    space = 1_000_000
+
+    def made_of(common: Any, k: int) -> TopKSet:
+        drawn = rng.choice(space, k + len(common), replace=False)
+        others = drawn[~np.isin(drawn, common)]
+        return TopKSet.from_indices([*common, *others][:k], space=space)
+
+    few = rng.choice(space, 20, replace=False)
+    pairs = {"20 in common": few, "nothing in common": few[:0]}
+    sets = {f"{name} {run}": made_of(common, 100_000) for name, common in pairs.items() for run in "ab"}
+    groups = {label: label[:-2] for label in sets}
+    save("doubt_k", gradiend_mlflow.plot_curve(compute_overlap(sets), groups=groups, figsize="text"))
+
+    trainings = {name: rng.choice(space, K, replace=False) for name in ("he → she", "he → it")}
+    seeds = {
+        f"{name}, seed {seed}": made_of(rng.permutation(true)[:750], K)
+        for name, true in trainings.items()
+        for seed in range(3)
+    }
+    save(
+        "doubt_seeds",
+        gradiend_mlflow.plot_heatmap(compute_overlap(seeds), groups=_before_comma(seeds), figsize="column"),
+    )
+
+
+def _before_comma(labels: Any) -> dict[str, str]:
+    return {label: label.partition(",")[0] for label in labels}
+
+
 def draw_gradiends(sets: dict[str, TopKSet], heatmap: list[Any]) -> None:
     """Gradiend's own figures of the same sets, in figures of the same sizes.
 
@@ -257,5 +289,6 @@ if __name__ == "__main__":
     with mpl.rc_context({"font.size": 8}):
         draw_trained(trained_sets())
         draw_made_up()
+        draw_doubts()
     if "--ui" in sys.argv:
         photograph_ui()
