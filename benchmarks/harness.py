@@ -20,17 +20,30 @@ from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
 HEADINGS = ("work", "ours", "peer", "peer / ours", "limit", "ours / limit")
+_NOT_COMPARABLE = (
+    'Only lines of the size "true" can be compared with the table of README.md, and they have fewer rounds here. The '
+    "others did less work: their times are shorter, and their ratios differ by up to five times, because what every "
+    "call costs weighs more."
+)
 _BEGUN = time.perf_counter()
 _PACKAGES = ("gradiend", "gradiend-mlflow", "torch", "mlflow", "numpy", "pyarrow", "safetensors")
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table; `samples` has the raw figures of "ours" and, where they exist, "peer" and "limit"."""
+    """One line of the table.
+
+    Attributes:
+        work: What was done.
+        unit: Of the figures.
+        samples: The raw figures of "ours" and, where they exist, "peer" and "limit".
+        always_full: Whether the quick mode does the same work, only less often.
+    """
 
     work: str
     unit: str
     samples: Mapping[str, Sequence[float]]
+    always_full: bool = False
 
     def figure(self, name: str) -> float | None:
         """The median of a contender's samples; None if it has none."""
@@ -136,15 +149,22 @@ def run_and_report(name: str, benchmarks: Sequence[Callable[..., Outcome]]) -> N
     seconds = time.perf_counter() - begun
     described = machine()
     mode = "quick" if quick else "full"
-    report = _report(outcomes, described, f"{mode} sizes, {seconds:.0f} s in all")
+    report = _report(outcomes, described, f"{mode} sizes, {seconds:.0f} s in all", quick=quick)
     print(report)
     _store(f"{name}-{mode}", report, outcomes, {"mode": mode, "seconds": seconds, "machine": described})
 
 
-def _report(outcomes: Sequence[Outcome], described: Mapping[str, Any], how: str) -> str:
-    lines = [f"| {' | '.join(HEADINGS)} |", f"| --- |{' ---: |' * (len(HEADINGS) - 1)}"]
-    lines += [f"| {' | '.join(row.cells())} |" for outcome in outcomes for row in outcome.rows]
+def _report(outcomes: Sequence[Outcome], described: Mapping[str, Any], how: str, *, quick: bool) -> str:
+    rows = [row for outcome in outcomes for row in outcome.rows]
+    columns = [HEADINGS, *(row.cells() for row in rows)]
+    if quick:
+        sizes = ["true" if row.always_full else "quick" for row in rows]
+        columns = [[*cells, size] for cells, size in zip(columns, ["size", *sizes], strict=True)]
+    lines = [f"| {' | '.join(cells)} |" for cells in columns]
+    lines.insert(1, f"| --- |{' ---: |' * (len(columns[0]) - 1)}")
     lines += ["", "Medians of alternating repetitions in one process; every round's results were checked to be equal."]
+    if quick:
+        lines += ["", _NOT_COMPARABLE]
     lines += ["", *(f"- {note}" for outcome in outcomes for note in outcome.notes)]
     versions = ", ".join(f"{package} {described[package]}" for package in ("python", *_PACKAGES))
     where = (

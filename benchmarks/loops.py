@@ -37,7 +37,7 @@ def run(*, quick: bool) -> Outcome:
         f"their processor time (medians over {rounds} paired rounds; the limit is the loop without the plugin)."
     )
     return Outcome(
-        [Row(what, "s", seconds), Row("the same, processor time", "s", processor)],
+        [Row(what, "s", seconds, always_full=True), Row("the same, processor time", "s", processor, always_full=True)],
         [note],
         {"ratios": ratios},
     )

@@ -32,8 +32,18 @@ def run(*, quick: bool) -> Outcome:
     samples = alternate(contenders, repetitions, _check)
     peers = {name: samples[name] for name in ("peer", "limit")}
     rows = [
-        Row("start gradiend-mlflow --help; peer: import mlflow", "s", {"ours": samples["help"], **peers}),
-        Row("start Python and import gradiend_mlflow; peer: import mlflow", "s", {"ours": samples["import"], **peers}),
+        Row(
+            "start gradiend-mlflow --help; peer: import mlflow",
+            "s",
+            {"ours": samples["help"], **peers},
+            always_full=True,
+        ),
+        Row(
+            "start Python and import gradiend_mlflow; peer: import mlflow",
+            "s",
+            {"ours": samples["import"], **peers},
+            always_full=True,
+        ),
     ]
     return Outcome(
         rows, ["Starting: whole processes, files in the page cache; the limit is an interpreter that does nothing."]
