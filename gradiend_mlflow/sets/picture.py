@@ -89,7 +89,7 @@ class _Fonts(dict[float, "FreeTypeFont"]):
         found = find_spec("matplotlib")
         file = Path(found.origin or "").parent / "mpl-data/fonts/ttf/DejaVuSans.ttf" if found else Path()
         if file.is_file():
-            self[points] = ImageFont.truetype(file, size, layout_engine=ImageFont.Layout.BASIC)
+            self[points] = ImageFont.truetype(str(file), size, layout_engine=ImageFont.Layout.BASIC)
         else:
             self[points] = cast("FreeTypeFont", ImageFont.load_default(size))
         return self[points]

@@ -13,7 +13,6 @@ import pytest
 import torch
 from gradiend import TextPredictionTrainer, TrainingArguments
 from gradiend.trainer import PostPruneConfig, PrePruneConfig
-from gradiend.trainer.core.lr_search import LRSearchConfig
 from gradiend.trainer.text.classification import TextClassificationTrainer
 from gradiend.trainer.text.prediction.model_with_gradiend import TextPredictionModelWithGradiend
 from mlflow import MlflowClient
@@ -197,18 +196,21 @@ class PerSeed:
 class TestLearningRateSearch:
     """`learning_rate="tune"`: it trains the same trainer again and again."""
 
-    OPTIONS = {  # noqa: RUF012  # a constant of the tests
-        "learning_rate": "tune",
-        "lr_search_config": LRSearchConfig(probe_steps=4, confirm=False),
-    }
-
     EASY = {"convergent_score_threshold": 0.0, "convergent_mean_by_class_threshold": 0.0}  # noqa: RUF012
 
+    @pytest.fixture
+    def search(self) -> dict[str, Any]:
+        """The options of a short one, which gradiend 0.2.0 and 0.2.1 do not have."""
+        module = pytest.importorskip("gradiend.trainer.core.lr_search")
+        return {"learning_rate": "tune", "lr_search_config": module.LRSearchConfig(probe_steps=4, confirm=False)}
+
     @pytest.mark.parametrize("max_seeds", quick([2, 1], first=1))
-    def test_its_probes_are_no_runs(self, max_seeds: int, make_trainer: MakeTrainer, tracking: MlflowClient) -> None:
+    def test_its_probes_are_no_runs(
+        self, max_seeds: int, search: dict[str, Any], make_trainer: MakeTrainer, tracking: MlflowClient
+    ) -> None:
         """One training run; it says which learning rate was found, and how."""
         gradiend_mlflow.autolog(topk=100)
-        trainer = make_trainer("1SG", "3SG", **self.OPTIONS, **self.EASY, max_seeds=max_seeds)
+        trainer = make_trainer("1SG", "3SG", **search, **self.EASY, max_seeds=max_seeds)
         trainer.train()
         run = assert_holds_selected_model(tracking, trainer)
         best = trainer.lr_search_result.best_lr
@@ -222,18 +224,22 @@ class TestLearningRateSearch:
         assert len(seeds) == (0 if max_seeds == 1 else trainer.get_seed_report()["seeds_tried"][-1] + 1)
 
     @pytest.mark.long
-    def test_a_search_by_itself_makes_no_run(self, make_trainer: MakeTrainer, tracking: MlflowClient) -> None:
+    def test_a_search_by_itself_makes_no_run(
+        self, search: dict[str, Any], make_trainer: MakeTrainer, tracking: MlflowClient
+    ) -> None:
         """`tune_learning_rate()` before `train()`."""
         gradiend_mlflow.autolog(topk=100)
-        trainer = make_trainer("1SG", "3SG", **self.OPTIONS, **self.EASY)
+        trainer = make_trainer("1SG", "3SG", **search, **self.EASY)
         trainer.tune_learning_rate()
         assert tracking.search_runs(["0"]) == []
 
-    def test_a_search_that_fails(self, make_trainer: MakeTrainer, tracking: MlflowClient) -> None:
+    def test_a_search_that_fails(
+        self, search: dict[str, Any], make_trainer: MakeTrainer, tracking: MlflowClient
+    ) -> None:
         """The run is FAILED and holds what was probed."""
         gradiend_mlflow.autolog(topk=100)
         with pytest.raises(RuntimeError, match="learning-rate search"):
-            make_trainer(**self.OPTIONS, convergent_score_threshold=2.0).train()
+            make_trainer(**search, convergent_score_threshold=2.0).train()
         run = only_run(tracking)
         assert run.info.status == "FAILED"
         assert run.data.tags["gradiend.failure"].startswith("NoConvergentLearningRate")

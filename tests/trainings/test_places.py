@@ -52,10 +52,8 @@ def imported(folder: Path, result: str) -> dict[str, str]:
     frame = import_runs(folder, topk=100, experiment_name="places", progress=False)
     assert frame["result"].tolist() == [result] * 2, frame["detail"].tolist()
     assert state(folder) == before
-    return {
-        Path(directory).parent.name: run_id
-        for directory, run_id in zip(frame["directory"], frame["run_id"], strict=False)
-    }
+    models = map(Path, frame["directory"])
+    return {model.parent.name: run_id for model, run_id in zip(models, frame["run_id"], strict=True)}
 
 
 @pytest.mark.parametrize("name", NAMES)

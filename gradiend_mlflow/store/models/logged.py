@@ -63,7 +63,7 @@ def log_model(client: MlflowClient, run_id: str, experiment_id: str, model: RunM
             if model.copied:
                 known = {"run_id": run_id, "model_id": logged.model_id, "artifact_path": logged.artifact_location}
                 write_spec(folder, base_model=model.base_model, **known)
-                _upload(client, logged.model_id, model.directory, root)
+                _link(model.directory, root, folder / CHECKPOINT)
             else:
                 from mlflow.models.utils import get_external_mlflow_model_spec
 
@@ -94,18 +94,18 @@ def _find_or_create(client: MlflowClient, run_id: str, experiment_id: str, model
     )
 
 
-def _upload(client: MlflowClient, model_id: str, directory: Path, root: Path) -> None:
+def _link(directory: Path, root: Path, target: Path) -> None:
+    """Make a directory of links to the files of a checkpoint: MLflow 3.13 takes whole directories only."""
     files, left_out = files_in(directory, root)
-    if not left_out:
-        client.log_model_artifacts(model_id, str(directory), CHECKPOINT)
-        return
-    logger.warning("Not uploaded with %s, because they are no regular files in %s: %s", directory, root, left_out)
-    with temporary_folder() as folder:
-        for file in files:
-            copy = folder / file.relative_to(directory)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(file, copy)
-        client.log_model_artifacts(model_id, str(folder), CHECKPOINT)
+    if left_out:
+        logger.warning("Not uploaded with %s, because they are no regular files in %s: %s", directory, root, left_out)
+    for file in files:
+        link = target / file.relative_to(directory)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            link.symlink_to(file.absolute())
+        except OSError:  # Windows allows them to few
+            shutil.copy2(file, link)
 
 
 def _register(client: MlflowClient, name: str, model_id: str, run_id: str) -> None:
