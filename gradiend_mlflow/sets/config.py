@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gradiend_mlflow.errors import CheckpointError
-from gradiend_mlflow.sets.reading.signals import signal_of
+from gradiend_mlflow.sets.reading.signals import counts_of, signal_of
 from gradiend_mlflow.sets.space import WeightSpace
 from gradiend_mlflow.untrusted import as_dict, as_int, as_list, as_str, optional, parse_json
 
@@ -74,13 +74,10 @@ def _parsed_config(config: Mapping[str, Any]) -> Config:
         )
         for entry in entries
     )
-    counts = [
-        int(size) if entry.count is None else entry.count for entry, size in zip(chosen, space.sizes, strict=True)
-    ]
     return Config(
         input_dim=as_int(architecture.get("input_dim"), "input_dim", least=1),
         latent_dim=as_int(architecture.get("latent_dim"), "latent_dim", least=1),
-        space=replace(space, signal=signal_of(config, counts)),
+        space=replace(space, signal=signal_of(config, counts_of(config))),
         entries=chosen,
         files={how: as_str(mapping[key], key) for how, key in MAPPING_FILES.items() if mapping.get(key) is not None},
     )

@@ -7,6 +7,7 @@ tokens that are chosen, and trains components of the inputs apart.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -130,16 +131,33 @@ def _split_of(config: Mapping[str, Any], counts: Sequence[int]) -> tuple[str, ..
     return tuple(map(str, of_param))
 
 
-def unknown_keys(config: Mapping[str, Any], counts: Sequence[int] = ()) -> tuple[str, ...]:
-    """What a config.json holds that nothing here reads, such as "metadata.units"."""
+def unknown_keys(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a config.json holds that nothing here reads, such as "metadata.units".
+
+    "components" is named if one ends within a parameter: sets name a component for each parameter.
+    """
     found = []
     for where, known in _KNOWN.items():
         holder = config.get(where) if where else config
         keys = sorted(set(holder) - set(known.split())) if isinstance(holder, Mapping) else []
         found += [f"{where}.{key}" if where else key for key in keys]
-    if counts and _split_of(config, counts) is None:
-        found.append("components")
-    return tuple(found)
+    try:
+        split = _split_of(config, counts_of(config)) if config.get("components") else ()
+    except ValueError:
+        split = None
+    return (*found, *(["components"] if split is None else []))
+
+
+def counts_of(config: Mapping[str, Any]) -> list[int]:
+    """How many inputs each parameter of a config.json has.
+
+    Raises:
+        ValueError: If it does not say so as gradiend writes it.
+    """
+    entries = as_list(as_dict(config.get("mapping"), "mapping").get("param_map"), "param_map", as_dict)
+    selected = (optional(entry.get("num_selected"), "num_selected", as_int) for entry in entries)
+    shapes = (as_list(entry.get("shape"), "a shape", as_int) for entry in entries)
+    return [math.prod(shape) if count is None else count for count, shape in zip(selected, shapes, strict=True)]
 
 
 def conflict_of(first: Signal, second: Signal) -> str | None:
