@@ -8,7 +8,7 @@ from typing import Any
 
 from gradiend_mlflow.errors import CheckpointError
 from gradiend_mlflow.sets.reading.signals import counts_of, signal_of
-from gradiend_mlflow.sets.space import WeightSpace
+from gradiend_mlflow.sets.space import WeightSpace, uncompiled
 from gradiend_mlflow.untrusted import as_dict, as_int, as_list, as_str, optional, parse_json
 
 MAPPING_FILES = {
@@ -62,7 +62,7 @@ def _parsed_config(config: Mapping[str, Any]) -> Config:
     metadata = as_dict(config.get("metadata") or {}, "metadata")
     entries = as_list(mapping.get("param_map"), "param_map", as_dict)
     space = WeightSpace(
-        names=tuple(as_str(entry.get("name"), "a parameter's name") for entry in entries),
+        names=tuple(uncompiled(as_str(entry.get("name"), "a parameter's name")) for entry in entries),
         shapes=tuple(tuple(as_list(entry.get("shape"), "a shape", as_int)) for entry in entries),
         base_model=optional(metadata.get("base_model"), "base_model", as_str),
     )

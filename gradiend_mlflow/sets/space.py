@@ -33,6 +33,11 @@ _FITS_32_BITS = 2**32
 _MOST_JSON = 2**24  # bytes that describe a space: a hundred thousand parameters take half of it
 
 
+def uncompiled(name: str) -> str:
+    """A parameter's name without what torch.compile puts into it, so that a weight is the same in a compiled model."""
+    return name.replace("_orig_mod.", "")
+
+
 def _is_text(value: Any) -> bool:
     """Whether it is a string that can be written: JSON can hold half a character."""
     try:

@@ -17,7 +17,7 @@ from gradiend_mlflow.sets.anatomy.sources import BaseModel, model_in_memory, mod
 from gradiend_mlflow.sets.config import MAPPING_FILES, Config, Entry, parse_config
 from gradiend_mlflow.sets.reading.signals import GRADIENT, signal_of, with_arguments
 from gradiend_mlflow.sets.reading.tensors import ParamSelection, open_tensors, selection, weight_values
-from gradiend_mlflow.sets.space import IntArray, WeightSpace
+from gradiend_mlflow.sets.space import IntArray, WeightSpace, uncompiled
 from gradiend_mlflow.untrusted import MOST_JSON, as_dict, optional, parse_json, quoted
 
 CONFIG = "config.json"
@@ -110,7 +110,7 @@ def _opened(model: Any, gradiend: Any) -> GradiendWeights:
     base_model = gradiend.kwargs.get("base_model") or getattr(getattr(model, "base_model", None), "name_or_path", None)
     origin = f"{type(model).__name__} of {base_model}"
     space = WeightSpace(
-        names=tuple(gradiend.param_map),
+        names=tuple(map(uncompiled, gradiend.param_map)),
         shapes=tuple(tuple(spec["shape"]) for spec in gradiend.param_map.values()),
         base_model=None if base_model is None else str(base_model),
     )
