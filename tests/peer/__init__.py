@@ -1,0 +1,1 @@
+"""gradiend's own tests, with tracking and without."""
