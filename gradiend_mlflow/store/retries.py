@@ -27,7 +27,7 @@ from gradiend_mlflow.store.secrets import secrets_in
 DEADLINE_VARIABLE = "GRADIEND_MLFLOW_DEADLINE"
 _DEFAULT_DEADLINE = 30.0
 _TIMEOUT = 30.0
-_ITS_OWN_FAULT = 500  # the status of a server that has met a fault of its own, such as a file that is gone
+ITS_OWN_FAULT = 500  # the status of a server that has met a fault of its own, such as a file that is gone
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
 # A request has stalled if it takes longer than this, and three times as long as the slowest one that was answered.
 _STALLED_SECONDS = 1.0
@@ -195,6 +195,7 @@ class Retries:
         self._unanswered_since = self._unanswered_since or begun
         pauses = growing_pauses(_FIRST_PAUSE, _LONGEST_PAUSE)
         tried = 0
+        fault: T | None = None
         while True:
             tried += 1
             left = self._seconds_left(begun)
@@ -204,18 +205,37 @@ class Retries:
             try:
                 answer = self._attempt(attempt, min(longest or self._timeout, left), size, status)
             except Exception as error:
-                if not may_pass(error) or self._is_enough(tried, begun, status_of(error)):
+                if not may_pass(error):
                     raise
+                if self._is_enough(tried, begun, status_of(error)):
+                    if fault is None or was_answered(error):
+                        raise
+                    return fault  # which says more than that the last attempt, in a hurry, got no answer
             else:
                 if status(answer) not in TRANSIENT_STATUSES or self._is_enough(tried, begun, status(answer)):
                     return answer
+                fault = answer
             # Half of the shortest pause is kept for one last attempt.
             time.sleep(min(next(pauses), self._seconds_left(begun) - _FIRST_PAUSE / 2))
+
+    def bounded(self, attempt: Callable[[float], T]) -> T:
+        """What an attempt returns that is made once: a part of something that would have to be repeated as a whole.
+
+        It is called with the seconds that it may take; whatever it raises passes through.
+        """
+        begun = time.monotonic()
+        self._unanswered_since = self._unanswered_since or begun
+        return self._attempt(attempt, max(0.0, min(self.patience, self._seconds_left(begun))), 0, lambda _: 200)
+
+    @property
+    def patience(self) -> float:
+        """How many seconds a part of a request may go without an answer."""
+        return self._timeout if self._deadline is None else self._deadline
 
     def _is_enough(self, tried: int, begun: float, status: int | None) -> bool:
         """Whether a request that has failed so often is not made again."""
         haste = self._own.haste
-        if haste is not None and tried >= haste.tries and (status == _ITS_OWN_FAULT or not haste.faults_only):
+        if haste is not None and tried >= haste.tries and (status == ITS_OWN_FAULT or not haste.faults_only):
             self._own.given_up_after = tried
             return True
         return self._deadline is None or self._seconds_left(begun) <= _FIRST_PAUSE

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import posixpath
 from pathlib import Path
 
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
@@ -13,7 +15,7 @@ from mlflow.utils.rest_utils import augmented_raise_for_status, http_request
 from gradiend_mlflow.disk.temporary import temporary_folder
 from gradiend_mlflow.disk.trees import open_regular
 from gradiend_mlflow.store.places.s3 import read_object
-from gradiend_mlflow.store.retries import Retries
+from gradiend_mlflow.store.retries import ITS_OWN_FAULT, Retries
 from gradiend_mlflow.store.trust.answers import answers_up_to
 
 
@@ -25,10 +27,7 @@ def download(artifact_uri: str, path: str, most: int, *, tracking_uri: str, retr
     with answers_up_to(most):
         repository = get_artifact_repository(artifact_uri, tracking_uri=tracking_uri)
         if isinstance(repository, HttpArtifactRepository):
-            # As MLflow does it, but in memory, and without first asking whether the server offers other ways.
-            response = http_request(repository._host_creds, f"/{path}", "GET")  # noqa: SLF001
-            augmented_raise_for_status(response)
-            return bytes(response.content)
+            return _from_server(repository, path)
         if isinstance(repository, LocalArtifactRepository):
             with open_regular(Path(repository.artifact_dir, path)) as content:
                 return content.read(most + 1)
@@ -40,3 +39,21 @@ def download(artifact_uri: str, path: str, most: int, *, tracking_uri: str, retr
             retries.repeated(lambda _: repository._download_file(path, str(file)))  # noqa: SLF001
             with open_regular(file) as content:
                 return content.read(most + 1)
+
+
+def _from_server(repository: HttpArtifactRepository, path: str) -> bytes:
+    # As MLflow does it, but in memory, and without first asking whether the server offers other ways.
+    response = http_request(repository._host_creds, f"/{path}", "GET")  # noqa: SLF001
+    if response.status_code == ITS_OWN_FAULT and _is_gone(repository, path):
+        raise FileNotFoundError(errno.ENOENT, f"it is gone: the server answers {ITS_OWN_FAULT} and does not list it")
+    augmented_raise_for_status(response)
+    return bytes(response.content)
+
+
+def _is_gone(repository: HttpArtifactRepository, path: str) -> bool:
+    """Whether a server with a fault at this file lists its folder without it; a store that is away lists nothing."""
+    try:
+        listed = repository.list_artifacts(posixpath.dirname(path))
+    except Exception:  # the fault itself says more than that this could not be asked, either
+        return False
+    return path not in [item.path for item in listed]

@@ -133,7 +133,8 @@ def _is_unreached(error: BaseException) -> bool:
 def _is_closed(error: BaseException) -> bool:
     """Whether a database was locked for longer than MLflow waits, is down, or has no room."""
     unavailable = isinstance(error, MlflowException) and error.error_code == "TEMPORARILY_UNAVAILABLE"
-    if not unavailable and not (_library(error) in _DATABASES and type(error).__name__ in _OF_DATABASES):
+    of_database = _library(error) in _DATABASES and any(_is(error, name) for name in _OF_DATABASES)
+    if not unavailable and not of_database:
         return False
     text = str(error)
     return ("sqlite" not in text or "locked" in text) and not _LASTING.search(text)

@@ -8,8 +8,12 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
+import psycopg2
 import pytest
+from mlflow import MlflowClient
 
 import gradiend_mlflow
 from gradiend_mlflow import StoreError
@@ -17,6 +21,7 @@ from gradiend_mlflow.errors import UnavailableError
 from gradiend_mlflow.store.store import Store
 from shared_server.postgres import Postgres
 from shared_server.postgres import postgres as running_postgres
+from tests.support.databases import frozen, full, locked
 
 
 @pytest.fixture(scope="module")
@@ -70,9 +75,57 @@ def test_what_will_not_pass_is_told_at_once(postgres: Postgres, change: str) -> 
 def test_too_many_connections(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
     """They pass."""
     monkeypatch.setenv("GRADIEND_MLFLOW_DEADLINE", "1.5")
-    postgres.run("psql", "--command", "ALTER ROLE lab NOSUPERUSER CONNECTION LIMIT 0")
-    error = ask(f"{postgres.uri('tracking')}&user=lab", within=10, says="too many connections")
+    with full(postgres, "lab"):
+        error = ask(f"{postgres.uri('tracking')}&user=lab", within=10, says="too many connections")
     assert type(error) is UnavailableError
+
+
+def test_a_table_that_somebody_has_locked(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PostgreSQL would wait for it without an end; nothing of ours waits there afterwards."""
+    uri = postgres.uri("tracking")
+    monkeypatch.setenv("GRADIEND_MLFLOW_DEADLINE", "1.5")
+    with locked(postgres, "tracking", "experiments"):
+        error = ask(uri, within=6, says=r"at MLflow on postgresql://.* statement timeout .*\(asked for 1.5 s")
+        assert type(error) is UnavailableError
+        assert waiting(postgres) == 0
+    assert gradiend_mlflow.search_runs(search_all_experiments=True, tracking_uri=uri).empty
+
+
+def waiting(postgres: Postgres) -> int:
+    """How many statements wait for a lock."""
+    with closing(psycopg2.connect(host=str(postgres.folder), user="postgres", dbname="tracking")) as other:
+        cursor = other.cursor()
+        cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+        return int(cursor.fetchone()[0])
+
+
+@pytest.mark.parametrize(("driver", "opened_by"), [("psycopg", "the user"), ("psycopg2", "us")])
+def test_a_database_that_stands_still(
+    driver: str, opened_by: str, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its connections stay open, and no answer comes: a driver would wait without an end."""
+    monkeypatch.setenv("GRADIEND_MLFLOW_DEADLINE", "1.5")
+    uri = f"{postgres.uri('tracking')}&application_name=still".replace("postgresql:", f"postgresql+{driver}:")
+    if opened_by == "us":
+        assert gradiend_mlflow.search_runs(search_all_experiments=True, tracking_uri=uri).empty
+    else:
+        MlflowClient(uri).search_experiments()
+    with frozen(postgres):
+        error = ask(uri, within=12, says=r"at MLflow on postgresql.*\(asked for 1.5 s")
+        assert type(error) is UnavailableError
+    assert gradiend_mlflow.search_runs(search_all_experiments=True, tracking_uri=uri).empty
+
+
+def test_the_users_own_statements_stay_as_they_are(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They wait for as long as they like, on connections that have served ours."""
+    uri = postgres.uri("tracking")
+    monkeypatch.setenv("GRADIEND_MLFLOW_DEADLINE", "0.5")
+    assert gradiend_mlflow.search_runs(search_all_experiments=True, tracking_uri=uri).empty
+    with ThreadPoolExecutor() as pool, locked(postgres, "tracking", "experiments"):
+        asked = pool.submit(MlflowClient(uri).search_experiments)
+        time.sleep(2.5)
+        assert not asked.done()
+    assert [found.name for found in asked.result()] == ["Default"]
 
 
 def test_a_database_that_stops_is_waited_for(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
