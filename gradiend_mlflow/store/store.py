@@ -22,6 +22,7 @@ from gradiend_mlflow.store import tags
 from gradiend_mlflow.store.limits import fitting_tags, shortened_param
 from gradiend_mlflow.store.models.locations import check_model_uri, location_of
 from gradiend_mlflow.store.models.logged import RunModel, log_model
+from gradiend_mlflow.store.places.downloads import download_folder
 from gradiend_mlflow.store.reader import Reader
 from gradiend_mlflow.store.ui.views import tags_of_views
 from gradiend_mlflow.untrusted import quoted
@@ -242,12 +243,10 @@ class Store(Reader):
         Raises:
             InvalidInputError: If it is no address of a model.
         """
-        from mlflow.artifacts import download_artifacts
-
         check_model_uri(model_uri)
         with self._asking(f"download the model {quoted(model_uri)}"):
             location = location_of(self._client, model_uri)
-            return Path(download_artifacts(location, dst_path=str(folder), tracking_uri=self.uri))
+            return download_folder(location, folder, tracking_uri=self.uri, retries=self.retries)
 
     def end_run(self, run_id: str, status: str, end_time: int | None = None) -> None:
         """End a run with the status FINISHED, FAILED or KILLED, by default now."""

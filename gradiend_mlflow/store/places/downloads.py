@@ -1,4 +1,4 @@
-"""One artifact file of a run, as bytes: never more of it than was promised, and under no name of a server's."""
+"""Artifacts that are downloaded: one file, as bytes and never more of it than was promised, or a folder of a model."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from mlflow.utils.rest_utils import augmented_raise_for_status, http_request
 
 from gradiend_mlflow.disk.temporary import temporary_folder
 from gradiend_mlflow.disk.trees import open_regular
-from gradiend_mlflow.store.places.s3 import read_object
+from gradiend_mlflow.errors import StoreError
+from gradiend_mlflow.store.places.s3 import names_of_objects, read_object, save_object
 from gradiend_mlflow.store.retries import ITS_OWN_FAULT, Retries
 from gradiend_mlflow.store.trust.answers import answers_up_to
+from gradiend_mlflow.untrusted import quoted
 
 
 def download(artifact_uri: str, path: str, most: int, *, tracking_uri: str, retries: Retries) -> bytes:
@@ -39,6 +41,31 @@ def download(artifact_uri: str, path: str, most: int, *, tracking_uri: str, retr
             retries.repeated(lambda _: repository._download_file(path, str(file)))  # noqa: SLF001
             with open_regular(file) as content:
                 return content.read(most + 1)
+
+
+def download_folder(artifact_uri: str, into: Path, *, tracking_uri: str, retries: Retries) -> Path:
+    """Download all files at an address into a folder that exists; returns where they are.
+
+    Raises:
+        StoreError: If there is none, or its name leads out of the folder. Whatever else MLflow and its plugins raise
+            passes through.
+    """
+    from mlflow.artifacts import download_artifacts
+
+    repository = get_artifact_repository(artifact_uri, tracking_uri=tracking_uri)
+    if type(repository) is not S3ArtifactRepository:
+        return Path(download_artifacts(artifact_uri, dst_path=str(into), tracking_uri=tracking_uri))
+    # MLflow would use threads, in which our limits do not hold.
+    names = names_of_objects(retries, artifact_uri)
+    for name in names:
+        file = into / name
+        if not file.resolve().is_relative_to(into.resolve()):
+            raise StoreError(f"the artifact store has a file whose name leads elsewhere: {quoted(name)}")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        save_object(retries, artifact_uri, name, file)
+    if not names:
+        raise StoreError(f"there are no files at {quoted(artifact_uri)}")
+    return into
 
 
 def _from_server(repository: HttpArtifactRepository, path: str) -> bytes:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 import posixpath
+import shutil
+from collections.abc import Callable
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from mlflow.environment_variables import (
@@ -28,7 +30,10 @@ from gradiend_mlflow.store.secrets import masked, secrets_of
 # All that decides where a client goes, and as whom; another value needs another client.
 _SETTINGS = ("AWS_", "BOTO", "MLFLOW_S3_", "MLFLOW_BOTO_", "MLFLOW_EXPERIMENTAL_S3_")
 _TIMEOUTS = (30, 10, 3, 1)  # seconds; each needs a client of its own
+_PIECE = 2**20  # bytes that are written at once
 _OWN_SCHEMES = ("", "file", "http", "https", "mlflow-artifacts")  # MLflow's server, or this machine
+
+T = TypeVar("T")
 
 
 def place_of(artifact_uri: str) -> str:
@@ -47,18 +52,53 @@ def place_of(artifact_uri: str) -> str:
 
 def read_object(retries: Retries, artifact_uri: str, path: str, most: int) -> bytes:
     """The first `most` + 1 bytes of an object, in one request."""
-    address = urlsplit(artifact_uri)
-    asked = {"Bucket": address.netloc, "Key": posixpath.join(address.path.lstrip("/"), path)}
-    if owner := MLFLOW_S3_EXPECTED_BUCKET_OWNER.get():
-        asked["ExpectedBucketOwner"] = owner
+    return _answered(retries, artifact_uri, path, lambda body: bytes(body.read(most + 1)))
 
-    def attempt(seconds: float) -> bytes:
-        answer = _bounded(retries, artifact_uri, seconds).get_object(**asked)
+
+def save_object(retries: Retries, artifact_uri: str, path: str, file: Path) -> None:
+    """Write an object to a file, in one request; however large it is, a piece of it is in memory."""
+
+    def save(body: Any) -> None:
+        with file.open("wb") as output:
+            shutil.copyfileobj(body, output, _PIECE)
+
+    _answered(retries, artifact_uri, path, save)
+
+
+def names_of_objects(retries: Retries, artifact_uri: str) -> list[str]:
+    """The paths of all objects below an address, a thousand in a request."""
+    asked = _addressed(artifact_uri, "Prefix", "")
+    found: list[str] = []
+    with away():
+        while True:
+            page = retries.repeated(
+                lambda seconds: _bounded(retries, artifact_uri, seconds).list_objects_v2(**asked),
+            )
+            found += [item["Key"].removeprefix(asked["Prefix"]) for item in page.get("Contents", [])]
+            if not page.get("IsTruncated"):
+                return [name for name in found if not name.endswith("/")]  # which some tools write as a folder's mark
+            asked["ContinuationToken"] = page["NextContinuationToken"]
+
+
+def _answered(retries: Retries, artifact_uri: str, path: str, use: Callable[[Any], T]) -> T:
+    """What becomes of an object's content in use."""
+
+    def attempt(seconds: float) -> T:
+        answer = _bounded(retries, artifact_uri, seconds).get_object(**_addressed(artifact_uri, "Key", path))
         with answer["Body"] as body:
-            return bytes(body.read(most + 1))
+            return use(body)
 
     with away():
         return retries.repeated(attempt)
+
+
+def _addressed(artifact_uri: str, what: str, path: str) -> dict[str, str]:
+    """Bucket and key, or the like, of a path below an address."""
+    address = urlsplit(artifact_uri)
+    asked = {"Bucket": address.netloc, what: posixpath.join(address.path.lstrip("/"), path)}
+    if owner := MLFLOW_S3_EXPECTED_BUCKET_OWNER.get():
+        asked["ExpectedBucketOwner"] = owner
+    return asked
 
 
 def s3_client(retries: Retries, artifact_uri: str) -> Any:

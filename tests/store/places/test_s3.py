@@ -78,6 +78,7 @@ FAULTS: list[Any] = [
     pytest.param(refusal(503, "SlowDown"), UnavailableError, r"SlowDown", id="503"),
     pytest.param(refusal(403, "AccessDenied"), DeniedError, "AccessDenied", id="denied"),
     pytest.param(refusal(400, "ExpiredToken"), StoreError, "ExpiredToken", id="expired"),
+    pytest.param(refusal(404, "NoSuchBucket"), StoreError, "NoSuchBucket", id="no bucket"),
 ]
 
 
@@ -131,6 +132,70 @@ def test_a_writer_learns_of_a_fault_in_time(
     assert time.monotonic() - begun < 8
     assert random.random() == random.Random(7).random()
     assert len(s3.requests) == (fault != DOWN)
+
+
+@pytest.fixture
+def model(tracking: MlflowClient, s3: Proxy, tmp_path: Path) -> str:
+    """The address of files in S3, as a model's: one below another, of which one is larger than a piece."""
+    made = tracking.create_experiment("models in S3", artifact_location=f"s3://{BUCKET}/models")
+    run_id = tracking.create_run(made).info.run_id
+    folder = tmp_path / "model" / "gradiend"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    (folder / "model.safetensors").write_bytes(bytes(3_000_000))
+    tracking.log_artifacts(run_id, str(tmp_path / "model"), "model")
+    s3.requests.clear()
+    return f"runs:/{run_id}/model"
+
+
+def test_a_model_is_downloaded_with_one_request_for_each_file(model: str, s3: Proxy, tmp_path: Path) -> None:
+    """And one for their list."""
+    (tmp_path / "here").mkdir()
+    found = Store().download_model(model, tmp_path / "here")
+    assert (found / "gradiend" / "model.safetensors").read_bytes() == bytes(3_000_000)
+    assert (found / "gradiend" / "config.json").read_text() == "{}"
+    assert ["list-type" in path for _, path in s3.requests] == [True, False, False]
+    assert {method for method, _ in s3.requests} == {"GET"}
+
+
+@pytest.mark.parametrize(
+    "of_files", [False, pytest.param(True, marks=pytest.mark.long)], ids=["all requests", "those for files"]
+)
+@pytest.mark.parametrize(("fault", "kind", "reason"), FAULTS)
+def test_who_loads_a_model_learns_of_a_fault_in_time(
+    fault: Any,
+    kind: type[StoreError],
+    reason: str,
+    of_files: bool,
+    model: str,
+    s3: Proxy,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As who pulls sets, whether the list of files fails or a file."""
+    monkeypatch.setenv("GRADIEND_MLFLOW_DEADLINE", "1.5")
+    break_with(s3, fault)
+    if of_files and fault != DOWN:
+        s3.fault = lambda method, path: None if "list-type" in path else fault
+    random.seed(7)
+    begun = time.monotonic()
+    with pytest.raises(StoreError, match=f"at the artifact store s3://{BUCKET} at {s3.uri}: .*{reason}") as caught:
+        gradiend_mlflow.load_model(model)
+    assert type(caught.value) is kind
+    assert time.monotonic() - begun < 8
+    assert random.random() == random.Random(7).random()
+    assert SECRET not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_model_whose_files_have_other_places_in_their_names(model: str, s3: Proxy, tmp_path: Path) -> None:
+    """Nothing is written outside the folder that it is downloaded into."""
+    where = Store().run(model.split("/")[1]).artifact_uri.removeprefix(f"s3://{BUCKET}/")
+    listed = f"<ListBucketResult><Contents><Key>{where}/model/../../up</Key></Contents></ListBucketResult>"
+    s3.fault = lambda method, path: (200, listed.encode()) if "list-type" in path else None
+    (tmp_path / "deep" / "here").mkdir(parents=True)
+    with pytest.raises(StoreError, match="a file whose name leads elsewhere"):
+        Store().download_model(model, tmp_path / "deep" / "here")
+    assert len(s3.requests) == 1
 
 
 def test_the_users_own_calls_stay_as_they_are(runs: list[str], s3: Proxy, tmp_path: Path) -> None:
