@@ -52,7 +52,7 @@ class SessionJournal:
                 for run in self._sender.known_runs():  # they started in an earlier journal of the session
                     self._journal.append(run)
                 self._warn_of_earlier()
-                notes.add(self.kept_in)
+                notes.add(self.kept_in, self._tracking_uri)
             self._journal.append(record)
             if self._sender.experiments != self._named:
                 self._named = dict(self._sender.experiments)

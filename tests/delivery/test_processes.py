@@ -398,10 +398,13 @@ for name in ("one", "two words"):
 
 
 def test_a_killed_child(server: str, tmp_path: Path, request: Any) -> None:
-    """It cannot say what it has left, so its parent does."""
-    script = _KILLED.format(uri=server, folder=str(tmp_path), experiment=request.node.name)
+    """It cannot say what it has left, so its parent does: the command, and that the password is not in it."""
+    uri, name = server.replace("//", "//wanda:s3cret-w0rd@"), request.node.name
+    script = _KILLED.format(uri=uri, folder=str(tmp_path), experiment=name)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=100)
-    assert "Child processes have left the records of 2 trainings" in done.stderr
-    assert f"gradiend-mlflow sync {tmp_path}" in done.stderr
+    masked = server.replace("//", "//***@")
+    assert f"Child processes have left the records of 2 trainings, which MLflow on {masked}" in done.stderr
+    assert f"gradiend-mlflow sync {tmp_path} --tracking-uri '{masked}' (the password is not in it" in done.stderr
+    assert "s3cret" not in done.stderr
     assert sync(tmp_path, tracking_uri=server, progress=False)["result"].tolist() == ["synced"] * 2
-    assert {run.info.status for run in found(server, request.node.name)} == {"KILLED"}
+    assert {run.info.status for run in found(server, name)} == {"KILLED"}

@@ -1,25 +1,28 @@
 """Forked children that were killed: their parent says at its end what they have left, because they cannot.
 
-They share a file without a name: a child writes down where its journals are, and at its end the parent looks there.
+They share a file without a name: a child writes down where its journals are, and for which server, and at its end the
+parent looks there.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import shlex
 import tempfile
+from collections import defaultdict
 from pathlib import Path
 from typing import BinaryIO
 
 from gradiend_mlflow.delivery.journals.journal import count_left
 from gradiend_mlflow.errors import logger
 from gradiend_mlflow.store import pending
+from gradiend_mlflow.store.secrets import masked
+from gradiend_mlflow.store.uris import absolute, missing_password, sync_command
 from gradiend_mlflow.wording import counted
 
 
 class _Notes:
-    """The directories in which forked children of this process have made journals, in the order of the writing."""
+    """Where forked children of this process have made journals, in the order of the writing: directory, server."""
 
     def __init__(self) -> None:
         self._file: BinaryIO | None = None
@@ -45,12 +48,12 @@ class _Notes:
                 return self._file
         return None
 
-    def add(self, experiment_dir: Path) -> None:
-        """Write down where this process makes a journal, if it is a child."""
+    def add(self, experiment_dir: Path, tracking_uri: str) -> None:
+        """Write down where this process makes a journal, if it is a child; secrets of the address become ***."""
         file = None if self._is_own else self._opened()
         if file is not None:
             with contextlib.suppress(OSError):
-                file.write(os.fsencode(experiment_dir) + b"\0")
+                file.write(os.fsencode(experiment_dir) + b"\0" + os.fsencode(masked(absolute(tracking_uri))) + b"\0")
 
     def report(self) -> None:
         """Warn of the journals that children have left, with the command that sends them."""
@@ -58,14 +61,20 @@ class _Notes:
         if file is None:
             return
         file.seek(0)
-        directories = {Path(os.fsdecode(name)) for name in file.read().split(b"\0") if name}
-        left = {directory: count for directory in sorted(directories) if (count := count_left(directory))}
-        if left:
-            commands = [f"gradiend-mlflow sync {shlex.quote(str(path))}" for path in pending.joined(left)]
+        written = os.fsdecode(file.read()).split("\0")
+        left: dict[str, dict[Path, int]] = defaultdict(dict)
+        for directory, uri in sorted(set(zip(written[::2], written[1::2], strict=False))):
+            if count := count_left(Path(directory)):
+                left[uri][Path(directory)] = count
+        for uri, counts in left.items():
+            commands = [sync_command(path, uri) for path in pending.joined(counts)]
             logger.warning(
-                "Child processes have left the records of %s, which MLflow does not have yet; send them with: %s",
-                counted(sum(left.values()), "training"),
+                "Child processes have left the records of %s, which MLflow on %s does not have yet; "
+                "send them with: %s%s",
+                counted(sum(counts.values()), "training"),
+                uri,
                 " && ".join(commands),
+                missing_password(uri),
             )
 
 
