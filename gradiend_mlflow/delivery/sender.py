@@ -84,9 +84,9 @@ class Sender:
         except Exception as error:
             self.set_aside(record, error)
 
-    def is_about_one(self, error: UnavailableError) -> bool:
-        """Whether the server works, and only the last record, or the store of artifacts, has a fault."""
-        return (self._store.retries.answered or bool(error.place)) and self._store.is_answering()
+    def is_about_one(self) -> bool:
+        """Whether the server works, so that only the record that has just failed, or a store, has a fault."""
+        return self._store.is_answering()
 
     def set_aside(self, record: Record, reason: object) -> None:
         """Give a record up, so that those after it can be delivered."""

@@ -180,7 +180,7 @@ def _deliver(terms: Terms, sender: Sender, record: Record, until: float) -> None
         try:
             sender.deliver(terms.admitted(record))
         except UnavailableError as error:
-            if attempt == _ATTEMPTS and sender.is_about_one(error):
+            if attempt == _ATTEMPTS and sender.is_about_one():
                 sender.set_aside(record, error)  # it holds up no other
                 return
             if attempt == _ATTEMPTS or time.monotonic() > until:

@@ -169,20 +169,41 @@ def test_refused_entry(
 
 
 @pytest.mark.long
+def test_a_wrong_address_that_answers(
+    make_trainer: MakeTrainer, server: str, untracked: str, undisturbed: Any, request: Any, warnings: Any
+) -> None:
+    """Its 404 will not pass; `sync` sends everything to the right one."""
+    wrong = Proxy(server)
+    wrong.fault = lambda method, path: 404
+    gradiend_mlflow.autolog(topk=50, experiment_name=request.node.name, tracking_uri=wrong.uri)
+    trainer = make_trainer()
+    trainer.train()
+    assert weights(trainer) == untracked
+    assert not gradiend_mlflow.flush()
+    wrong.close()
+    first, second = warnings()
+    assert "404" in first
+    assert f"gradiend-mlflow sync {trainer.experiment_dir}" in second
+    assert sync(trainer.experiment_dir, tracking_uri=server, progress=False)["result"].tolist() == ["synced"]
+    assert only(server, request.node.name) == undisturbed
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("fault", [500, 503, CUT], ids=["500", "503", "cut"])
 def test_artifacts_fail_and_metrics_succeed(
-    tracked: Any, proxy: Proxy, server: str, untracked: str, undisturbed: Any, request: Any, warnings: Any
+    fault: Any, tracked: Any, proxy: Proxy, server: str, untracked: str, undisturbed: Any, request: Any, warnings: Any
 ) -> None:
     """Files delay nothing else, and a run without them does not count as complete."""
-    proxy.fault = lambda method, path: 500 if of_artifacts(method, path) else None
+    proxy.fault = lambda method, path: fault if of_artifacts(method, path) else None
     trainer = tracked(deadline=60)
     assert weights(trainer) == untracked
-    wait_until(lambda: only(server, request.node.name)["status"] == "FINISHED")
+    wait_until(lambda: only(server, request.node.name)["status"] == "FINISHED", 150)
     found = only(server, request.node.name)
     assert found["metrics"] == undisturbed["metrics"]
     assert "gradiend.topk" not in found["tags"]
     assert found["files"] == {}
     wait_until(lambda: synced(trainer, proxy) == ["failed"])
-    assert 1 <= len(warnings()) <= 3
+    assert 1 <= len(warnings()) <= 3 + (fault == CUT)  # which says, too, that nobody answers
     proxy.fault = lambda method, path: None
     assert synced(trainer, proxy) == ["synced"]
     assert only(server, request.node.name) == undisturbed
