@@ -33,6 +33,8 @@ from gradiend_mlflow.store.trust.answers import limited
 # generator.
 _RANDOM_USERS = (
     "botocore.retryhandler",
+    "google.api_core.retry.retry_base",
+    "google.cloud.storage._media._upload",
     "s3transfer",
     "s3transfer.utils",
     "urllib3.util.retry",

@@ -29,6 +29,10 @@ _UNREACHED = frozenset(
     )
 )
 _TRANSIENT_CODES = frozenset(("RequestTimeout", "SlowDown", "Throttling", "InternalError", "ServiceUnavailable"))
+_INSTALLED_BY = {
+    "google": 'pip install "gradiend-mlflow[gs]"',
+    "azure": "pip install azure-identity azure-storage-blob azure-storage-file-datalake",
+}
 _DATABASES = ("sqlalchemy", "psycopg", "psycopg2", "pymysql", "MySQLdb", "sqlite3")
 _OF_DATABASES = frozenset(("OperationalError", "InterfaceError", "TimeoutError"))
 # What a database answers to a wrong address or account, whatever the kind of error.
@@ -105,11 +109,20 @@ def reason_of(error: BaseException, uri: str = "", sent: Iterable[str] = ()) -> 
     refusal = next((str(one) for one in _causes(error) if isinstance(one, Refused)), None)
     if refusal is not None:
         return scrubbed(refusal, uri, sent)
-    text = _system_message(error) or _SQLALCHEMYS_SUFFIX.sub("", str(error))
+    text = _missing_client(error) or _system_message(error) or _SQLALCHEMYS_SUFFIX.sub("", str(error))
     text = " ".join(re.sub(r"<[^<>]*>", " ", text).split())
     text = _MLFLOWS_PREFIX.sub("", text)
     text = visible(scrubbed(text, uri, sent))
     return text if len(text) <= MOST_QUOTED else text[: MOST_QUOTED - 1] + "…"
+
+
+def _missing_client(error: BaseException) -> str | None:
+    """What to install where a store's client is missing."""
+    for one in _causes(error):
+        command = _INSTALLED_BY.get((one.name or "").partition(".")[0]) if isinstance(one, ImportError) else None
+        if command is not None:
+            return f"its client is not installed: {command} ({one})"
+    return None
 
 
 def _system_message(error: BaseException) -> str | None:
