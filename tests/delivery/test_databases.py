@@ -5,21 +5,24 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from itertools import count
 from typing import Any
 
 import pytest
 from mlflow import MlflowClient
 
 import gradiend_mlflow
+from gradiend_mlflow import sync
 from shared_server.postgres import Postgres
 from shared_server.postgres import postgres as running_postgres
 from shared_server.s3 import BUCKET
-from tests.support.databases import frozen, full, locked
+from tests.support.databases import frozen, full, hang_up, locked
 from tests.support.faults import At, journals, only, wait_until, weights
 from tests.support.proxy import Proxy
 from tests.support.trainings import MakeTrainer
 
 DATABASE, ROLE = "tracking", "lab"
+_numbers = count()
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +54,37 @@ def with_a_lock(server: Postgres) -> AbstractContextManager[None]:
     return locked(server, DATABASE, "runs")
 
 
+@contextmanager
+def without_account(server: Postgres) -> Iterator[None]:
+    """It hangs up on us, and says that our account may not connect."""
+    server.run("psql", "--quiet", "--command", f"ALTER ROLE {ROLE} NOLOGIN")
+    hang_up(server, ROLE)
+    try:
+        yield
+    finally:
+        server.run("psql", "--quiet", "--command", f"ALTER ROLE {ROLE} LOGIN")
+
+
+@pytest.fixture
+def tracked(postgres: Postgres, s3: Proxy, make_trainer: MakeTrainer, request: Any) -> Callable[..., Any]:
+    """Train into PostgreSQL, with artifacts in S3, in an experiment of the test's name; returns the trainer."""
+
+    def run(*callbacks: At) -> Any:
+        name, uri = request.node.name, uri_of(postgres)
+        MlflowClient(uri).create_experiment(name, artifact_location=f"s3://{BUCKET}/databases/{next(_numbers)}")
+        gradiend_mlflow.autolog(topk=50, experiment_name=name, tracking_uri=uri, deadline=20)
+        trainer = make_trainer()
+        trainer.train(callbacks=list(callbacks))
+        return trainer
+
+    return run
+
+
+def uri_of(server: Postgres) -> str:
+    """The address of the tables for the account `lab`."""
+    return f"{server.uri(DATABASE)}&user={ROLE}"
+
+
 @pytest.mark.parametrize(
     "fault",
     [
@@ -63,23 +97,36 @@ def with_a_lock(server: Postgres) -> AbstractContextManager[None]:
 def test_a_database_with_a_fault(
     fault: Callable[[Postgres], AbstractContextManager[None]],
     postgres: Postgres,
-    s3: Proxy,
-    make_trainer: MakeTrainer,
+    tracked: Any,
     untracked: str,
     undisturbed: dict[str, Any],
     warnings: Any,
+    request: Any,
 ) -> None:
     """The training is unchanged, waits for nothing; its run is complete without `sync`, with one warning at most."""
-    uri, name = f"{postgres.uri(DATABASE)}&user={ROLE}", fault.__name__
-    MlflowClient(uri).create_experiment(name, artifact_location=f"s3://{BUCKET}/{name}")
-    gradiend_mlflow.autolog(topk=50, experiment_name=name, tracking_uri=uri, deadline=20)
-    trainer = make_trainer()
     with ExitStack() as during:
-        trainer.train(callbacks=[At(1, lambda: during.enter_context(fault(postgres)))])
+        trainer = tracked(At(1, lambda: during.enter_context(fault(postgres))))
         assert weights(trainer) == untracked
         begun = time.monotonic()
         assert not gradiend_mlflow.flush()
         assert time.monotonic() - begun < 15
     wait_until(lambda: not journals(trainer))
-    assert only(uri, name) == undisturbed
+    assert only(uri_of(postgres), request.node.name) == undisturbed
     assert len(warnings()) <= 1
+
+
+@pytest.mark.long
+def test_a_database_that_lets_us_in_no_more(
+    postgres: Postgres, tracked: Any, untracked: str, undisturbed: dict[str, Any], warnings: Any, request: Any
+) -> None:
+    """Waiting does not help: the warnings give the reason and the command, and `sync` completes the run later."""
+    with ExitStack() as during:
+        trainer = tracked(At(1, lambda: during.enter_context(without_account(postgres))))
+        assert weights(trainer) == untracked
+        assert not gradiend_mlflow.flush()
+    first, second = warnings()
+    assert "is not permitted to log in" in first
+    assert f"gradiend-mlflow sync {trainer.experiment_dir}" in second
+    frame = sync(trainer.experiment_dir, tracking_uri=uri_of(postgres), progress=False)
+    assert frame["result"].tolist() == ["synced"]
+    assert only(uri_of(postgres), request.node.name) == undisturbed
