@@ -70,16 +70,18 @@ def run(*, quick: bool) -> Outcome:
     return Outcome(rows, [note])
 
 
-def fill(database: Path, number: int) -> None:
-    """Make a database with so many runs, each with the tag of four sets."""
+def fill(database: Path, number: int, *, params: int = _PARAMS, experiments: int = 1) -> None:
+    """Make a database with so many runs, each with the tag of four sets, in one experiment or evenly in several."""
     client = MlflowClient(f"sqlite:///{database}")
-    experiment_id = client.create_experiment(_EXPERIMENT, artifact_location=(database.parent / "runs").as_uri())
+    where = (database.parent / "runs").as_uri()
+    experiment_id = client.create_experiment(_EXPERIMENT, artifact_location=where)
+    others = [client.create_experiment(f"other {index}", artifact_location=where) for index in range(experiments - 1)]
     run_id = client.create_run(experiment_id, run_name="run").info.run_id
     sets = {part: {"path": f"{tags.TOPK_FOLDER}/{part}.parquet", "sha256": "0" * 64, "k": 10_000} for part in PARTS}
     client.log_batch(
         run_id,
         [Metric(f"metric {index}", index, 0, 1) for index in range(_METRICS)],
-        [Param(f"param {index}", f"{index}") for index in range(_PARAMS)],
+        [Param(f"param {index}", f"{index}") for index in range(params)],
         [RunTag(tags.KIND, tags.TRAINING), RunTag(tags.TOPK, json.dumps(sets))]
         + [RunTag(f"gradiend.tag_{index}", f"{index}") for index in range(_TAGS)],
     )
@@ -93,6 +95,11 @@ def fill(database: Path, number: int) -> None:
             connection.executemany(
                 f"INSERT INTO {table} VALUES ({', '.join('?' * len(rows[0]))})",
                 ((*row[:at], copy, *row[at + 1 :]) for copy in copies for row in rows),
+            )
+        for index, other in enumerate(others):
+            share = copies[index :: len(others) + 1]
+            connection.executemany(
+                "UPDATE runs SET experiment_id = ? WHERE run_uuid = ?", ((other, copy) for copy in share)
             )
 
 
