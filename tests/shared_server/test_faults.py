@@ -76,6 +76,6 @@ def test_the_object_store_stops(
 
 def test_a_soak_of_a_few_seconds(deployments: Deployments, tracking: object, base_model: str, tmp_path: Path) -> None:
     """Four trainings at once while everything fails now and then; `make soak` has 40 for ten minutes."""
-    soaked = soak(deployments, base_model, tmp_path / "soak", seconds=5, at_once=4)
+    soaked = soak(deployments, "direct", base_model, tmp_path / "soak", seconds=5, at_once=4)
     assert soaked.trainings >= 4
     assert soaked.requests < 150

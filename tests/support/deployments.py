@@ -19,6 +19,7 @@ from shared_server.postgres import Postgres, postgres
 from shared_server.s3 import BUCKET, s3
 from shared_server.tracking_server import tracking_server
 from tests.support.processes import train_tracked
+from tests.support.proxy import Proxy
 from tests.support.server import mlflow_server
 
 PAIRS = [("3SG", "3PL"), ("1SG", "1PL")]
@@ -36,6 +37,8 @@ class Deployment:
 
 class Deployments:
     """All kinds, by the name of their method."""
+
+    store: Proxy  # in front of the object store, once `s3` has been asked for
 
     def __init__(self, folder: Path, base_model: str) -> None:
         self._folder = folder
@@ -64,8 +67,11 @@ class Deployments:
 
     @cached_property
     def s3(self) -> dict[str, str]:
-        """What a client of the object store sets."""
-        return self._stack.enter_context(s3(self._folder / "s3"))
+        """What a client of the object store sets, which it reaches through `store`."""
+        settings = self._stack.enter_context(s3(self._folder / "s3"))
+        self.store = Proxy(settings["MLFLOW_S3_ENDPOINT_URL"])
+        self._stack.callback(self.store.close)
+        return {**settings, "MLFLOW_S3_ENDPOINT_URL": self.store.uri}
 
     def sqlite(self, folder: Path) -> Deployment:
         """A file: what the others are measured by."""

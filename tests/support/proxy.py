@@ -77,7 +77,8 @@ class Proxy:
 
     def release(self) -> None:
         """Hang up on the clients that wait for an answer."""
-        self._leaving.set()
+        waiting, self._leaving = self._leaving, threading.Event()
+        waiting.set()
 
     def close(self) -> None:
         """Stop for good."""

@@ -3,7 +3,8 @@
     make soak                     # ten minutes of faults, 40 trainings at once
     SOAK_SECONDS=60 make soak     # a minute
 
-Afterwards every training must have its run, with what an undisturbed training has in it, and every model must be what
+Half of the time clients have the object store to themselves, half of it the server passes artifacts on. Afterwards
+every training must have its run, with what an undisturbed training has in it, and every model must be what
 it is without the plugin. Prints how many requests a training took, and how much longer than without the plugin.
 """
 
@@ -19,9 +20,10 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -29,10 +31,11 @@ from unittest.mock import patch
 from gradiend_mlflow import autolog, flush, sync
 from tests.support.deployments import PAIRS, STUDY, Deployment, Deployments
 from tests.support.faults import runs_of, state, wait_until, weights
-from tests.support.proxy import CUT, LOST, Fault, Proxy
+from tests.support.proxy import CUT, HOLE, LOST, Fault, Proxy
 from tests.support.trainings import train
 
 EXPERIMENT = "soak"
+KINDS = ("direct", "proxied")
 
 
 @dataclass(frozen=True)
@@ -50,9 +53,11 @@ class Soaked:
         )
 
 
-def soak(deployments: Deployments, base_model: str, folder: Path, *, seconds: float, at_once: int) -> Soaked:
+def soak(
+    deployments: Deployments, kind: str, base_model: str, folder: Path, *, seconds: float, at_once: int
+) -> Soaked:
     """Train in waves until the time is over, while faults come and go; then everything must be there."""
-    found = deployments["direct"]
+    found = deployments[kind]
     with patch.dict(os.environ, found.environment):
         return _soak(found, deployments, base_model, folder, seconds=seconds, at_once=at_once)
 
@@ -61,11 +66,11 @@ def _soak(
     found: Deployment, deployments: Deployments, base_model: str, folder: Path, *, seconds: float, at_once: int
 ) -> Soaked:
     undisturbed = {(one := state(found.uri, run))["tags"]["gradiend.run_id"]: one for run in runs_of(found.uri, STUDY)}
-    server, store = Proxy(found.uri), Proxy(found.environment["MLFLOW_S3_ENDPOINT_URL"])
-    through = Deployment(server.uri, {**found.environment, "MLFLOW_S3_ENDPOINT_URL": store.uri})
+    server = Proxy(found.uri)
+    through = Deployment(server.uri, found.environment)
     expected = {"_".join(pair): weights(train(base_model, folder / "alone" / pair[0], pair)) for pair in PAIRS}
     until, trained = time.monotonic() + seconds, 0
-    with _misfortunes(deployments, server, store, seconds):
+    with _misfortunes(deployments, server, seconds):
         while trained == 0 or time.monotonic() < until:
             _wave(through, base_model, folder, range(trained, trained + at_once))
             trained += at_once
@@ -73,7 +78,6 @@ def _soak(
     wait_until(lambda: sync(folder, tracking_uri=server.uri, progress=False).empty, 300)
     runs = [state(found.uri, run) for run in runs_of(found.uri, EXPERIMENT)]
     server.close()
-    store.close()
     assert len(runs) == trained
     for run in runs:
         assert run == undisturbed[run["tags"]["gradiend.run_id"]]
@@ -116,31 +120,41 @@ def _train_twice(number: int, base_model: str, folder: Path, uri: str) -> None:
 
 
 @contextmanager
-def _misfortunes(deployments: Deployments, server: Proxy, store: Proxy, seconds: float) -> Iterator[None]:
-    """Every seventh request fails in some way, and all the time something is restarted; from a known seed."""
-    chance, over, pause = random.Random(18), threading.Event(), min(15.0, seconds / 6)
+def _misfortunes(deployments: Deployments, server: Proxy, seconds: float) -> Iterator[None]:
+    """Every seventh request fails in some way, and all the time something is away or hangs; from a known seed."""
+    chance, over, pause, store = random.Random(18), threading.Event(), min(15.0, seconds / 6), deployments.store
+    hanging: set[Proxy] = set()
 
-    def one_of_seven(method: str, path: str) -> int | str | float | None:
-        return chance.choice([None] * 30 + [CUT, LOST, 500, 429, 0.5])
+    def fault_of(proxy: Proxy) -> Fault:
+        def one_of_seven(method: str, path: str) -> int | str | float | None:
+            return HOLE if proxy in hanging else chance.choice([None] * 30 + [CUT, LOST, 500, 429, 0.5])
 
-    fault: Fault = one_of_seven
-    server.fault = store.fault = fault
+        return one_of_seven
 
-    def restart() -> None:
-        things: list[Any] = [deployments.postgres, server, store]
+    def wake(proxy: Proxy) -> None:
+        hanging.discard(proxy)
+        proxy.release()
+
+    misfortunes: list[tuple[Callable[[], None], Callable[[], None]]] = [
+        *((thing.stop, thing.start) for thing in (deployments.postgres, server, store)),
+        *((partial(hanging.add, proxy), partial(wake, proxy)) for proxy in (server, store)),
+    ]
+
+    def go_wrong() -> None:
         while not over.wait(pause):
-            thing = chance.choice(things)
-            thing.stop()
+            begin, end = chance.choice(misfortunes)
+            begin()
             over.wait(pause / 5)
-            thing.start()
+            end()
 
-    restarting = threading.Thread(target=restart)
-    restarting.start()
+    server.fault, store.fault = fault_of(server), fault_of(store)
+    going_wrong = threading.Thread(target=go_wrong)
+    going_wrong.start()
     try:
         yield
     finally:
         over.set()
-        restarting.join()
+        going_wrong.join()
         server.fault = store.fault = lambda method, path: None
 
 
@@ -156,7 +170,12 @@ def main() -> None:
         deployments = Deployments(Path(folder), base_model)
         try:
             at_once = int(os.environ.get("SOAK_TRAININGS", "40"))
-            print(soak(deployments, base_model, Path(folder) / "runs", seconds=seconds, at_once=at_once))  # noqa: T201
+            for kind in KINDS:
+                share = seconds / len(KINDS)
+                soaked = soak(
+                    deployments, kind, base_model, Path(folder) / f"runs_{kind}", seconds=share, at_once=at_once
+                )
+                print(f"{kind}: {soaked}", flush=True)  # noqa: T201
         finally:
             deployments.close()
 
