@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from typing import Any, TypeVar
@@ -110,6 +110,23 @@ def search_runs(
         )
     ]
     return _frame(found[:max_results], experiments)
+
+
+def search_pages(
+    experiment_names: Sequence[str] | str | None = None,
+    *,
+    experiment_ids: Sequence[str] | str | None = None,
+    filter_string: str = "",
+    search_all_experiments: bool = False,
+    tracking_uri: str | None = None,
+) -> Iterator[pd.DataFrame]:
+    """The trainings that `search_runs(complete=False)` finds, page by page: all tags of 100,000 are gigabytes."""
+    flush()
+    store = Reader(tracking_uri)
+    experiments = experiments_of(store, experiment_names, experiment_ids, everywhere=search_all_experiments)
+    wanted = _filter(tags.TRAINING, filter_string, complete=False)
+    found = store.search_pages(list(experiments), wanted, order_by=["attributes.start_time ASC"])
+    return (_frame(page, experiments) for page in found)
 
 
 def complete_frame(

@@ -7,11 +7,12 @@ import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from typing import Any
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.entities import Experiment, LifecycleStage, Run
+from mlflow.entities import Experiment, LifecycleStage, Run, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import fluent
 from mlflow.utils.credentials import get_default_host_creds
@@ -27,7 +28,7 @@ from gradiend_mlflow.store.places.downloads import download
 from gradiend_mlflow.store.places.faults import account_advice, is_denied, reason_of
 from gradiend_mlflow.store.retries import Haste, Retries, reading_deadline
 from gradiend_mlflow.store.secrets import has_secrets, masked, scrubbed
-from gradiend_mlflow.store.trust.paging import all_pages
+from gradiend_mlflow.store.trust.paging import all_pages, pages
 from gradiend_mlflow.store.uris import absent_place, opening
 from gradiend_mlflow.untrusted import quoted
 
@@ -240,14 +241,21 @@ class Reader:
         """
         with self._asking(f"search for runs with the filter {filter_string!r}"):
             size = min(max_results or _RUNS_PER_PAGE, _RUNS_PER_PAGE)
-            found = all_pages(
-                lambda token: self._client.search_runs(
-                    list(experiment_ids), filter_string, max_results=size, order_by=list(order_by), page_token=token
-                ),
-                max_results,
-                progress=progress,
-            )
+            asked = partial(self._client.search_runs, list(experiment_ids), filter_string, ViewType.ACTIVE_ONLY, size)
+            found = all_pages(partial(asked, list(order_by)), max_results, progress=progress)
         return [_logged(run) for run in found[:max_results]]
+
+    def search_pages(
+        self, experiment_ids: Sequence[str], filter_string: str, *, order_by: Sequence[str] = ()
+    ) -> Iterator[list[LoggedRun]]:
+        """The same page by page, for a caller who must not hold all runs at once; each page has a deadline."""
+
+        def page_after(token: str | None) -> Any:
+            with self._asking(f"search for runs with the filter {filter_string!r}"):
+                asked = list(experiment_ids), filter_string, ViewType.ACTIVE_ONLY, _RUNS_PER_PAGE, list(order_by)
+                return self._client.search_runs(*asked, token)
+
+        return ([_logged(run) for run in page] for page in pages(page_after))
 
     def fetch(self, artifact_uri: str, path: str, *, sha256: str, most: int, haste: Haste | None = None) -> bytes:
         """The content of one artifact file of a run, downloaded in one request where the server allows it.

@@ -42,6 +42,11 @@ class Skipped:
     name: str
     reason: str
 
+    @classmethod
+    def of(cls, row: pd.Series[Any], reason: str) -> Skipped:
+        """The run of a row of `search_runs`."""
+        return cls(str(row["run_id"]), visible(str(row["run_name"] or name_of(row))), visible(reason, lines=True))
+
 
 @dataclass(frozen=True)
 class Search:
@@ -196,7 +201,7 @@ def pull(
         if isinstance(whole, TopKSet) and isinstance(top, TopKSet):
             stored[index], cut[index] = whole, top
         else:
-            skipped.append(_skipped(row, str(top)))
+            skipped.append(Skipped.of(row, str(top)))
     return replace(
         selection,
         rows=rows.loc[list(cut)].reset_index(drop=True),
@@ -210,11 +215,7 @@ def _finished(rows: pd.DataFrame) -> tuple[pd.DataFrame, tuple[Skipped, ...]]:
     """The rows that are finished; the others, each with the reason."""
     finished = rows["status"] == FINISHED
     skipped = [
-        _skipped(row, _REASONS.get(row["status"], f"it is {row['status']}, not {FINISHED}"))
+        Skipped.of(row, _REASONS.get(row["status"], f"it is {row['status']}, not {FINISHED}"))
         for _, row in rows[~finished].iterrows()
     ]
     return rows[finished], tuple(skipped)
-
-
-def _skipped(row: pd.Series[Any], reason: str) -> Skipped:
-    return Skipped(str(row["run_id"]), visible(str(row["run_name"] or name_of(row))), visible(reason, lines=True))

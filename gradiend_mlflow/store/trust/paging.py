@@ -19,11 +19,12 @@ def all_pages(
     Raises:
         StoreError: If the pages do not come to an end.
     """
-    pages = with_progress(_pages(page_after, most), "search", "page", show=progress)
-    return [item for page in pages for item in page]
+    found = with_progress(pages(page_after, most), "search", "page", show=progress)
+    return [item for page in found for item in page]
 
 
-def _pages(page_after: Callable[[str | None], Any], most: int | None) -> Iterator[Any]:
+def pages(page_after: Callable[[str | None], Any], most: int | None = None) -> Iterator[Any]:
+    """Page after page, for a caller who need not hold all items at once; else as `all_pages`."""
     found = 0
     token: str | None = None
     seen: set[str] = set()
