@@ -38,6 +38,7 @@ FUNCTIONS = {
     "sync": "sync",
     "log": "log_topk",
     "export": "export_run",
+    "export-dataset": "export_dataset",
     "verify": "verify_runs",
     "cache info": "cache_info",
     "cache prune": "prune_cache",

@@ -82,6 +82,12 @@ from .runs.upkeep import (
     prune_cache as prune_cache,
 )
 from .runs.verifying import verify_runs as verify_runs
+from .scale.export import (
+    ExportedDataset as ExportedDataset,
+)
+from .scale.export import (
+    export_dataset as export_dataset,
+)
 from .sets.artifact import (
     load_topk_file as load_topk_file,
 )

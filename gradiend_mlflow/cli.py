@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from gradiend_mlflow.commands.completion import completion_command
-from gradiend_mlflow.commands.keeping import cache_group, export_command, verify_command
+from gradiend_mlflow.commands.keeping import cache_group, export_command, export_dataset_command, verify_command
 from gradiend_mlflow.commands.listing import runs_command, show_command, ui_command
 from gradiend_mlflow.commands.options import example
 from gradiend_mlflow.commands.questions import compare_command, comparisons_command, plot_command
@@ -55,6 +55,6 @@ for _command in (
     *(runs_command, show_command, ui_command),
     *(compare_command, comparisons_command, plot_command),
     *(import_command, sync_command, log_command),
-    *(export_command, verify_command, cache_group, completion_command),
+    *(export_command, export_dataset_command, verify_command, cache_group, completion_command),
 ):
     main.add_command(_command)

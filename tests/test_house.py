@@ -42,13 +42,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "comparison.page": {"figures", "overlap", "sets"},
     "comparison.said": {"comparison", "runs", "overlap", "store", "sets"},
     "comparison": {"disk", "figures", "overlap", "runs", "store", "sets"},
+    "scale": {"comparison", "runs", "overlap", "store", "sets"},
     "trainings.words": {"store"},
     "trainings": {"disk", "store", "sets"},
     "delivery.journals": {"disk", "trainings", "store", "sets"},
     "delivery": {"disk", "trainings", "store", "sets"},
     "tracking.loops": {"tracking", "delivery", "disk", "trainings", "store", "sets"},  # its guard
     "tracking": {"delivery", "disk", "trainings", "store", "sets"},
-    "commands": {"comparison", "delivery", "runs", "store", "tracking", "trainings"},
+    "commands": {"comparison", "delivery", "runs", "scale", "store", "tracking", "trainings"},
 }
 BASE = {"", "display"}  # may be imported by all
 FACE = {"__init__", "__main__", "cli"}  # may import everything

@@ -1,4 +1,4 @@
-"""`export`, `verify` and `cache`: what of MLflow's is on this machine, and whether MLflow's is whole."""
+"""`export`, `export-dataset`, `verify`, `cache`: what of MLflow's is elsewhere, and whether MLflow's is whole."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 from gradiend_mlflow.commands import options
 from gradiend_mlflow.commands.options import example, listed
 from gradiend_mlflow.commands.printed import print_frame, print_json, say
-from gradiend_mlflow.wording import counted
+from gradiend_mlflow.wording import counted, some_of
 
 if TYPE_CHECKING:
     from gradiend_mlflow.runs.upkeep import CacheUse
@@ -35,6 +35,45 @@ def export_command(run: str, path: Path, **given: Any) -> None:
 
     for file in export_run(run, path, **given):
         say(str(file))
+
+
+@click.command(
+    "export-dataset",
+    short_help="Write the sets of many runs as one Parquet dataset.",
+    epilog=example(
+        "gradiend-mlflow export-dataset sets/ --experiment-name pronouns",
+        "gradiend-mlflow export-dataset s3://lab/sets --all-experiments --part decoder-weight",
+    ),
+)
+@click.argument("destination", metavar="URI")
+@click.argument("run_ids", nargs=-1, metavar="[RUN_ID]...")
+@options.search
+@options.filter_string
+@options.parts(default="those that each run has")
+@click.option("--strict", is_flag=True, help="Fail where runs are skipped, after all others are written.")
+@options.cache
+@options.form_of_one
+@options.tracking_uri
+@options.quiet
+def export_dataset_command(
+    destination: str, *, run_ids: tuple[str, ...], form: str, quiet: bool, **given: Any
+) -> None:
+    """Write the sets of the runs into one Parquet dataset at URI, a directory or s3://bucket/prefix, or add to it.
+
+    The runs are those of the given ids, or else those that the search finds. DuckDB, Polars, Spark and Dask read the
+    dataset. Only sets that it does not have are pulled.
+    """
+    from gradiend_mlflow.scale.export import export_dataset
+
+    done = export_dataset(destination, list(run_ids) or None, progress=False if quiet else None, **listed(given))
+    if form == "json":
+        print_json({**vars(done), "skipped": [vars(run) for run in done.skipped]})
+    elif not quiet:
+        has = f"{counted(done.sets, 'set')} of {counted(done.runs, 'run')}"
+        replaced = f", {done.replaced:,} replaced" if done.replaced else ""
+        say(f"{done.added:,} added{replaced}: {done.uri} has {has}")
+    for line in some_of([f"skipped {run.name} ({run.run_id}): {run.reason}" for run in done.skipped]):
+        say(line, err=True)
 
 
 @click.command(

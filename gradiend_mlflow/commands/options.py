@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from gradiend_mlflow.commands.choices import FORMATS
+from gradiend_mlflow.commands.choices import FORMATS, PARTS
 
 
 class Number(click.ParamType):  # type: ignore[type-arg]
@@ -49,6 +49,14 @@ cache = click.option(
     metavar="DIRECTORY",
     help='Where pulled sets are kept, or "off".  [default: the user\'s cache directory]',
 )
+
+
+def parts(default: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The option that names parts; `default` says which are taken without it."""
+    said = f"Which importance; may be repeated.  [default: {default}]"
+    return click.option("--part", "parts", type=click.Choice(PARTS), multiple=True, help=said)
+
+
 form = click.option(
     "--format",
     "form",

@@ -16,20 +16,12 @@ from gradiend_mlflow.commands.printed import print_frame, say
 if TYPE_CHECKING:
     import pandas as pd
 
-_parts = click.option(
-    "--part",
-    "parts",
-    type=click.Choice(PARTS),
-    multiple=True,
-    help="Which importance; may be repeated.  [default: all four]",
-)
-
 
 @click.command("import", epilog=example("gradiend-mlflow import runs/ --experiment-name pronouns"))
 @click.argument("path", type=options.existing)
 @click.option("--experiment-name", help="Where runs go, made if needed; default MLflow's active experiment.")
 @options.topk(default="10000", help="How many weights per part to log, or which fraction.")
-@_parts
+@options.parts(default="all four")
 @click.option("--tag", "extra_tags", multiple=True, metavar="KEY=VALUE", help="A tag for every run; may be repeated.")
 @click.option(
     "--log-models",
@@ -102,7 +94,7 @@ def sync_command(path: Path, *, quiet: bool, form: str, **given: Any) -> None:
 @click.argument("path", type=options.existing)
 @click.option("--run-id", required=True, help="The run that gets the sets; those of the same parts are replaced.")
 @options.topk(default="10000", help="How many weights per part, or which fraction.")
-@_parts
+@options.parts(default="all four")
 @options.form
 @options.tracking_uri
 def log_command(path: Path, *, parts: tuple[str, ...], form: str, **given: Any) -> None:

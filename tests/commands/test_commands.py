@@ -263,7 +263,7 @@ def test_ui(run: Run, study: Study, quick: Callable[..., Result]) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["runs", "show x", "ui", "compare", "comparisons", "plot x -o x.png", "export x x", "verify"],
+    ["runs", "show x", "ui", "compare", "comparisons", "plot x -o x.png", "export x x", "export-dataset x", "verify"],
 )
 def test_reading_commands_create_nothing(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where there is no database, they say so."""
@@ -281,6 +281,19 @@ def test_an_empty_directory(run: Run, tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (1, "")
     place = tmp_path / "here"
     assert f"no MLflow database at {place}/mlflow.db, which is where MLflow looks in {place}" in done.stderr
+
+
+def test_export_dataset(study: Study, quick: Callable[..., Result], tmp_path: Path) -> None:
+    """What was done in a line, what was skipped beside it; JSON for programs; the exit code with --strict."""
+    asked = ("export-dataset", tmp_path / "sets", "--experiment-name", "pronouns", "--part", "decoder-weight")
+    done = quick(*asked)
+    assert done.stdout == f"4 added: {tmp_path}/sets has 4 sets of 4 runs\n"
+    assert "skipped failed" in done.stderr
+    again = json.loads(quick(*asked, "--format", "json").stdout)
+    assert (again["added"], again["sets"], len(again["skipped"])) == (0, 4, 1)
+    strict = quick(*asked, "--strict", "--quiet")
+    assert (strict.exit_code, strict.stdout) == (1, "")
+    assert strict.stderr.startswith("Error: 1 of 5 runs could not be exported:")
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

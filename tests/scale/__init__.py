@@ -1,0 +1,1 @@
+"""Tests of datasets of many runs, and of their overlap in blocks."""
