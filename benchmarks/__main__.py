@@ -16,6 +16,7 @@ from benchmarks import (
     overhead,
     overlap,
     pulling,
+    scale,
     searching,
     size,
     startup,
@@ -23,7 +24,7 @@ from benchmarks import (
 from benchmarks.harness import run_and_report
 
 _MODULES = (startup, extraction, size, pulling, buckets, searching, overlap, comparing, figures, importing, overhead)
-_FULL_SIZE_ONLY = (billion, growth, loops)
+_FULL_SIZE_ONLY = (billion, growth, loops, scale)
 
 if __name__ == "__main__":
     modules = _MODULES if "--quick" in sys.argv else (*_MODULES, *_FULL_SIZE_ONLY)

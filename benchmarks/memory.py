@@ -63,7 +63,7 @@ def script_takes(script: str, *arguments: str) -> Taken:
     peak = 0
     try:
         while process.poll() is None:
-            peak = max(peak, _anonymous_bytes(process.pid))
+            peak = max(peak, anonymous_bytes(process.pid))
             time.sleep(_INTERVAL)
     finally:
         process.kill()  # which does nothing to one that has ended
@@ -74,12 +74,12 @@ def script_takes(script: str, *arguments: str) -> Taken:
 
 def _peak_while(call: Callable[[], object]) -> int:
     """The most anonymous memory seen while `call` runs, looking every few milliseconds."""
-    seen = [_anonymous_bytes()]
+    seen = [anonymous_bytes()]
     done = threading.Event()
 
     def watch() -> None:
         while not done.wait(_INTERVAL):
-            seen[0] = max(seen[0], _anonymous_bytes())
+            seen[0] = max(seen[0], anonymous_bytes())
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
@@ -88,12 +88,12 @@ def _peak_while(call: Callable[[], object]) -> int:
     finally:
         done.set()
         watcher.join()
-    peak = max(seen[0], _anonymous_bytes())
+    peak = max(seen[0], anonymous_bytes())
     del result
     return peak
 
 
-def _anonymous_bytes(process: int | str = "self") -> int:
+def anonymous_bytes(process: int | str = "self") -> int:
     """What a process has allocated now; 0 of one that is ending."""
     for line in Path(_STATUS.format(process)).read_text(encoding="utf-8").splitlines():
         if line.startswith("RssAnon:"):
@@ -104,7 +104,7 @@ def _anonymous_bytes(process: int | str = "self") -> int:
 def _main() -> None:
     module, function, *arguments = sys.argv[1:]
     call = getattr(importlib.import_module(module), function)
-    baseline = _anonymous_bytes()
+    baseline = anonymous_bytes()
     print(json.dumps({"baseline": baseline, "peak": _peak_while(lambda: call(*arguments))}))
 
 

@@ -82,6 +82,8 @@ from .runs.upkeep import (
     prune_cache as prune_cache,
 )
 from .runs.verifying import verify_runs as verify_runs
+from .scale.blocks import OverlapBlocks as OverlapBlocks
+from .scale.compute import compute_overlap_blocks as compute_overlap_blocks
 from .scale.export import (
     ExportedDataset as ExportedDataset,
 )

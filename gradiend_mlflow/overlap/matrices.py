@@ -15,7 +15,7 @@ from gradiend_mlflow.overlap import measures
 from gradiend_mlflow.overlap.any_overlap import AnyOverlap
 from gradiend_mlflow.overlap.layout.ranked import RankedSets
 from gradiend_mlflow.overlap.layout.ties import Ties, ties_of
-from gradiend_mlflow.overlap.measures import COUNTED, RBO_P, Value, check_value, divided
+from gradiend_mlflow.overlap.measures import COUNTED, RBO_P, Value, check_value, of_counts
 from gradiend_mlflow.overlap.statistics.chance import Chance, chance_of, expected_overlap
 from gradiend_mlflow.overlap.statistics.frames import square_frame
 from gradiend_mlflow.sets.anatomy.anatomy import Anatomy
@@ -63,13 +63,8 @@ class PairwiseOverlap(AnyOverlap):
         """
         if value not in COUNTED:
             return None
-        (lower, upper), sums = self.ties.bounds(), np.add.outer(self.sizes, self.sizes)
-        if value == "intersection":
-            return lower, upper
-        if value == "jaccard":
-            return divided(lower, sums - lower), divided(upper, sums - upper)
-        smaller = np.minimum.outer(self.sizes, self.sizes)
-        return divided(lower, smaller), divided(upper, smaller)
+        lower, upper = (of_counts(value, bound, self.sizes, self.sizes) for bound in self.ties.bounds())
+        return lower, upper
 
     @cached_property
     def intersection_frac(self) -> Matrix:
@@ -78,12 +73,12 @@ class PairwiseOverlap(AnyOverlap):
         The overlap coefficient (Szymkiewicz 1934, Simpson 1943), gradiend's `intersection_frac` of the measure
         `topk_overlap`.
         """
-        return divided(self.intersection, np.minimum.outer(self.sizes, self.sizes))
+        return of_counts("intersection_frac", self.intersection, self.sizes, self.sizes)
 
     @cached_property
     def jaccard(self) -> Matrix:
         """|A and B| / |A or B| per pair, in [0, 1] (Jaccard 1912); 0 for two empty sets; float64, shape (N, N)."""
-        return divided(self.intersection, np.add.outer(self.sizes, self.sizes) - self.intersection)
+        return of_counts("jaccard", self.intersection, self.sizes, self.sizes)
 
     @cached_property
     def mass_overlap(self) -> Matrix:

@@ -104,6 +104,17 @@ def check_p(p: float) -> float:
     return p
 
 
+def of_counts(
+    value: Value, shared: npt.NDArray[Any], sizes: npt.NDArray[Any], others: npt.NDArray[Any]
+) -> npt.NDArray[Any]:
+    """A measure of `COUNTED`, from how many weights each set of `sizes` shares with each set of `others`."""
+    if value == "intersection":
+        return shared
+    if value == "jaccard":
+        return divided(shared, np.add.outer(sizes, others) - shared)
+    return divided(shared, np.minimum.outer(sizes, others))
+
+
 def mass_overlap(sets: RankedSets) -> Matrix:
     """See `PairwiseOverlap.mass_overlap`."""
     squares = [values.astype(np.float64) ** 2 for values in _known(sets, sets.importance, "importances")]

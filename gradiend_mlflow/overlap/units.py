@@ -219,7 +219,7 @@ def compute_overlap(sets: Mapping[str, TopKSet], *, rbo_p: float = RBO_P, unit: 
     for label, topk_set in sets.items():
         if not isinstance(topk_set, TopKSet):
             raise InvalidInputError(f"sets[{label!r}] must be a TopKSet; got {type(topk_set).__name__}")
-    space, selects = common_ground(sets)
+    space, selects = common_ground({label: topk_set.space for label, topk_set in sets.items()})
     keys, ranked = matched(sets, space)
     anatomy = merged(topk_set.anatomy for topk_set in sets.values())
     overlap = Overlap(tuple(sets), space, keys, ranked, selects, rbo_p, anatomy)

@@ -23,11 +23,11 @@ from gradiend_mlflow.sets.parts import PARTS
 from gradiend_mlflow.sets.space import WeightSpace, parse_space
 from gradiend_mlflow.sets.topk import TopKSet
 
-_TEXT = pa.dictionary(pa.int32(), pa.string())  # in the file a string
+TEXT = pa.dictionary(pa.int32(), pa.string())  # in the file a string
 WEIGHTS = pa.schema(
     {
-        "run": _TEXT,
-        "param": _TEXT,
+        "run": TEXT,
+        "param": TEXT,
         "offset": pa.int64(),
         "rank": pa.int32(),
         "importance": pa.float32(),
@@ -147,8 +147,8 @@ def weights_of(runs: Sequence[str], sets: Sequence[TopKSet]) -> pa.Table:
     places = {one.space: np.array([place_of[name] for name in one.space.names], dtype=np.int32) for one in sets}
     signs = np.concatenate([_signs(one) for one in sets])
     columns = [
-        _texts(np.repeat(np.arange(len(sets), dtype=np.int32), sizes), runs),
-        _texts(np.concatenate([places[one.space][one.param_ids] for one in sets]), list(params)),
+        texts(np.repeat(np.arange(len(sets), dtype=np.int32), sizes), runs),
+        texts(np.concatenate([places[one.space][one.param_ids] for one in sets]), list(params)),
         pa.array(np.concatenate([one.offsets for one in sets])),
         pa.array(np.concatenate([np.arange(1, size + 1, dtype=np.int32) for size in sizes])),
         pa.array(np.concatenate([one.importance for one in sets])),
@@ -164,8 +164,9 @@ def _signs(topk_set: TopKSet) -> Any:
     return np.sign(topk_set.weights[:, 0])
 
 
-def _texts(codes: Any, texts: Sequence[str]) -> pa.DictionaryArray:
-    return pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(texts, pa.string()))
+def texts(codes: Any, named: Sequence[str]) -> pa.DictionaryArray:
+    """Texts by their places among the distinct ones."""
+    return pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(named, pa.string()))
 
 
 def read_table(place: Place, name: str, schema: pa.Schema) -> pa.Table:
@@ -175,9 +176,9 @@ def read_table(place: Place, name: str, schema: pa.Schema) -> pa.Table:
         ArtifactError: If it is damaged, lacks one or has one of another type.
     """
     content = place.read(name)
-    texts = [field.name for field in schema if field.type == _TEXT]
+    dictionaries = [field.name for field in schema if field.type == TEXT]
     try:
-        return pq.read_table(pa.BufferReader(content), columns=schema.names, read_dictionary=texts).cast(schema)
+        return pq.read_table(pa.BufferReader(content), columns=schema.names, read_dictionary=dictionaries).cast(schema)
     except (pa.ArrowException, OSError, ValueError) as error:
         reason = str(error).partition("\n")[0]
         raise ArtifactError(f"{place.uri}/{name} is not what an export writes: {reason}") from error

@@ -202,42 +202,42 @@ def exclusive_regions(sets: RankedSets) -> dict[tuple[str, ...], int]:
     return dict(sorted(found.items(), key=lambda item: (-item[1], len(item[0]), item[0])))
 
 
-def common_ground(sets: Mapping[str, TopKSet]) -> tuple[WeightSpace, npt.NDArray[np.bool_]]:
-    """The union of the sets' spaces, and which set's space has which of its parameters; shape (N, parameters).
+def common_ground(spaces: Mapping[str, WeightSpace]) -> tuple[WeightSpace, npt.NDArray[np.bool_]]:
+    """The union of the spaces of N sets, by label, and which of them has which parameter; shape (N, parameters).
 
-    The union has every parameter of every set's space, in order of first appearance.
+    The union has every parameter of every space, in order of first appearance.
 
     Raises:
         SpaceConflictError: If two sets have the same parameter with different shapes, or signals of different kinds;
             names both.
     """
-    for label, topk_set in sets.items():
-        first = next(iter(sets))
-        if conflict := conflict_of(sets[first].space.signal, topk_set.space.signal):
+    for label, space in spaces.items():
+        first = next(iter(spaces))
+        if conflict := conflict_of(spaces[first].signal, space.signal):
             raise SpaceConflictError(f"{first!r} and {label!r} cannot be compared: {conflict}")
     seen: dict[str, tuple[tuple[int, ...], str]] = {}
-    spaces: set[str] = set()
-    for label, topk_set in sets.items():
-        if topk_set.space.fingerprint in spaces:
+    known: set[str] = set()
+    for label, space in spaces.items():
+        if space.fingerprint in known:
             continue
-        spaces.add(topk_set.space.fingerprint)
-        for name, shape in zip(topk_set.space.names, topk_set.space.shapes, strict=True):
+        known.add(space.fingerprint)
+        for name, shape in zip(*space.params, strict=True):
             first_shape, first_label = seen.setdefault(name, (shape, label))
             if first_shape != shape:
                 raise SpaceConflictError(
                     f"{first_label!r} and {label!r} cannot be compared: the parameter {name!r} has the shape "
                     f"{first_shape} in the first and {shape} in the second, so they have different base models "
-                    f"({sets[first_label].space.base_model!r} and {topk_set.space.base_model!r})"
+                    f"({spaces[first_label].base_model!r} and {space.base_model!r})"
                 )
-    base_models = {topk_set.space.base_model for topk_set in sets.values()}
+    own = list(spaces.values())
+    base_models = {space.base_model for space in own}
     base_model = base_models.pop() if len(base_models) == 1 else None
-    own = [topk_set.space for topk_set in sets.values()]
     signal = common_signal([space.signal for space in own], [space.names for space in own], tuple(seen))
-    space = WeightSpace(tuple(seen), tuple(shape for shape, _ in seen.values()), base_model, signal)
-    selects = np.zeros((len(sets), len(seen)), dtype=bool)
-    for row, topk_set in zip(selects, sets.values(), strict=True):
-        row[[space.places[name] for name in topk_set.space.names]] = True
-    return space, selects
+    union = WeightSpace(tuple(seen), tuple(shape for shape, _ in seen.values()), base_model, signal)
+    selects = np.zeros((len(own), len(seen)), dtype=bool)
+    for row, space in zip(selects, own, strict=True):
+        row[[union.places[name] for name in space.names]] = True
+    return union, selects
 
 
 def matched(sets: Mapping[str, TopKSet], space: WeightSpace) -> tuple[IntArray, RankedSets]:
