@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo demo-server test test-shared soak test-oldest test-newest fuzz audit lint bench bench-full gallery docs \
+.PHONY: help demo demo-server test test-shared soak test-oldest test-newest fuzz audit lint bench bench-full bench-scale gallery docs \
 	release-check clean
 
 help:  ## Show the targets
@@ -60,6 +60,9 @@ bench: $(VENV)/.installed  ## Measure speed and memory against gradiend, MLflow 
 
 bench-full: $(VENV)/.installed  ## The same at true sizes, and the curves of docs/scale.md; half an hour, 10 GB of disk
 	$(BIN)/python -m benchmarks
+
+bench-scale: $(VENV)/.installed  ## Compare each two of RUNS (100,000) synthetic runs on two processes, killed and resumed; 10 GB of disk
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.scale --runs $(or $(RUNS),100000)
 
 gallery: $(VENV)/.installed  ## Draw docs/gallery.md anew; needs chromium
 	$(BIN)/python docs/make_gallery.py --ui

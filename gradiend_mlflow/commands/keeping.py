@@ -51,7 +51,7 @@ def export_command(run: str, path: Path, **given: Any) -> None:
 @options.filter_string
 @options.parts(default="those that each run has")
 @click.option("--strict", is_flag=True, help="Fail where runs are skipped, after all others are written.")
-@options.cache
+@click.option("--cache", metavar="DIRECTORY", default="off", show_default=True, help="Where pulled sets are kept.")
 @options.form_of_one
 @options.tracking_uri
 @options.quiet

@@ -15,6 +15,7 @@ from gradiend_mlflow.comparison.chosen.selection import Search, Skipped, find_ru
 from gradiend_mlflow.display.progress import check_progress, with_progress
 from gradiend_mlflow.display.results import Shown, html_facts, html_list
 from gradiend_mlflow.errors import InvalidInputError, SkippedRunsError, UnavailableError, logger
+from gradiend_mlflow.runs.cache import OFF
 from gradiend_mlflow.runs.pulling import pull_sets
 from gradiend_mlflow.runs.search import ids_of, search_pages
 from gradiend_mlflow.scale.dataset import OF_A_RUN, Dataset
@@ -67,7 +68,7 @@ def export_dataset(
     search_all_experiments: bool = False,
     parts: Sequence[str] | None = None,
     strict: bool = False,
-    cache: str | PathLike[str] | None = None,
+    cache: str | PathLike[str] | None = OFF,
     progress: bool | None = None,
     tracking_uri: str | None = None,
 ) -> ExportedDataset:
@@ -75,7 +76,7 @@ def export_dataset(
 
     DuckDB, Polars, Spark, Dask and pandas read it; docs/scale.md describes its columns. Only sets whose SHA-256 it
     does not have are pulled, and a set that its run has logged anew replaces the old one. Sets that a search no longer
-    finds stay. No more than a thousand runs and a few files are in memory.
+    finds stay, and seeds are exported if their rows are given. A thousand runs and a few files are in memory at once.
 
     Args:
         destination: A directory, made if needed, or `s3://bucket/prefix`; one export at a time, which is
@@ -87,7 +88,7 @@ def export_dataset(
         search_all_experiments: As for `search_runs`.
         parts: Which of gradiend's four importances; default those that each run has.
         strict: Raise if runs are skipped, after all others are written.
-        cache: Where pulled sets are kept, as for `load_topk`.
+        cache: Where pulled sets are kept, as for `load_topk`; default "off", since an export pulls each set once.
         progress: As for `search_runs`.
         tracking_uri: The MLflow server or database; default MLflow's current one.
 

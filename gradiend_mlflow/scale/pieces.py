@@ -45,9 +45,9 @@ class Piece:
 
     def write(self, shared: IntArray, runs: Sequence[str], others: Sequence[str]) -> None:
         """Keep the number of shared weights, shape (n, m), of runs of these ids."""
-        rows, columns = self._pairs
+        rows, columns = np.nonzero(self._once)
         named = texts(rows.astype(np.int32), runs), texts(columns.astype(np.int32), others)
-        counts = pa.array(shared[rows, columns].astype(np.int32))
+        counts = pa.array(shared[self._once].astype(np.int32))
         write_table(self.place, self.name, pa.table([*named, counts], schema=PAIRS))
 
     def shared(self) -> IntArray:
@@ -57,18 +57,15 @@ class Piece:
             ArtifactError: If the file is damaged.
         """
         counts = read_table(self.place, self.name, _COUNTS)["intersection"].to_numpy().astype(np.int64)
-        rows, columns = self._pairs
-        if len(counts) != len(rows):
+        once = self._once
+        if len(counts) != np.count_nonzero(once):
             raise ArtifactError(
-                f"{self.place.uri}/{self.name} has {len(counts):,} pairs; it should have {len(rows):,}. Remove it and "
-                "call compute_overlap_blocks again"
+                f"{self.place.uri}/{self.name} has {len(counts):,} pairs; it should have {np.count_nonzero(once):,}. "
+                "Remove it and call compute_overlap_blocks again"
             )
-        found = np.empty((len(self.sizes), len(self.others)), dtype=np.int64)
-        found[rows, columns] = counts
-        if self.row == self.column:
-            found[columns, rows] = counts
-            np.fill_diagonal(found, self.sizes)
-        return found
+        found = np.zeros(once.shape, dtype=np.int64)
+        found[once] = counts
+        return found + found.T + np.diag(self.sizes) if self.row == self.column else found
 
     def values(self, value: Value) -> npt.NDArray[Any]:
         """One of the measures that only count; shape (n, m)."""
@@ -88,9 +85,7 @@ class Piece:
             pair.
         """
         values = self.values(value).astype(np.float64)
-        once = (
-            np.ones(values.shape, dtype=bool) if self.row != self.column else np.triu(np.ones(values.shape, bool), 1)
-        )
+        once = self._once
         sums = _reduced(np.add, np.where(once, values, 0.0), groups, others)
         largest = _reduced(np.maximum, np.where(once, values, -np.inf), groups, others)
         found = np.zeros((n, n)), np.full((n, n), -np.inf)
@@ -99,12 +94,10 @@ class Piece:
         return found
 
     @property
-    def _pairs(self) -> tuple[IntArray, IntArray]:
-        """The rows and columns of the pairs that are kept, in their order."""
-        n, m = len(self.sizes), len(self.others)
-        if self.row == self.column:
-            return np.triu_indices(n, k=1)
-        return np.divmod(np.arange(n * m), m)
+    def _once(self) -> npt.NDArray[np.bool_]:
+        """Which pairs are kept, row by row: each once, and no run with itself; shape (n, m)."""
+        every = np.ones((len(self.sizes), len(self.others)), dtype=bool)
+        return np.triu(every, k=1) if self.row == self.column else every
 
 
 def _reduced(how: np.ufunc, values: Matrix, groups: IntArray, others: IntArray) -> Matrix:

@@ -30,19 +30,19 @@ from gradiend_mlflow.scale.dataset import Dataset
 from gradiend_mlflow.scale.pieces import Piece
 from gradiend_mlflow.scale.places import Place
 
-SPACES = [
-    WeightSpace(("query", "bias"), ((20, 9), (20,)), "a-model"),
-    WeightSpace(("bias", "key"), ((20,), (300,)), "a-model"),
-]
 VALUES = ("intersection", "intersection_frac", "jaccard")
 
 
-def family(n: int, k: int = 60) -> dict[str, TopKSet]:
-    """Sets that share much, by run id; every third selects from other parameters, the last is empty of shared ones."""
+def family(n: int, k: int = 60, size: int = 200) -> dict[str, TopKSet]:
+    """Sets of up to k of `size` weights by run id; every third selects from parameters of which it shares one."""
+    spaces = (
+        WeightSpace(("query", "bias"), ((size - 20,), (20,)), "a-model"),
+        WeightSpace(("bias", "key"), ((20,), (size + 100,)), "a-model"),
+    )
     rng = np.random.default_rng(0)
     found = {}
     for number in range(n):
-        space = SPACES[number % 3 == 2]
+        space = spaces[number % 3 == 2]
         found[f"run{number}"] = TopKSet.from_indices(rng.permutation(space.size)[: k - number % 2], space=space)
     return found
 
@@ -52,7 +52,7 @@ def write(folder: Path, sets: dict[str, TopKSet], *, batch: int = 5) -> Path:
     dataset, runs = Dataset(Place(str(folder))), list(sets)
     for first in range(0, len(runs), batch):
         some = runs[first : first + batch]
-        rows = [{"run": run, "sha256": run.ljust(64, "0"), "experiment": f"e{len(run) % 2}"} for run in some]
+        rows = [{"run": run, "sha256": run.ljust(64, "0"), "experiment": f"e{sum(run.encode()) % 2}"} for run in some]
         dataset.add("decoder-weight", rows, [sets[run] for run in some])
     return folder
 
