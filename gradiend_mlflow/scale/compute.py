@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from os import PathLike
 from typing import Any
 
@@ -17,23 +16,21 @@ from gradiend_mlflow.checks import check_flags, check_int
 from gradiend_mlflow.comparison.chosen.selection import Skipped
 from gradiend_mlflow.display.progress import check_progress
 from gradiend_mlflow.errors import ArtifactError, InvalidInputError, SkippedRunsError
-from gradiend_mlflow.overlap.layout.block import Block, shared_weights
 from gradiend_mlflow.overlap.layout.ranked import common_ground
 from gradiend_mlflow.runs.search import ids_of
 from gradiend_mlflow.scale.blocks import OverlapBlocks
-from gradiend_mlflow.scale.dataset import RUNS, WEIGHTS, Dataset, read_table, write_table
+from gradiend_mlflow.scale.dataset import RUNS, Dataset, write_table
 from gradiend_mlflow.scale.engine import dask_client, results_of
-from gradiend_mlflow.scale.pieces import Piece
+from gradiend_mlflow.scale.loading import Wanted, compare, load
 from gradiend_mlflow.scale.places import Place
 from gradiend_mlflow.sets.parts import Part, check_part, check_topk, resolve_topk
-from gradiend_mlflow.sets.space import IntArray, WeightSpace
+from gradiend_mlflow.sets.space import WeightSpace
 from gradiend_mlflow.untrusted import as_dict, parse_json
 from gradiend_mlflow.wording import by_reason, counted, lines_of, some_of
 
 _ABOUT = "about.json"
 _MOST_ABOUT = 2**16  # bytes
 _KEPT = RUNS.remove(RUNS.get_field_index("start_time")).append(pa.field("size", pa.int64()))
-_COLUMNS = pa.schema([WEIGHTS.field(name) for name in ("run", "param", "offset", "rank")])
 
 
 def compute_overlap_blocks(
@@ -98,11 +95,11 @@ def compute_overlap_blocks(
         done = set(place.names("pairs"))
         missing = [piece for piece in found.pieces() if piece.name not in done]
         loaded = {
-            number: engine.submit(_load, one, pure=False)
+            number: engine.submit(load, one, pure=False)
             for number, one in enumerate(_blocks(source, found, space))
             if any(number in (piece.row, piece.column) for piece in missing)
         }
-        tasks = [engine.submit(_compare, loaded[one.row], loaded[one.column], one, pure=False) for one in missing]
+        tasks = [engine.submit(compare, loaded[one.row], loaded[one.column], one, pure=False) for one in missing]
         for _ in results_of(tasks, "compare", progress=progress):
             pass
     return found
@@ -188,71 +185,9 @@ def _begin(place: Place, found: OverlapBlocks) -> None:
         )
 
 
-@dataclass(frozen=True, eq=False)
-class _Wanted:
-    """What a process needs to load a block.
-
-    Attributes:
-        place: Where the dataset is.
-        files: Its files that have sets of the block.
-        runs: The runs' ids; n of them.
-        sizes: How many weights of each run's set; shape (n,).
-        params: Of each parameter, where it starts in the common space and how many weights it has.
-        width: How many weights the common space has.
-    """
-
-    place: Place
-    files: Sequence[str]
-    runs: Sequence[str]
-    sizes: IntArray
-    params: Mapping[str, tuple[int, int]]
-    width: int
-
-
-def _blocks(source: Dataset, found: OverlapBlocks, space: WeightSpace) -> Iterator[_Wanted]:
+def _blocks(source: Dataset, found: OverlapBlocks, space: WeightSpace) -> Iterator[Wanted]:
     params = dict(zip(space.names, zip(space.starts.tolist(), space.sizes.tolist(), strict=True), strict=True))
     for first in range(0, len(found.runs), found.block_size):
         rows = found.runs.iloc[first : first + found.block_size]
         files, sizes = rows["file"].unique().tolist(), rows["size"].to_numpy()
-        yield _Wanted(source.place, files, rows["run"].tolist(), sizes, params, space.size)
-
-
-def _load(wanted: _Wanted) -> tuple[Block, Sequence[str]]:
-    """The sets of a block, and the ids of their runs.
-
-    Raises:
-        ArtifactError: If the files do not hold what the table of runs says.
-    """
-    row_of = {run: row for row, run in enumerate(wanted.runs)}
-    rows, keys = [], []
-    for file in wanted.files:
-        table = read_table(wanted.place, file, _COLUMNS)
-        row = _translated(table["run"], lambda run: row_of.get(run, -1))
-        kept = (row >= 0) & (table["rank"].to_numpy() <= wanted.sizes[row])
-        offsets = table["offset"].to_numpy()[kept]
-        starts, sizes = _translated(table["param"], lambda name: wanted.params.get(name, (0, 0)))[kept].T
-        if ((offsets < 0) | (offsets >= sizes)).any():
-            raise ArtifactError(f"{wanted.place.uri}/{file} has weights that do not lie in their runs' spaces")
-        rows.append(row[kept])
-        keys.append(starts + offsets)
-    every = np.concatenate(rows)
-    if len(wrong := np.flatnonzero(np.bincount(every, minlength=len(row_of)) != wanted.sizes)):
-        raise ArtifactError(
-            f"{wanted.place.uri} does not have the {wanted.sizes[wrong[0]]:,} weights of the run "
-            f"{wanted.runs[wrong[0]]} that its table of runs promises; remove its file there, and export again"
-        )
-    return Block.of(every, np.concatenate(keys), len(row_of), wanted.width), wanted.runs
-
-
-def _translated(column: pa.ChunkedArray, meaning: Callable[[str], Any]) -> IntArray:
-    """What each cell of a column of texts means, each distinct text asked once."""
-    cells = column.combine_chunks()
-    of_text = np.array([meaning(text) for text in cells.dictionary.to_pylist()], dtype=np.int64)
-    translated: IntArray = of_text[cells.indices.to_numpy()]
-    return translated
-
-
-def _compare(left: tuple[Block, Sequence[str]], right: tuple[Block, Sequence[str]], piece: Piece) -> None:
-    """Compute a piece, and keep it."""
-    (block, runs), (other, others) = left, right
-    piece.write(shared_weights(block, other), runs, others)
+        yield Wanted(source.place, files, rows["run"].tolist(), sizes, params, space.size)

@@ -43,11 +43,12 @@ class Piece:
         """Its file."""
         return f"pairs/{self.row:05}-{self.column:05}.parquet"
 
-    def write(self, shared: IntArray, runs: Sequence[str], others: Sequence[str]) -> None:
+    def write(self, shared: npt.NDArray[np.int32], runs: Sequence[str], others: Sequence[str]) -> None:
         """Keep the number of shared weights, shape (n, m), of runs of these ids."""
-        rows, columns = np.nonzero(self._once)
+        once = self._once
+        rows, columns = np.nonzero(once)
         named = texts(rows.astype(np.int32), runs), texts(columns.astype(np.int32), others)
-        counts = pa.array(shared[self._once].astype(np.int32))
+        counts = pa.array(shared[once])
         write_table(self.place, self.name, pa.table([*named, counts], schema=PAIRS))
 
     def shared(self) -> IntArray:

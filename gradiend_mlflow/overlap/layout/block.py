@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from scipy import sparse
 
 from gradiend_mlflow.overlap.layout.ranked import distinct
@@ -44,8 +45,8 @@ class Block:
         return cls(held, holders.tocsc())
 
 
-def shared_weights(left: Block, right: Block) -> IntArray:
-    """How many weights each set of `left` shares with each of `right`; int64, shape (sets of left, sets of right)."""
+def shared_weights(left: Block, right: Block) -> npt.NDArray[np.int32]:
+    """How many weights each set of `left` shares with each of `right`; int32, shape (sets of left, sets of right)."""
     place = np.minimum(np.searchsorted(right.keys, left.keys), len(right.keys) - 1)
     both = np.flatnonzero(right.keys[place] == left.keys)
     sides = left.holders[:, both], right.holders[:, place[both]]
@@ -53,8 +54,8 @@ def shared_weights(left: Block, right: Block) -> IntArray:
     crowded = pairs > _CROWDED * sides[0].shape[0] * sides[1].shape[0]
     few = [side[:, np.flatnonzero(~crowded)] for side in sides]
     many = [side[:, np.flatnonzero(crowded)] for side in sides]
-    total: IntArray = (few[0] @ few[1].T).toarray().astype(np.int64)
+    total: npt.NDArray[np.int32] = (few[0] @ few[1].T).toarray()
     for start in range(0, many[0].shape[1], _COLUMNS):
-        dense = [side[:, start : start + _COLUMNS].toarray().astype(np.float32) for side in many]
-        total += np.rint(dense[0] @ dense[1].T).astype(np.int64)
+        dense = [side[:, start : start + _COLUMNS].astype(np.float32).toarray() for side in many]
+        total += (dense[0] @ dense[1].T).astype(np.int32)
     return total
