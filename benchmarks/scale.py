@@ -9,6 +9,7 @@ to 10,000 runs, is `compute_overlap` of the same sets in one process that has th
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import signal
@@ -44,10 +45,11 @@ _SAMPLE = 50
 
 @dataclass(frozen=True)
 class Taken:
-    """Seconds of the comparison, of the averages, and the most anonymous memory of one process."""
+    """Seconds of the comparison and of the averages, processor seconds of both, most anonymous memory of a process."""
 
     compared: float
     averaged: float
+    processor: float
     peak: int
 
 
@@ -128,6 +130,7 @@ def _measured(folder: Path, n: int) -> tuple[list[Row], str]:
     )
     rows = [
         Row(f"{work}, killed and resumed", "s", {"ours": [before + taken.compared], **peer}),
+        Row("processor time after the kill, starts and averages included", "s", {"ours": [taken.processor]}),
         Row(f"averages of {_GROUPS} groups of {n:,} runs", "s", {"ours": [taken.averaged]}),
         Row(f"peak anonymous memory of a process, {n:,} runs", "GB", {"ours": [taken.peak / 1e9]}),
     ]
@@ -180,23 +183,28 @@ def _killed(folder: Path, n: int) -> int:
 def _finished(folder: Path) -> Taken:
     """Let the work come to its end, watched from outside."""
     process = _started(folder)
-    peak = 0
+    peaks: dict[int, int] = {}
+    processor: dict[int, float] = {}
     try:
         while process.poll() is None:
             for member in _family(process.pid):
-                peak = max(peak, memory.anonymous_bytes(member))
+                with contextlib.suppress(psutil.NoSuchProcess, FileNotFoundError):
+                    peaks[member.pid] = max(peaks.get(member.pid, 0), memory.anonymous_bytes(member.pid))
+                    times = member.cpu_times()
+                    processor[member.pid] = times.user + times.system
             time.sleep(0.2)
         require(process.returncode == 0 and process.stdout is not None, "the work failed")
         figures = json.loads(process.stdout.read().splitlines()[-1])
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
-    return Taken(figures["compared"], figures["averaged"], peak)
+    return Taken(figures["compared"], figures["averaged"], sum(processor.values()), max(peaks.values()))
 
 
-def _family(pid: int) -> list[int]:
+def _family(pid: int) -> list[psutil.Process]:
     try:
-        return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
+        process = psutil.Process(pid)
+        return [process, *process.children(recursive=True)]
     except psutil.NoSuchProcess:
         return []
 

@@ -60,6 +60,7 @@ MAY_LOAD: dict[str, set[str]] = {
     "boto3": {"store.places.s3"},
     "botocore": {"store.places.s3"},
     "sqlalchemy": {"store.places.databases"},
+    "dask": {"scale"},
     "torch": {"sets.weights", "sets.reading.tensors", "sets.importance"},
     "safetensors": {"sets.reading.tensors"},
     "tqdm": {"display.progress"},

@@ -245,15 +245,17 @@ def test_mistakes_are_said(tmp_path: Path) -> None:
 
 
 def test_without_dask(tmp_path: Path, run_python: Callable[[str], str]) -> None:
-    """What to install is said, and everything else works without it."""
+    """What to install is said. What Dask's processes load is quick to load: no MLflow."""
     source = write(tmp_path / "sets", family(3))
     script = (
         "import sys; sys.modules.update(dict.fromkeys(['dask', 'distributed']))\n"
-        "import gradiend_mlflow\n"
+        "import gradiend_mlflow.scale.loading; print('mlflow' in sys.modules)\n"
         f"try: gradiend_mlflow.compute_overlap_blocks({str(source)!r}, {str(tmp_path / 'overlap')!r}, topk=20)\n"
         "except gradiend_mlflow.GradiendMLflowError as error: print(error)"
     )
-    assert 'pip install "gradiend-mlflow[scale]"' in run_python(script)
+    loaded, said = run_python(script).splitlines()
+    assert loaded == "False"
+    assert 'pip install "gradiend-mlflow[scale]"' in said
 
 
 def test_results_show_themselves(tmp_path: Path) -> None:

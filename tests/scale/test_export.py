@@ -19,6 +19,8 @@ from gradiend_mlflow import (
     StoreError,
     TopKSet,
     WeightSpace,
+    compute_overlap,
+    compute_overlap_blocks,
     export_dataset,
     search_runs,
 )
@@ -184,7 +186,7 @@ def test_mistakes_are_said(runs: dict[str, TopKSet], tmp_path: Path) -> None:
 
 
 def test_into_s3(runs: dict[str, TopKSet], s3_settings: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same calls, and nothing is written twice."""
+    """The same calls, and nothing is written twice; what is compared may lie there too."""
     for name, value in s3_settings.items():
         monkeypatch.setenv(name, value)
     uri = "s3://mlflow/lab/sets"
@@ -195,3 +197,6 @@ def test_into_s3(runs: dict[str, TopKSet], s3_settings: dict[str, str], monkeypa
     assert set(dataset.runs()["run"]) == set(runs)
     (space,) = dataset.spaces(set(dataset.runs()["space"])).values()
     assert space.names == SPACE.names
+    blocks = compute_overlap_blocks(uri, "s3://mlflow/lab/overlap", topk=10, block_size=2)
+    expected = compute_overlap({run: runs[run].top(10) for run in blocks.run_ids}).intersection
+    np.testing.assert_array_equal(blocks.values("intersection").compute(), expected)
