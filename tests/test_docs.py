@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from check_release import faults
+from make_compatibility import PAGE, page, recorded
 
 import gradiend_mlflow
 
@@ -128,3 +129,13 @@ def test_quickstart_explains_itself(run_python: Callable[[str], str]) -> None:
     """`--help` names its options."""
     script = f"import sys, runpy; sys.argv = ['quickstart.py', '--help']; runpy.run_path({str(ROOT / 'examples/quickstart.py')!r}, run_name='__main__')"  # noqa: E501
     assert "--model MODEL" in run_python(script)
+
+
+def test_compatibility_is_what_was_recorded() -> None:
+    """`python docs/make_compatibility.py` writes it; a failed test would be seen there."""
+    text = PAGE.read_text(encoding="utf-8")
+    results = recorded()
+    assert page(text, results) == text
+    assert {"oldest", "newest"} <= results.keys()
+    worse = {name: result | {"failures": 3} for name, result in results.items()}
+    assert f"| failed | {' | '.join(['3'] * len(results))} |" in page(text, worse)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradiend_mlflow import InvalidInputError
@@ -15,6 +15,7 @@ from tests.support.checkpoints import make_model
 
 
 @given(topk=st.one_of(st.integers(1, 60), st.floats(1e-6, 1.0)), size=st.integers(1, 40))
+@settings(deadline=None)
 def test_resolve_topk_is_gradiends_rule(topk: float, size: int) -> None:
     """The same number of weights as `get_topk_weights` returns."""
     model = make_model([("weight", (size,), "all")])
