@@ -3,7 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo demo-server test test-shared soak test-oldest test-newest fuzz audit lint bench bench-full bench-scale gallery docs \
+# Tests that say most of the versions that they run with.
+FAST := tests/sets tests/overlap/test_overlap.py tests/test_checkpoints.py tests/tracking/test_autolog.py tests/models
+
+.PHONY: help demo demo-server test test-shared soak test-oldest test-newest test-peer fuzz audit lint bench bench-full \
+	bench-scale gallery docs \
 	release-check clean
 
 help:  ## Show the targets
@@ -29,17 +33,24 @@ test-shared: $(VENV)/.installed  ## Run all tests of PostgreSQL, S3 and accounts
 soak: $(VENV)/.installed  ## Train 40 at once for SOAK_SECONDS (600) while network, database and object store fail
 	PYTHONPATH=examples OMP_NUM_THREADS=1 $(BIN)/python -m tests.support.soak
 
-test-oldest:  ## Run the tests (or TESTS=...) with the oldest versions that pyproject.toml allows, in an environment of its own
-	$(PYTHON) -m venv $(VENV)/oldest
-	$(VENV)/oldest/bin/python -m pip install --quiet uv
-	$(VENV)/oldest/bin/uv pip install --quiet --python $(VENV)/oldest/bin/python --resolution lowest-direct --editable ".[dev]"
-	OMP_NUM_THREADS=1 $(VENV)/oldest/bin/python -m pytest --numprocesses auto --dist worksteal $(TESTS)
+test-oldest:  ## Run FAST tests (or TESTS=...) with the oldest versions that pyproject.toml allows, in an environment of its own
+	$(call environment,oldest,--resolution lowest-direct)
 
-test-newest:  ## Run the tests (or TESTS=...) with the newest versions that pyproject.toml allows, in an environment of its own
-	$(PYTHON) -m venv $(VENV)/newest
-	$(VENV)/newest/bin/python -m pip install --quiet uv
-	$(VENV)/newest/bin/uv pip install --quiet --python $(VENV)/newest/bin/python --upgrade --editable ".[dev]"
-	OMP_NUM_THREADS=1 $(VENV)/newest/bin/python -m pytest --numprocesses auto --dist worksteal $(TESTS)
+test-newest:  ## Run FAST tests (or TESTS=...) with the newest versions that pyproject.toml allows, in an environment of its own
+	$(call environment,newest,--upgrade)
+
+# An environment with versions of its own; what its tests say is kept for docs/compatibility.md.
+define environment
+	$(PYTHON) -m venv $(VENV)/$(1)
+	$(VENV)/$(1)/bin/python -m pip install --quiet uv
+	$(VENV)/$(1)/bin/uv pip install --quiet --python $(VENV)/$(1)/bin/python $(2) --editable ".[dev]"
+	mkdir -p build
+	OMP_NUM_THREADS=1 $(VENV)/$(1)/bin/python -m pytest --junitxml=build/$(1).xml $(if $(TESTS),$(TESTS),$(FAST) -m "not long"); \
+		failed=$$?; $(VENV)/$(1)/bin/python docs/make_compatibility.py record $(1) build/$(1).xml; exit $$failed
+endef
+
+test-peer: $(VENV)/.installed  ## Run gradiend's own tests (or PEER_TESTS) plain and tracked, and compare the two test by test
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.peer $(PEER_TESTS)
 
 fuzz: $(VENV)/.installed  ## Feed every reader of foreign data with FUZZ_RUNS mutated inputs each (1,000,000 by default)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[fuzz]"
@@ -71,16 +82,19 @@ docs: $(VENV)/.installed  ## Build the pages in docs/ and the reference of every
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --clean
 
 release-check:  ## Build the package, check it, install it in an empty environment and run the tests that need no repository
-	rm -rf build/dist build/release
+	rm -rf build/dist build/release build/outside
 	$(PYTHON) -m venv build/release
 	build/release/bin/python -m pip install --quiet build twine
 	build/release/bin/python -m build --quiet --outdir build/dist .
 	build/release/bin/twine check --strict build/dist/*
-	$(PYTHON) docs/check_release.py
 	$(PYTHON) -m venv --clear build/release
-	build/release/bin/python -m pip install --quiet --constraint constraints.txt build/dist/*.whl pytest
-	cd build && release/bin/python -m pytest -q -p no:cacheprovider --pyargs gradiend_mlflow --doctest-modules
+	build/release/bin/python -m pip install --quiet --constraint constraints.txt build/dist/*.whl
 	cd build && release/bin/gradiend-mlflow --help > /dev/null
+	build/release/bin/python -m pip install --quiet --constraint constraints.txt pytest pytest-timeout hypothesis
+	cd build && release/bin/python -m pytest -q -p no:cacheprovider --pyargs gradiend_mlflow --doctest-modules
+	mkdir build/outside && cp -r tests examples docs pyproject.toml build/outside
+	cd build/outside && ../release/bin/python -m pytest -q -p no:cacheprovider -m "not long" $(FAST)
+	$(PYTHON) docs/check_release.py
 
 clean:  ## Remove the environment and what the demo made
 	rm -rf $(VENV) demo
