@@ -5,14 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import transformers
 
+from gradiend_mlflow import PARTS, TopKSet
 from gradiend_mlflow.sets.anatomy.architectures import component_of, layer_namer
 from gradiend_mlflow.sets.anatomy.naming import in_model_order, namers
+from tests.support.checkpoints import gradiends_topk, make_model
+from tests.support.sampling import quick
 
 TINY = {
     "hidden_size": 32,
@@ -95,10 +99,14 @@ class Architecture:
     names: dict[str, str] = field(repr=False)
 
     def params(self) -> list[str]:
-        """The names of the parameters of the model, which is built without memory."""
+        """The names of the parameters of the model."""
+        return list(self.shapes())
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shapes of the parameters of the model, which is built without memory, by name."""
         with torch.device("meta"):
             model = getattr(transformers, self.model)(getattr(transformers, self.config)(**self.options))
-        return [name for name, _ in model.named_parameters()]
+        return {name: tuple(param.shape) for name, param in model.named_parameters()}
 
     def expected(self, param: str) -> str | None:
         """The component with the longest name that fits."""
@@ -283,6 +291,18 @@ def test_components(architecture: Architecture) -> None:
             assert component == "normalization", param
         else:
             assert component == architecture.expected(param), param
+
+
+@pytest.mark.parametrize("architecture", quick(ARCHITECTURES, every=6))
+def test_sets_are_gradiends(architecture: Architecture, tmp_path: Path) -> None:
+    """Of a GRADIEND over all of its parameters, every part, whatever else is in the checkpoint."""
+    model = make_model([(name, shape, "all") for name, shape in architecture.shapes().items()], dtype=torch.float32)
+    model.save_pretrained(str(tmp_path))
+    sets = TopKSet.all_from_checkpoint(tmp_path, topk=100)
+    assert list(sets) == list(PARTS)
+    for part, found in sets.items():
+        assert set(found.base_global_indices().tolist()) == set(gradiends_topk(model, part, 100))
+        assert dict(zip(*found.space.params, strict=True)) == architecture.shapes()
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES, ids=lambda architecture: architecture.model)
