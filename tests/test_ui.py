@@ -115,7 +115,7 @@ def test_the_heatmap_is_previewed(page: Any, run_page: str) -> None:
 
 def test_comparisons_are_set_side_by_side(page: Any, comparison: Comparison, server: str) -> None:
     """Among the charts of the view: the numbers first, then the pictures, none of them cut."""
-    page.set_viewport_size({"width": 1200, "height": 2200})  # the UI loads the pictures that are to be seen
+    page.set_viewport_size({"width": 1400, "height": 2200})  # the UI loads the pictures that are to be seen
     address = f"{server}/#/experiments/{comparison.runs['experiment_id'][0]}/runs?workflowType=machine_learning"
     page.goto(f"{address}&viewStateShareKey=gradiend-comparisons&compareRunsMode=CHART")
     heading, title = page.get_by_text("overlap/mean", exact=True).first, page.get_by_text("comparison/heatmap").first

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -178,7 +179,7 @@ def _suite_session(group: Any, callback: MLflowCallback) -> Session:
     about = suite_tags(group)
     return Session(
         callback.options,
-        name=functools.partial(name_of_suite, group),
+        name=functools.partial(name_of_suite, weakref.proxy(group)),  # its trainers' sessions must not keep it
         about=lambda: about,
         experiment_dir=Path(about[tags.DIRECTORY]) if tags.DIRECTORY in about else None,
         kind=tags.SUITE,

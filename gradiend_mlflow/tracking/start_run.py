@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -111,13 +112,14 @@ def training_block(trainer: Any, callback: MLflowCallback, *, wait: bool = False
 
     With `wait` the block's end waits for MLflow, up to the callback's deadline.
     """
+    own = weakref.proxy(trainer)  # the session stays as long as the trainer, which it must not keep
     session = Session(
         callback.options,
-        name=functools.partial(name_of, trainer),
-        about=functools.partial(trainer_tags, trainer),
+        name=functools.partial(name_of, own),
+        about=functools.partial(trainer_tags, own),
         suite=_suite_for(callback),
         experiment_dir=experiment_dir_of(trainer),
-        data=functools.partial(data_of, trainer),
+        data=functools.partial(data_of, own),
     )
     detach(trainer)  # an earlier training's model is not evaluated any more
     with (
