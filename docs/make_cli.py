@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterator
+from enum import Enum
 from pathlib import Path
 
 import click
@@ -81,7 +82,7 @@ def option(one: click.Option, command: click.Command) -> str:
     said = " ".join((one.help or "").split())
     if one.required:
         said += " Required."
-    elif one.show_default:
+    elif one.show_default and not isinstance(one.default, Enum):  # click marks with one that there is no default
         default = ", ".join(one.default) if isinstance(one.default, (tuple, list)) else one.default
         said += f" Default {default}."
     choices = "" if not isinstance(one.type, click.Choice) else " One of " + ", ".join(one.type.choices) + "."

@@ -11,6 +11,7 @@ import click
 from gradiend_mlflow.commands import options
 from gradiend_mlflow.commands.options import example, listed
 from gradiend_mlflow.commands.printed import print_frame, print_json, say
+from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.wording import counted, some_of
 
 if TYPE_CHECKING:
@@ -93,11 +94,14 @@ def verify_command(run_ids: tuple[str, ...], *, form: str, quiet: bool, **given:
     """Download every set of the runs, and check that it is there, is the one that was logged, and can be read.
 
     Without RUN_IDs, those of all trainings and seeds that the search finds. A table lists what is wrong; json and csv
-    list every set. If anything is wrong, the exit code is 1.
+    list every set. If anything is wrong, or nothing is found, the exit code is 1.
     """
     from gradiend_mlflow.runs.verifying import OK, verify_runs
 
-    frame = verify_runs(list(run_ids) or None, progress=False if quiet else None, **listed(given))
+    asked = listed(given)
+    frame = verify_runs(list(run_ids) or None, progress=False if quiet else None, **asked)
+    if frame.empty and not run_ids:
+        raise InvalidInputError(f"there is nothing to verify. {_where(**asked)}")
     wrong = frame[frame["result"] != OK]
     if form != "table":
         print_frame(frame, form)
@@ -109,6 +113,12 @@ def verify_command(run_ids: tuple[str, ...], *, form: str, quiet: bool, **given:
         say(f"{counted(len(frame), 'set')} of {runs}: {counts or 'nothing to verify'}", err=form != "table")
     if not wrong.empty:
         sys.exit(1)
+
+
+def _where(*, tracking_uri: str | None, **searched: Any) -> str:
+    from gradiend_mlflow.comparison.chosen.selection import Search
+
+    return Search(**searched).told(tracking_uri, 0)
 
 
 @click.group("cache", short_help="Show or shrink the cache of pulled sets.")

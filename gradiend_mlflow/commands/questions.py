@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _PRINTED_RUNS = 30  # a larger matrix cannot be read in a terminal
 _PRINTED_PAIRS = 30
 _SHOWN = (
-    *("run_id", "experiment", "part", "topk", "value", "n_runs"),
+    *("run_id", "run_name", "experiment", "part", "topk", "value", "n_runs"),
     *("mean", "within", "between", "lift", "group_p", "start_time"),
 )
 

@@ -197,9 +197,9 @@ def _log(
         # Last: only a complete comparison has the answer as its name and description, and is found by its question.
         store.set_tags(run_id, {tags.MLFLOW_RUN_NAME: name, tags.MLFLOW_DESCRIPTION: description_of(comparison)})
         store.set_tags(run_id, {tags.COMPARISON_SHA256: digest, tags.QUESTION: question})
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(StoreError):  # the first error is the one to raise
-            store.end_run(run_id, "FAILED")
+            store.end_run(run_id, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
         raise
     store.end_run(run_id, "FINISHED")
     return run_id

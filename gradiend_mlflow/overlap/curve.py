@@ -130,6 +130,7 @@ def check_ks(ks: Sequence[int] | None, most: int) -> list[int]:
     if not chosen or chosen[0] < 1 or chosen[-1] > most:
         raise InvalidInputError(
             f"ks must lie between 1 and {most}, the size of the smallest set; got {chosen or 'none'}. "
-            "For a larger k, log larger sets: autolog(topk=...) or log_topk(..., topk=...)"
+            "A loaded comparison has the weights that it compared: for a larger k, compare "
+            "its runs again. Or log larger sets: autolog(topk=...) or log_topk(..., topk=...)"
         )
     return chosen

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from gradiend_mlflow.errors import InvalidInputError
-from gradiend_mlflow.wording import visible
+from gradiend_mlflow.wording import some_of, visible
 
 # The column of a comparison's runs that holds the id of each run's training: the parent of a seed, else the run.
 TRAINING_RUN = "training_run_id"
@@ -83,7 +83,10 @@ def column_of(row: pd.Series[Any], column: str, argument: str) -> str:
     kind, _, key = column.partition(".")
     if kind in ("params", "tags") and key:
         if key not in row[kind]:
-            raise InvalidInputError(f"{argument} names {column!r}, which the run {row['run_id']} does not have")
+            known = ", ".join(some_of(sorted(map(str, row[kind])))) or "none"
+            raise InvalidInputError(
+                f"{argument} names {column!r}, which the run {row['run_id']} does not have; its {kind} are: {known}"
+            )
         return str(row[kind][key])
     if column not in row.index:
         raise InvalidInputError(

@@ -157,6 +157,8 @@ def file_of(
     if damage is not None:
         raise ArtifactError(f"its tag {tags.TOPK} cannot be read: {damage}")
     if part not in sets:
+        if run_tags.get(tags.KIND) == tags.COMPARISON:
+            raise StoreError("it is a comparison, which has no sets of its own; name trainings or seeds")
         parts = ", ".join(sets) or "none"
         raise StoreError(
             f"it has no set of the part {part!r} (it has: {parts}). Compare another part, leave this run out, or, if "

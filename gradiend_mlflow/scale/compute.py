@@ -116,6 +116,8 @@ def _chosen(
         ArtifactError: If the dataset has two sets of one run.
     """
     frame = source.runs((part,), _KEPT.names[:-1])
+    if frame.empty:
+        raise InvalidInputError(f"{source.place.uri} is no dataset with sets of {part}: write one with export_dataset")
     if twice := frame.loc[frame["run"].duplicated(), "run"].tolist():
         raise ArtifactError(
             f"{source.place.uri} has two sets of {', '.join(some_of(twice))}, because an export was killed: call "

@@ -117,7 +117,7 @@ def test_show(run: Run, study: Study, quick: Callable[..., Result]) -> None:
     assert facts["training"] == f"one  ({study.runs[0]})"
     assert facts["set decoder-weight"] == "109 weights"
     assert facts["best/correlation"] == "0.5"
-    assert facts["page"] == f"http://127.0.0.1:5000/#/experiments/1/runs/{study.runs[0]}"
+    assert facts["page"] == f"http://127.0.0.1:5000/#/experiments/1/runs/{study.runs[0]}?workflowType=machine_learning"
     assert facts["start the UI"] == f"mlflow ui --backend-store-uri {study.uri}"
     shown = json.loads(quick("show", study.comparison, "--format", "json").stdout)
     assert (shown["kind"], shown["about"]["part"]) == ("comparison", "decoder-weight")
@@ -257,7 +257,10 @@ def test_ui(run: Run, study: Study, quick: Callable[..., Result]) -> None:
     page = "http://127.0.0.1:5000/#/experiments/1/runs?workflowType=machine_learning"
     assert done.stdout == f"{page}&viewStateShareKey=gradiend-comparisons\n"
     assert f"mlflow ui --backend-store-uri {study.uri}" in done.stderr
-    assert quick("ui", "one").stdout == f"http://127.0.0.1:5000/#/experiments/1/runs/{study.runs[0]}\n"
+    assert (
+        quick("ui", "one").stdout
+        == f"http://127.0.0.1:5000/#/experiments/1/runs/{study.runs[0]}?workflowType=machine_learning\n"
+    )
     assert "not both" in quick("ui", "one", "--experiment-name", "pronouns").stderr
 
 

@@ -15,7 +15,15 @@ import pandas as pd
 import pytest
 
 import gradiend_mlflow
-from gradiend_mlflow import CacheUse, Comparison, RunDescription, TopKSet, compute_overlap
+from gradiend_mlflow import (
+    CacheUse,
+    Comparison,
+    ExportedDataset,
+    OverlapBlocks,
+    RunDescription,
+    TopKSet,
+    compute_overlap,
+)
 from gradiend_mlflow.comparison.chosen.selection import Skipped
 from gradiend_mlflow.display.results import Shown, html_list, html_table
 from gradiend_mlflow.sets.anatomy.anatomy import Anatomy
@@ -23,6 +31,9 @@ from tests.support.comparisons import comparison_of
 
 HOSTILE = '<img src=x onerror="alert(1)">\x1b[31m\u202e$x${}'
 BIG = 300
+RUNS_OF_BLOCKS = pd.DataFrame(
+    {"run": [HOSTILE, "b"], "run_name": [HOSTILE, None], "experiment": [HOSTILE, HOSTILE], "size": [10, 10]}
+)
 DESCRIBED = RunDescription(
     *("f" * 32, HOSTILE, "training", "FINISHED", HOSTILE, datetime(2026, 1, 2, 3, 4), datetime(2026, 1, 2, 3, 5)),
     about={HOSTILE: HOSTILE},
@@ -64,6 +75,8 @@ def results(made: Comparison) -> list[Any]:
             made.overlap.ties,
             DESCRIBED,
             CacheUse(Path("<b>"), 2, 9, 10, None),
+            ExportedDataset("<b>", 1, 2, 2, 0, (Skipped(HOSTILE, HOSTILE, HOSTILE),)),
+            OverlapBlocks("<b>", "decoder-weight", 10, RUNS_OF_BLOCKS, 2, (Skipped(HOSTILE, HOSTILE, HOSTILE),)),
         ),
     ]
 

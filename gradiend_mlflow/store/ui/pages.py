@@ -9,17 +9,18 @@ from gradiend_mlflow.store.secrets import masked
 from gradiend_mlflow.store.ui.views import View
 from gradiend_mlflow.store.uris import absolute
 
+_TRAINING = "workflowType=machine_learning"  # else the UI shows a page of its part for language models
 _LOCAL_UI = "http://127.0.0.1:5000"  # where `mlflow ui` answers
 
 
 def page_of_view(experiment_id: str, view: View) -> str:
     """The address of a view of an experiment, below the address of the UI."""
-    return f"#/experiments/{quote(experiment_id, '')}/runs?workflowType=machine_learning&viewStateShareKey={view.key}"
+    return f"#/experiments/{quote(experiment_id, '')}/runs?{_TRAINING}&viewStateShareKey={view.key}"
 
 
 def page_of_run(experiment_id: str, run_id: str) -> str:
     """The address of a run, below the address of the UI."""
-    return f"#/experiments/{quote(experiment_id, '')}/runs/{quote(run_id, '')}"
+    return f"#/experiments/{quote(experiment_id, '')}/runs/{quote(run_id, '')}?{_TRAINING}"
 
 
 def told(page: str, uri: str) -> str:

@@ -33,6 +33,7 @@ class View:
     kinds_left_out: tuple[str, ...]
     columns: tuple[str, ...]
     sections: tuple[Section, ...]
+    only_finished: bool = False
     is_by_name: bool = True  # else the newest first, which makes the UI fold runs with a parent into it
 
 
@@ -89,6 +90,7 @@ COMPARISONS = View(
         # The UI shows a picture in a square as high as its card allows, and cuts it where the card is narrower.
         Section("comparison", images=["comparison/heatmap", "comparison/layers"], columns=1, height=640),
     ),
+    only_finished=True,  # one that was stopped has numbers, and neither name nor figures
     is_by_name=False,
 )
 SEEDS = View(
@@ -133,8 +135,10 @@ def _packed(content: Any) -> str:
 
 def _state(view: View) -> dict[str, Any]:
     """The state of the UI's run list, with every field that MLflow 3.13 needs."""
+    conditions = [f"{_tag(tags.KIND)} != '{kind}'" for kind in view.kinds_left_out]
+    conditions += ["attributes.status = 'FINISHED'"] if view.only_finished else []
     return {
-        "searchFilter": " AND ".join(f"{_tag(tags.KIND)} != '{kind}'" for kind in view.kinds_left_out),
+        "searchFilter": " AND ".join(conditions),
         "orderByKey": _tag(tags.MLFLOW_RUN_NAME) if view.is_by_name else "attributes.start_time",
         "orderByAsc": view.is_by_name,
         "startTime": "ALL",

@@ -60,7 +60,7 @@ def test_trainings_say_where_they_are(
     assert where.startswith(f"Runs go to the experiment 'said': {base}?")
     assert "viewStateShareKey=gradiend-trainings" in where
     assert [line.partition(" (start")[0] for line in ends] == [
-        f"{name} is FINISHED in MLflow: {base}/{run_id}"
+        f"{name} is FINISHED in MLflow: {base}/{run_id}?workflowType=machine_learning"
         for name, run_id in zip(comparison.runs["run_name"], comparison.runs["run_id"], strict=True)
     ]
     assert f"{base}/{comparison.run_id}" in compared
