@@ -105,6 +105,7 @@ def test_the_description_is_a_page_with_links(page: Any, comparison: Comparison,
     page.get_by_role("heading", name=first["run_name"]).wait_for()
 
 
+@pytest.mark.long
 def test_the_heatmap_is_previewed(page: Any, run_page: str) -> None:
     """As a picture, whole."""
     page.goto(f"{run_page}/artifacts/overlap_heatmap.png")

@@ -164,6 +164,7 @@ class TestLogged:
         assert reason in description_of(comparison)
         assert "overlap/group_p" not in summary_of(comparison)
 
+    @pytest.mark.long
     def test_seeds_are_answered(self, tracking: MlflowClient, tmp_path: Path) -> None:
         """Their ceiling, how many pairs are at it, and whether pairs differ by more than seeds do."""
         ids = log_trainings(tracking, tmp_path, seeds=3)

@@ -97,6 +97,7 @@ class TestTheSameQuestion:
         assert load_comparison(again.run_id).overlap.labels == first.overlap.labels
         assert compare(runs, topk=10, groups={"a": runs[:3], "b": runs[3:]}).run_id != first.run_id
 
+    @pytest.mark.long
     def test_groups_have_a_figure(self, runs: list[str], tracking: MlflowClient) -> None:
         """If they can be tested."""
         for groups, drawn in (({"a": runs[:2], "b": runs[2:]}, {"groups.png", "groups.pdf"}), ({"a": runs}, set())):
@@ -120,6 +121,7 @@ class TestTheSameQuestion:
         assert again.matrix.iloc[0, 1] == first.matrix.iloc[0, 1]
         assert compare(runs[:2], **asked, dispersion="std").run_id != first.run_id
 
+    @pytest.mark.long
     def test_a_run_that_was_found_not_to_converge_is_another_question(
         self, runs: list[str], tracking: MlflowClient
     ) -> None:
@@ -144,6 +146,7 @@ class TestTheSameQuestion:
         log_topk(make_model([("bert.layer.0.query", (20, 5), "all")]).prune(topk=40), run_id=runs[0])
         assert compare(runs, topk=10).run_id != first
 
+    @pytest.mark.long
     def test_one_that_failed_is_no_answer(
         self, runs: list[str], tracking: MlflowClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -320,6 +323,7 @@ class TestNames:
         assert named == ["mine", "mine"]
 
 
+@pytest.mark.long
 def test_pairs_are_as_many_as_the_ui_shows(runs: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """500 rows, the most overlapping ones; the matrix has all of them."""
     assert comparison_files._PREVIEWED_PAIRS == 500
@@ -339,6 +343,7 @@ def test_pictures_to_set_side_by_side(runs: list[str], tracking: MlflowClient) -
     assert any(re.match(r"images/comparison.heatmap.step.0.", name) for name in names), names
 
 
+@pytest.mark.long
 def test_the_description_links_every_run(runs: list[str], tracking: MlflowClient) -> None:
     """And says what chance would give."""
     comparison = compare(runs, topk=10)

@@ -59,6 +59,7 @@ def runs(tracking: MlflowClient, tmp_path: Path) -> list[str]:
     return ids
 
 
+@pytest.mark.long
 def test_a_logged_comparison_says_and_keeps_its_unit(runs: list[str], tracking: MlflowClient) -> None:
     """In its tags, params, name, description and notes; read back, it has the same numbers."""
     comparison = compare(runs, topk=40, unit="neuron", groups="tags.case")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from gradiend_mlflow.comparison.report import report_data, write_report
 from tests.support.comparisons import comparison_of
@@ -60,6 +61,7 @@ def test_other_measures_come_as_numbers() -> None:
     np.testing.assert_allclose(step["values"], comparison.overlap.rbo[np.triu_indices(3, k=1)], rtol=1e-3)
 
 
+@pytest.mark.long
 def test_many_runs_stay_within_bounds(tmp_path: Path) -> None:
     """Fewer positions of the slider, the first runs only; the page says so."""
     data = report_data(comparison_of(510, k=2, stored=200))

@@ -137,6 +137,7 @@ def test_a_killed_training_leaves_what_it_would_leave_alone(in_process: Any, ser
     assert tracked == alone
 
 
+@pytest.mark.long
 def test_ctrl_c(in_process: Any, server: str, request: Any, tmp_path: Path) -> None:
     """The run becomes KILLED without `sync`, and the interrupt is passed on."""
     done = in_process(server, "os.kill(os.getpid(), signal.SIGINT)")

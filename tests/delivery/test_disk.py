@@ -19,6 +19,7 @@ from tests.support.proxy import Proxy
 from tests.support.trainings import MakeTrainer
 
 
+@pytest.mark.long
 def test_no_place_for_the_journal(
     tracked: Any, server: str, untracked: str, undisturbed: Any, request: Any, warnings: Any, tmp_path: Path
 ) -> None:
@@ -72,6 +73,7 @@ def test_the_journal_vanishes(
     assert only(server, request.node.name) == undisturbed
 
 
+@pytest.mark.long
 def test_the_journal_vanishes_with_what_lay_beside_it(
     tracked: Any, proxy: Proxy, server: str, untracked: str, undisturbed: Any, request: Any
 ) -> None:

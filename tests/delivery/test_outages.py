@@ -27,6 +27,7 @@ def synced(trainer: Any, proxy: Proxy) -> list[str]:
     return list(sync(trainer.experiment_dir, tracking_uri=proxy.uri, progress=False)["result"])
 
 
+@pytest.mark.long
 def test_undisturbed(tracked: Any, server: str, untracked: str, undisturbed: Any, request: Any, warnings: Any) -> None:
     """Without a fault there is no warning, no journal remains, and two equal trainings give equal runs."""
     trainer = tracked()
@@ -144,6 +145,7 @@ def test_a_black_hole_leaves_the_training_alone(tracked: Any, proxy: Proxy, untr
     wait_until(lambda: not journals(trainer))
 
 
+@pytest.mark.long
 def test_refused_entry(
     tracked: Any, proxy: Proxy, server: str, untracked: str, undisturbed: Any, request: Any, warnings: Any
 ) -> None:

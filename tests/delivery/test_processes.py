@@ -241,6 +241,7 @@ def test_the_callback_of_the_parents_block_in_a_child(
     assert sorted("gradiend.topk" in run.data.tags for run in runs) == [False, True]
 
 
+@pytest.mark.long
 def test_workers_of_a_data_loader(make_trainer: MakeTrainer, tracking: MlflowClient, tmp_path: Path) -> None:
     """They come and go in the middle of a training, whose run and journal stay what they are."""
     gradiend_mlflow.autolog(topk=50)
@@ -356,6 +357,7 @@ print("found", len(search_runs({experiment!r}, tracking_uri={uri!r}, kinds="trai
 """
 
 
+@pytest.mark.long
 def test_joblib(server: str, tmp_path: Path, run_python: Callable[[str], str], request: Any) -> None:
     """The workers of loky outlive the call; whoever called them finds their runs at once."""
     said = run_python(_JOBLIB.format(uri=server, experiment=request.node.name, folder=str(tmp_path)))
@@ -397,6 +399,7 @@ for name in ("one", "two words"):
 """
 
 
+@pytest.mark.long
 def test_a_killed_child(server: str, tmp_path: Path, request: Any) -> None:
     """It cannot say what it has left, so its parent does: the command, and that the password is not in it."""
     uri, name = server.replace("//", "//wanda:s3cret-w0rd@"), request.node.name

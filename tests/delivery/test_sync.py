@@ -217,6 +217,7 @@ def test_killed_in_the_middle_and_done_again(server: str, tmp_path: Path) -> Non
         MlflowClient(server).rename_experiment(experiment.experiment_id, "waited")
 
 
+@pytest.mark.long
 def test_two_at_once(server: str, tmp_path: Path) -> None:
     """One sends the journal, the other leaves it alone."""
     proxy = Proxy(server)

@@ -599,6 +599,7 @@ print(len(list(journal.lines())), journal.unreadable)
 """
         assert run_python(script).strip() == f"2 ['line 4: it has more than {MOST_LINE:,} bytes']"
 
+    @pytest.mark.long
     @pytest.mark.timeout(20)
     def test_many_runs_that_never_start(self, tracking: MlflowClient, tmp_path: Path) -> None:
         """They take time, but not its square."""

@@ -103,6 +103,7 @@ class Gate(Proxy):
             self._answer(request, 401, b"who are you?", {})
 
 
+@pytest.mark.long
 def test_a_token(
     server: str,
     make_trainer: MakeTrainer,

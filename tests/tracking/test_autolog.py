@@ -35,6 +35,7 @@ from tests.support.trainings import Failing, MakeTrainer, Scripted, children_of,
 class TestStartRun:
     """`with start_run(trainer) as callback`."""
 
+    @pytest.mark.long
     def test_a_run_around_the_whole_training(self, make_trainer: MakeTrainer, tracking: MlflowClient) -> None:
         """Tags of the trainer, files, and the selected model's sets; FINISHED."""
         trainer = make_trainer()
@@ -103,6 +104,7 @@ class TestStartRun:
         assert logged.input_dim == len(logged) == 200
         assert logged == TopKSet.from_checkpoint(trainer.model_path, topk=1000)
 
+    @pytest.mark.long
     def test_pruned_seeds_hold_what_is_left_of_them(self, make_trainer: MakeTrainer) -> None:
         """Pruning comes after each seed's loop; the children's sets are the pruned ones."""
         trainer = make_trainer(
@@ -200,6 +202,7 @@ class TestAutolog:
         assert frame["parts"].map(len).tolist() == [4, 4, 4]
         assert tracking.get_run(frame["run_id"][0]).data.tags["mlflow.autologging"] == "gradiend"
 
+    @pytest.mark.long
     def test_default_seeds(self, make_trainer: MakeTrainer, tracking: MlflowClient) -> None:
         """Gradiend's default of several seeds: one training run."""
         gradiend_mlflow.autolog(topk=100)

@@ -110,6 +110,7 @@ def test_a_decoder_trained_alone_is_selected_by_loss(make_trainer: MakeTrainer, 
     )
 
 
+@pytest.mark.long
 def test_every_seed_is_a_run(make_trainer: MakeTrainer, tracking: MlflowClient) -> None:
     """Alone, the callback cannot know which seed is selected: each loop is a training of its own."""
     trainer = make_trainer(max_seeds=2, min_convergent_seeds=None, saved_seed_runs="all_tried")

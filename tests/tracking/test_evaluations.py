@@ -70,6 +70,7 @@ def test_both_at_once(
     assert metrics["eval/decoder/3SG/value"] == result["decoder"]["3SG"]["value"]
 
 
+@pytest.mark.long
 def test_choosing_among_seeds_is_no_evaluation(make_trainer: MakeTrainer, tracking: MlflowClient) -> None:
     """Gradiend evaluates every seed to select one; and a view on the seeds evaluates each of them afterwards."""
     gradiend_mlflow.autolog(topk=10)
@@ -87,6 +88,7 @@ def test_choosing_among_seeds_is_no_evaluation(make_trainer: MakeTrainer, tracki
     assert tracking.get_run(run_id).data.metrics["eval/test/correlation"] == selected["correlation"]
 
 
+@pytest.mark.long
 def test_another_model_is_not_mistaken(make_trainer: MakeTrainer, tracking: MlflowClient) -> None:
     """A model that the user passes is not the run's; a new training without the plugin ends the old run's say."""
     gradiend_mlflow.autolog(topk=10)

@@ -161,6 +161,7 @@ class TestSeeds:
         assert run.data.metrics["seeds/topk_overlap_mean"] == stability["mean_pairwise_overlap_fraction"]
         assert run.data.metrics["seeds/topk_intersection"] == stability["intersection_size"]
 
+    @pytest.mark.long
     def test_a_seed_from_gradiends_cache(self, make_trainer: MakeTrainer, tracking: MlflowClient) -> None:
         """A seed that is not trained again is a child nevertheless, from its files."""
         options = {"max_seeds": 2, "min_convergent_seeds": None, "saved_seed_runs": "all_tried"}
@@ -233,6 +234,7 @@ class TestLearningRateSearch:
         trainer.tune_learning_rate()
         assert tracking.search_runs(["0"]) == []
 
+    @pytest.mark.long
     def test_a_search_that_fails(
         self, search: dict[str, Any], make_trainer: MakeTrainer, tracking: MlflowClient
     ) -> None:

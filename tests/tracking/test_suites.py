@@ -156,6 +156,7 @@ def test_inside_the_users_run(base_model: str, tmp_path: Path, tracking: MlflowC
     assert len(children_of(tracking, run)) == 3
 
 
+@pytest.mark.long
 def test_evaluations_of_a_suite_go_to_its_trainers_runs(
     base_model: str, tmp_path: Path, tracking: MlflowClient
 ) -> None:

@@ -69,6 +69,7 @@ def test_what_is_asked_for(runs: list[str]) -> None:
     assert list(search_comparisons(topk=11)) == list(search_comparisons())
 
 
+@pytest.mark.long
 def test_of_which_runs(runs: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """All of those given, by id or in a frame; also where they are too many to be listed in a tag."""
     two = compare(runs[:2], topk=10).run_id
@@ -139,6 +140,7 @@ class TestLoading:
             assert loaded.run_id == made.run_id
             pd.testing.assert_frame_equal(loaded.matrix, made.matrix)
 
+    @pytest.mark.long
     def test_a_name_of_several(self, runs: list[str]) -> None:
         """They are listed, to choose from."""
         ids = [compare(runs, topk=10, run_name="mine", refresh=True).run_id for _ in range(2)]

@@ -61,6 +61,7 @@ def test_an_import_and_a_comparison_bring_them_too(
     assert _PREFIX + COMPARISONS.key in tags_of(tracking, "compared")
 
 
+@pytest.mark.long
 def test_views_false(make_trainer: MakeTrainer, tracking: MlflowClient, tmp_path: Path) -> None:
     """None are written, by any of them."""
     gradiend_mlflow.autolog(topk=10, experiment_name="bare", views=False)

@@ -101,6 +101,7 @@ def test_what_becomes_of_the_model_later(make_trainer: MakeTrainer, tracking: Ml
     assert found[4] == 1 > found[2]
 
 
+@pytest.mark.long
 def test_the_callback_alone(make_trainer: MakeTrainer, tracking: MlflowClient) -> None:
     """A run per loop, each with its curve."""
     make_trainer(max_seeds=2, min_convergent_seeds=None).train(callbacks=[MLflowCallback(topk=50, topk_steps=4)])
@@ -120,6 +121,7 @@ def test_a_training_that_fails_keeps_its_sets(make_trainer: MakeTrainer, trackin
         gradiend_mlflow.load_stability([run.info.run_id])
 
 
+@pytest.mark.long
 def test_by_default_there_are_none(make_trainer: MakeTrainer, tracking: MlflowClient) -> None:
     """Nor a tag."""
     gradiend_mlflow.autolog(topk=50)

@@ -134,6 +134,7 @@ class TestRuns:
         assert {name for name, _ in by_seed["0"]} == {"3SG", "3PL"}
         assert digests_of(run) == by_seed[run.data.tags["gradiend.seed"]]
 
+    @pytest.mark.long
     def test_trainings_of_a_suite(self, base_model: str, tracking: MlflowClient, tmp_path: Path) -> None:
         """Each has its own pair of classes, the suite none."""
         gradiend_mlflow.autolog(topk=10)
