@@ -20,6 +20,9 @@ def faults(root: Path = ROOT) -> list[str]:
     unreleased = changes.partition("## [Unreleased]")[2].partition("\n## [")[0]
     if "\n- " in unreleased:
         found.append("CHANGELOG.md has entries under [Unreleased]: they belong to the version that is released")
+    cited = _found(r"^version: (.+)", root / "CITATION.cff")
+    if cited != version:
+        found.append(f"CITATION.cff has version {cited}; pyproject.toml has {version}")
     wheels = [wheel.name for wheel in (root / "build" / "dist").glob("*.whl") if f"-{version}-" not in wheel.name]
     return [*found, *(f"{name} is not of version {version}: remove build/dist and build again" for name in wheels)]
 

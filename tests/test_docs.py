@@ -110,11 +110,15 @@ def test_a_release_that_is_not_ready_is_told(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text('version = "0.2.0"\n', encoding="utf-8")
     changes = tmp_path / "CHANGELOG.md"
     changes.write_text("## [Unreleased]\n\n- more\n\n## [0.1.0]\n\n- new\n", encoding="utf-8")
+    citation = tmp_path / "CITATION.cff"
+    citation.write_text("cff-version: 1.2.0\nversion: 0.1.0\n", encoding="utf-8")
     (tmp_path / "build" / "dist").mkdir(parents=True)
     (tmp_path / "build" / "dist" / "gradiend_mlflow-0.1.0-py3-none-any.whl").touch()
-    assert [fault.partition(" ")[0] for fault in faults(tmp_path)] == ["CHANGELOG.md"] * 2 + [
-        "gradiend_mlflow-0.1.0-py3-none-any.whl"
+    assert [fault.partition(" ")[0] for fault in faults(tmp_path)] == [
+        *("CHANGELOG.md", "CHANGELOG.md", "CITATION.cff"),
+        "gradiend_mlflow-0.1.0-py3-none-any.whl",
     ]
+    citation.write_text("cff-version: 1.2.0\nversion: 0.2.0\n", encoding="utf-8")
     changes.write_text("## [Unreleased]\n\n## [0.2.0]\n\n- new\n", encoding="utf-8")
     (tmp_path / "build" / "dist" / "gradiend_mlflow-0.1.0-py3-none-any.whl").unlink()
     assert faults(tmp_path) == []

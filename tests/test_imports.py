@@ -61,4 +61,4 @@ def test_unknown_names_are_attribute_errors() -> None:
     """As for any module."""
     with pytest.raises(AttributeError, match="nothing"):
         _ = gradiend_mlflow.nothing
-    assert gradiend_mlflow.__version__ == "0.1.0"
+    assert gradiend_mlflow.__version__ == "0.2.0"
