@@ -205,20 +205,32 @@ class TestLoggedComparison:
             ("tiny-bert", None, None),
         ]
 
+    @pytest.mark.parametrize(
+        ("error", "status"),
+        [
+            (StoreError("disk full"), "FAILED"),
+            pytest.param(KeyboardInterrupt("stopped"), "KILLED", marks=pytest.mark.long),
+        ],
+    )
     def test_a_failure_while_logging_is_raised_and_the_run_failed(
-        self, logged: dict[str, Path], server: str, monkeypatch: pytest.MonkeyPatch
+        self,
+        error: BaseException,
+        status: str,
+        logged: dict[str, Path],
+        server: str,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         """No run stays RUNNING."""
 
         def fail(*_: Any) -> None:
-            raise StoreError("disk full")
+            raise error
 
         monkeypatch.setattr("gradiend_mlflow.store.store.Store.upload", fail)
-        with pytest.raises(StoreError, match="disk full"):
-            compare(experiment_names="pronouns", topk=500, log_to="failing", tracking_uri=server)
+        with pytest.raises(type(error), match=str(error)):
+            compare(experiment_names="pronouns", topk=500, log_to=status, tracking_uri=server)
         client = MlflowClient(tracking_uri=server)
-        (run,) = client.search_runs([client.get_experiment_by_name("failing").experiment_id])
-        assert run.info.status == "FAILED"
+        (run,) = client.search_runs([client.get_experiment_by_name(status).experiment_id])
+        assert run.info.status == status
 
 
 def _experiment_of(client: MlflowClient, comparison: Comparison) -> str:

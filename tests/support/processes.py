@@ -80,3 +80,17 @@ def train_tracked(pair: tuple[str, str], base_model: str, folder: Path, experime
     if uri is not None:
         gradiend_mlflow.autolog(topk=50, experiment_name=experiment, tracking_uri=uri)
     train(base_model, folder, pair)
+
+
+def train_some(base_model: str, folder: Path, experiment: str, uri: str) -> None:
+    """Train three pairs, one after the other, tracked by autolog, and end when all is delivered."""
+    import torch
+
+    import gradiend_mlflow
+    from tests.support.trainings import train
+
+    torch.set_num_threads(1)
+    gradiend_mlflow.autolog(experiment_name=experiment, topk=100, tracking_uri=uri)
+    for pair in (("1SG", "1PL"), ("1SG", "3SG"), ("3SG", "3PL")):
+        train(base_model, folder, pair)
+    assert gradiend_mlflow.flush()
