@@ -136,13 +136,18 @@ def test_one_request_where_the_views_are_known(server: str) -> None:
         proxy.close()
 
 
-@pytest.mark.parametrize(("view", "names"), [(TRAININGS, {"training", "suite"}), (COMPARISONS, {"comparison"})])
+@pytest.mark.parametrize(
+    ("view", "names"),
+    [(TRAININGS, {"training", "stopped training", "suite", "stopped suite"}), (COMPARISONS, {"comparison"})],
+)
 def test_a_views_filter_is_one_of_mlflows(tracking: MlflowClient, view: View, names: set[str]) -> None:
-    """It finds the runs of its kinds."""
+    """It finds the runs of its kinds; of comparisons those that were not stopped."""
     store = Store()
     experiment_id = store.experiment_id("filtered")
     for kind in ("training", "suite", "seed", "comparison"):
-        store.create_run(experiment_id, name=kind, run_tags={"gradiend.kind": kind})
+        for name, status in ((kind, "FINISHED"), (f"stopped {kind}", "KILLED")):
+            run_id = store.create_run(experiment_id, name=name, run_tags={"gradiend.kind": kind})
+            store.end_run(run_id, status)
     store.add_views(experiment_id)
     content = json.loads(tags_of(tracking, "filtered")[_PREFIX + view.key])
     order = f"{content['orderByKey']} {'ASC' if content['orderByAsc'] else 'DESC'}"
