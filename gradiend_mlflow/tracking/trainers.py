@@ -51,7 +51,7 @@ def name_of(trainer: Any) -> str:
 
 def name_of_suite(suite: Any) -> str:
     """What a suite's run is called: its run_id, or else its kind and how many trainings it has."""
-    kind = type(suite).__name__
+    kind = suite.__class__.__name__  # not type(), which is that of a weak proxy
     what = "pair" if kind.endswith("Suite") else "training"  # the trainings of a collection may be of anything
     return str(getattr(suite, "run_id", None) or f"{kind} · {counted(len(suite.trainers), what)}")
 
