@@ -16,7 +16,7 @@ from gradiend_mlflow import sync
 from shared_server.postgres import Postgres
 from shared_server.postgres import postgres as running_postgres
 from shared_server.s3 import BUCKET
-from tests.support.databases import frozen, full, hang_up, locked
+from tests.support.databases import altered, frozen, full, locked
 from tests.support.faults import At, journals, only, wait_until, weights
 from tests.support.proxy import Proxy
 from tests.support.trainings import MakeTrainer
@@ -54,15 +54,9 @@ def with_a_lock(server: Postgres) -> AbstractContextManager[None]:
     return locked(server, DATABASE, "runs")
 
 
-@contextmanager
-def without_account(server: Postgres) -> Iterator[None]:
+def without_account(server: Postgres) -> AbstractContextManager[None]:
     """It hangs up on us, and says that our account may not connect."""
-    server.run("psql", "--quiet", "--command", f"ALTER ROLE {ROLE} NOLOGIN")
-    hang_up(server, ROLE)
-    try:
-        yield
-    finally:
-        server.run("psql", "--quiet", "--command", f"ALTER ROLE {ROLE} LOGIN")
+    return altered(server, ROLE, "NOLOGIN", afterwards="LOGIN")
 
 
 @pytest.fixture

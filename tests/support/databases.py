@@ -47,15 +47,17 @@ def locked(server: Postgres, database: str, table: str) -> Iterator[None]:
 @contextmanager
 def full(server: Postgres, role: str) -> Iterator[None]:
     """Within the block the role may open no further connection, and has none."""
-    server.run("psql", "--quiet", "--command", f"ALTER ROLE {role} NOSUPERUSER CONNECTION LIMIT 0")
-    hang_up(server, role)
+    with altered(server, role, "NOSUPERUSER CONNECTION LIMIT 0", afterwards="SUPERUSER CONNECTION LIMIT -1"):
+        yield
+
+
+@contextmanager
+def altered(server: Postgres, role: str, to: str, *, afterwards: str) -> Iterator[None]:
+    """Within the block a role has other rights and none of its connections; `afterwards` gives the rights back."""
+    server.run("psql", "--quiet", "--command", f"ALTER ROLE {role} {to}")
+    of_role = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{role}'"
+    server.run("psql", "--quiet", "--command", of_role)
     try:
         yield
     finally:
-        server.run("psql", "--quiet", "--command", f"ALTER ROLE {role} SUPERUSER CONNECTION LIMIT -1")
-
-
-def hang_up(server: Postgres, role: str) -> None:
-    """End all connections of a role."""
-    of_role = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{role}'"
-    server.run("psql", "--quiet", "--command", of_role)
+        server.run("psql", "--quiet", "--command", f"ALTER ROLE {role} {afterwards}")

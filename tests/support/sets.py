@@ -67,3 +67,9 @@ def weighted_families(draw: st.DrawFn, *, at_least: int = 1) -> dict[str, TopKSe
         made = TopKSet.from_indices(order[:k], space=SIZE, importance=importance)
         family[label] = replace(made, weights=random.normal(size=(k, latent_dim)), latent_dim=latent_dim)
     return family
+
+
+def log_trainings(client: MlflowClient, folder: Path, number: int, *, experiment_id: str = "0") -> list[str]:
+    """Runs of trainings with a set of 20 of 100 weights each, of which neighbours share 19; returns their ids."""
+    sets = [TopKSet.from_indices(range(first, first + 20), space=100) for first in range(number)]
+    return [log_training(client, folder, one, experiment_id=experiment_id) for one in sets]

@@ -14,12 +14,12 @@ import pytest
 from mlflow import MlflowClient
 
 import gradiend_mlflow
-from gradiend_mlflow import StoreError, TopKSet
+from gradiend_mlflow import StoreError
 from gradiend_mlflow.errors import DeniedError, UnavailableError
 from gradiend_mlflow.store.store import Store
 from shared_server.processes import answers, free_port, running
 from tests.support.proxy import CUT, HOLE, Proxy
-from tests.support.sets import log_training
+from tests.support.sets import log_trainings
 
 BUCKET, DOWN = "lab", "down"
 
@@ -56,8 +56,7 @@ def gcs(store: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
 def runs(tracking: MlflowClient, gcs: Proxy, tmp_path: Path) -> list[str]:
     """Three runs in sqlite, whose sets are in the bucket."""
     made = tracking.create_experiment("in a bucket", artifact_location=f"gs://{BUCKET}/some/where")
-    sets = [TopKSet.from_indices(range(first, first + 20), space=100) for first in range(3)]
-    ids = [log_training(tracking, tmp_path, one, experiment_id=made) for one in sets]
+    ids = log_trainings(tracking, tmp_path, 3, experiment_id=made)
     gcs.requests.clear()
     return ids
 

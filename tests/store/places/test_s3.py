@@ -16,13 +16,13 @@ import pytest
 from mlflow import MlflowClient
 
 import gradiend_mlflow
-from gradiend_mlflow import InvalidInputError, StoreError, TopKSet
+from gradiend_mlflow import InvalidInputError, StoreError
 from gradiend_mlflow.errors import DeniedError, UnavailableError
 from gradiend_mlflow.store.store import Store
 from shared_server.s3 import BUCKET
 from shared_server.tracking_server import tracking_server
 from tests.support.proxy import CUT, HOLE, Proxy
-from tests.support.sets import log_training
+from tests.support.sets import log_trainings
 
 DOWN = "down"
 GONE = "it is gone: the server answers 500 and does not list it"
@@ -45,8 +45,7 @@ def refusal(status: int, code: str) -> tuple[int, bytes]:
 def runs(tracking: MlflowClient, s3: Proxy, tmp_path: Path) -> list[str]:
     """Three runs in sqlite, whose sets are in S3."""
     made = tracking.create_experiment("in S3", artifact_location=f"s3://{BUCKET}/some/where")
-    sets = [TopKSet.from_indices(range(first, first + 20), space=100) for first in range(3)]
-    ids = [log_training(tracking, tmp_path, one, experiment_id=made) for one in sets]
+    ids = log_trainings(tracking, tmp_path, 3, experiment_id=made)
     s3.requests.clear()
     return ids
 
@@ -226,8 +225,7 @@ def test_files_that_a_proxying_server_cannot_send(
     through_proxy = {**s3_settings, "MLFLOW_S3_ENDPOINT_URL": s3.uri}
     with tracking_server(tmp_path, *options, f"s3://{BUCKET}/proxied", environment=through_proxy) as uri:
         client = MlflowClient(uri)
-        sets = [TopKSet.from_indices(range(first, first + 20), space=100) for first in range(12)]
-        ids = [log_training(client, tmp_path, one) for one in sets]
+        ids = log_trainings(client, tmp_path, 12)
 
         def lose(run_ids: list[str]) -> None:
             for item in objects(s3_settings, "proxied"):
