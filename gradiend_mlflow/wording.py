@@ -153,6 +153,9 @@ def percent(share: float, digits: int = 1) -> str:
     return f"{rounded(100 * share, digits)}%"
 
 
+PROBABILITIES = ("p_value", "q_value")  # columns whose cells `probability` writes
+
+
 def probability(p: float) -> str:
     """A p- or q-value as it is written; 0 is one that is too small for a float.
 

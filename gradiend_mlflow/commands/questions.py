@@ -12,7 +12,7 @@ from gradiend_mlflow.commands.choices import AGGREGATES, FIGURES, PARTS, SEEDS, 
 from gradiend_mlflow.commands.options import example, listed
 from gradiend_mlflow.commands.printed import print_frame, print_json, say
 from gradiend_mlflow.errors import InvalidInputError
-from gradiend_mlflow.wording import csv_of, probability, some_of
+from gradiend_mlflow.wording import PROBABILITIES, csv_of, probability, some_of
 
 if TYPE_CHECKING:
     from gradiend_mlflow.comparison.comparison import Comparison
@@ -83,7 +83,7 @@ def _print_table(comparison: Comparison) -> None:
     else:
         pairs = comparison.to_frame()
         say(f"{len(comparison.matrix)} runs; the first {_PRINTED_PAIRS} of {len(pairs):,} pairs:")
-        how: Any = {name: probability for name in ("p_value", "q_value") if name in pairs}
+        how: Any = {name: probability for name in PROBABILITIES if name in pairs}
         say(pairs.head(_PRINTED_PAIRS).to_string(index=False, float_format="{:.3g}".format, formatters=how))
     for sentence in of_groups(comparison):
         say(sentence)

@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from gradiend_mlflow.wording import PROBABILITIES, probability, shorten, some_of, visible
 from gradiend_mlflow.wording import percent as in_percent
-from gradiend_mlflow.wording import probability, shorten, some_of, visible
 
 MOST_ROWS = 10
 MOST_COLUMNS = 12
 _MOST_LETTERS = 60  # of a cell
-_PROBABILITIES = ("p_value", "q_value")  # columns
 
 
 class Shown:
@@ -81,7 +80,7 @@ def html_table(
     columns = list(map(str, shown.columns))
     cells = [
         [
-            probability(cell) if name in _PROBABILITIES and not pd.isna(cell) else _cell(cell, percent=name in percent)
+            probability(cell) if name in PROBABILITIES and not pd.isna(cell) else _cell(cell, percent=name in percent)
             for name, cell in zip(columns, row, strict=True)
         ]
         for row in shown.itertuples(index=False, name=None)
