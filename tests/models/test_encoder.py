@@ -119,6 +119,8 @@ def test_texts_are_encoded_as_in_the_evaluation(
     )
     model = logged_model(trainer, tracking)
     rows = trainer.evaluate_encoder(return_df=True, split="train", max_size=4)["encoder_df"]
+    if "template" not in rows:
+        pytest.skip("this gradiend's evaluations do not keep the texts; install 0.2.3")
     asked = pd.DataFrame({"text": rows["template"], "label": rows["alternative_token"]})
     found = model.predict(asked)["encoding"]
     assert found.tolist() == pytest.approx(rows["encoded"].tolist(), abs=1e-5)  # padded differently
