@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from abc import abstractmethod
+from collections.abc import Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gradiend_mlflow.errors import CheckpointError, MissingPartError
 from gradiend_mlflow.sets.anatomy.places import anatomy_of
-from gradiend_mlflow.sets.parts import DEFAULT_TOPK, PARTS, Part, check_part, check_parts, resolve_topk
+from gradiend_mlflow.sets.parts import DEFAULT_TOPK, PARTS, Part, check_part, check_parts, check_topk, resolve_topk
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -20,6 +21,11 @@ Made = TypeVar("Made", bound="Ranked")
 
 class Ranked:
     """The ways to a `TopKSet` that rank weights."""
+
+    @classmethod
+    @abstractmethod
+    def as_ranked(cls, **fields: Any) -> Self:
+        """A set of all these fields, which are not checked or copied: for what this package has ranked itself."""
 
     @classmethod
     def from_checkpoint(
@@ -135,18 +141,24 @@ class Ranked:
         cls, weights: GradiendWeights, *, parts: Sequence[Part], topk: float
     ) -> dict[Part, Self | CheckpointError]:
         """The same of several parts, in one pass over the weights; for a part without a ranking the reason."""
-        from gradiend_mlflow.sets.importance import rank
+        from gradiend_mlflow.sets.ranking.rank import rank
 
         ranked = rank(weights, [check_part(part) for part in parts], resolve_topk(topk, weights.input_dim))
-        make: Callable[..., Self] = cls
-        base_model, names = weights.base_model(), weights.space.params
+        base_model, space = weights.base_model(), weights.space
         made: dict[Part, Self | CheckpointError] = {}
         for part, ranking in ranked.items():
             if isinstance(ranking, CheckpointError):
                 made[part] = ranking
                 continue
-            rest = weights.latent_dim, anatomy_of(base_model, *names, *ranking[:2]), ranking.ties_at_cut
-            made[part] = make(part, topk, weights.input_dim, weights.space, *ranking[:4], *rest)
+            made[part] = cls.as_ranked(
+                part=part,
+                topk=check_topk(topk),
+                input_dim=weights.input_dim,
+                space=space,
+                latent_dim=weights.latent_dim,
+                anatomy=anatomy_of(base_model, *space.params, ranking.param_ids, ranking.offsets),
+                **ranking._asdict(),
+            )
         return made
 
 

@@ -22,7 +22,7 @@ from gradiend_mlflow.sets.ranks import check_ranking, check_shapes, checked_ties
 from gradiend_mlflow.sets.space import FloatArray, IntArray, WeightSpace
 
 if TYPE_CHECKING:
-    pass
+    from typing_extensions import Self
 
 _SCALARS = ("part", "topk", "input_dim", "space", "latent_dim")
 _ARRAYS = {"param_ids": np.int64, "offsets": np.int64, "importance": np.float32, "weights": np.float32}
@@ -87,6 +87,15 @@ class TopKSet(Ranked, Shown):
         if self.ties_at_cut is not None:
             ties = checked_ties(self.ties_at_cut, self.importance, self.input_dim)
             object.__setattr__(self, "ties_at_cut", ties)
+
+    @classmethod
+    def as_ranked(cls, **fields: Any) -> Self:
+        """As `Ranked` has it."""
+        for name in _ARRAYS:
+            fields[name].flags.writeable = False
+        made = object.__new__(cls)
+        made.__dict__.update(fields)
+        return made
 
     @classmethod
     def from_indices(

@@ -67,16 +67,16 @@ class GradiendWeights:
         return weight_values(tensor, shape, f"{self.origin}: {name!r}")
 
     def locate(self, inputs: IntArray) -> tuple[IntArray, IntArray]:
-        """Parameter ids and flat offsets of GRADIEND inputs; both have the shape of `inputs`."""
+        """Parameter ids and flat offsets of GRADIEND inputs, which ascend; both have the shape of `inputs`."""
         ends = np.cumsum([selection.count for selection in self.selections])
-        param_ids = np.searchsorted(ends, inputs, side="right").astype(np.int64)
+        bounds = np.searchsorted(inputs, ends)
+        param_ids = np.repeat(np.arange(len(ends)), np.diff(bounds, prepend=0))
         offsets = np.empty(len(inputs), dtype=np.int64)
-        for param_id in np.unique(param_ids):
-            selection = self.selections[param_id]
-            rows = np.flatnonzero(param_ids == param_id)
-            within = inputs[rows] - (ends[param_id] - selection.count)
-            selected = selection.offsets()
-            offsets[rows] = within if selected is None else selected[torch.from_numpy(within)].numpy()
+        for own, end, start, stop in zip(self.selections, ends, [0, *bounds], bounds, strict=False):
+            if start < stop:
+                within = inputs[start:stop] - (end - own.count)
+                selected = own.offsets()
+                offsets[start:stop] = within if selected is None else selected[torch.from_numpy(within)].numpy()
         return param_ids, offsets
 
 

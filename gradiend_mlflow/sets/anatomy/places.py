@@ -64,7 +64,7 @@ def anatomy_of(
     """What a set of some weights keeps of its base model: no token but those that it has weights of."""
     known = base.anatomy(())
     rows: set[int] = set()
-    for param_id in np.unique(param_ids):
+    for param_id in np.flatnonzero(np.bincount(param_ids)).tolist():
         shape = shapes[param_id]
         if known.has_tokens(names[param_id], shape):
             rows |= set(np.unique(token_rows(shape, offsets[param_ids == param_id])).tolist())

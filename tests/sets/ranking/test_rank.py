@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gradiend_mlflow import PARTS, CheckpointError, InvalidInputError, MissingPartError, TopKSet
-from gradiend_mlflow.sets import importance as importance_module
+from gradiend_mlflow.sets.ranking import importance as importance_module
+from gradiend_mlflow.sets.ranking import selecting
 from gradiend_mlflow.sets.weights import open_model
 from tests.support.checkpoints import Kind, assert_equals_gradiend, gradiends_topk, kinds, make_model, model_of
 
@@ -28,8 +30,8 @@ def test_every_part_of_every_checkpoint_equals_gradiends(
     """From the directory and from the live model, in steps of any size: gradiend's weights in gradiend's order."""
     model = model_of(kind)
     with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(importance_module, "_STEP_AS_STORED", step)
-        patch.setattr(importance_module, "_STEP_ADDED", step)
+        patch.setattr(importance_module, "BLOCK_AS_STORED", step)
+        patch.setattr(importance_module, "BLOCK_ADDED", step)
         model.save_pretrained(folder, use_safetensors=safetensors)
         for part in PARTS:
             if part == "decoder-bias" and not kind.bias:
@@ -39,6 +41,7 @@ def test_every_part_of_every_checkpoint_equals_gradiends(
             stored = TopKSet.from_checkpoint(folder, part=part, topk=topk)
             assert_equals_gradiend(stored, model, part, topk)
             assert stored == TopKSet.from_model(model, part=part, topk=topk)
+            assert stored == replace(stored), "what is ranked is not checked, so it must be right"
             assert TopKSet.all_from_checkpoint(folder, topk=topk)[part] == stored
         together = TopKSet.all_from_model(model, parts=[*reversed(PARTS)], topk=topk)
         assert list(together) == [part for part in reversed(PARTS) if part != "decoder-bias" or kind.bias]
@@ -47,14 +50,13 @@ def test_every_part_of_every_checkpoint_equals_gradiends(
 
 def test_a_misleading_sample_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where too few weights lie above the floor that a look at some of them suggests, all are ranked again."""
-    monkeypatch.setattr(importance_module, "_STEP_AS_STORED", 1)
-    monkeypatch.setattr(importance_module, "_SAMPLE", 50)
+    monkeypatch.setattr(importance_module, "BLOCK_AS_STORED", 1)
+    monkeypatch.setattr(selecting, "SAMPLE", 50)
     model = make_model([("w", (1000,), "all")])
     with torch.no_grad():
         model.decoder[0].linear.weight[::21] = 100  # what the sample sees: one input in 21
-    signed = importance_module._signed_values(open_model(model), "decoder-weight")
-    floor = importance_module._likely_floor(signed, 100)
-    found = importance_module._topk_above({"decoder-weight": floor}, {"decoder-weight": signed}, 100)["decoder-weight"]
+    values = {"decoder-weight": importance_module.signed_values(open_model(model), "decoder-weight")}
+    found = selecting.above_floors(selecting.likely_floors(values, 100), values, 100)["decoder-weight"]
     assert found is not None
     assert len(found.inputs) < 100
     assert_equals_gradiend(TopKSet.from_model(model, topk=100), model, "decoder-weight", 100)
@@ -162,8 +164,8 @@ def test_ties_of_doubles_are_counted_as_they_are_kept(
     with torch.no_grad():
         model.decoder[0].linear.weight.copy_(torch.from_numpy(importance)[:, None])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(importance_module, "_STEP_AS_STORED", step)
-        patch.setattr(importance_module, "_SAMPLE", sample)
+        patch.setattr(importance_module, "BLOCK_AS_STORED", step)
+        patch.setattr(selecting, "SAMPLE", sample)
         topk_set = TopKSet.from_model(model, topk=k)
     kept = np.abs(importance).astype(np.float32)
     assert topk_set.ties_at_cut == np.count_nonzero(kept == topk_set.importance[-1])

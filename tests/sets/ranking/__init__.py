@@ -1,0 +1,1 @@
+"""Tests of `gradiend_mlflow/sets/reading`."""
