@@ -76,6 +76,8 @@ def alternate(
     contenders: Mapping[str, Callable[[], Any]],
     repetitions: Mapping[str, int],
     check: Callable[[Mapping[str, Any]], None],
+    *,
+    processor: dict[str, list[float]] | None = None,
 ) -> dict[str, list[float]]:
     """Time the contenders in turns, so that what else the machine does hits all of them alike.
 
@@ -83,6 +85,7 @@ def alternate(
         contenders: What to time, by name, in the order of their turns.
         repetitions: How often each is timed; those with fewer repetitions sit out rounds, evenly spread.
         check: Gets the results of every round by name; raises if they are not equal.
+        processor: Gets the processor time of this process per contender, in seconds and in the order of the rounds.
 
     Returns:
         Seconds per contender, in the order of the rounds.
@@ -97,9 +100,11 @@ def alternate(
             if (number * repetitions[name]) % rounds < repetitions[name]:
                 progress(f"round {number + 1} of {rounds}: {name}")
                 gc.collect()
-                start = time.perf_counter()
+                start, start_processor = time.perf_counter(), time.process_time()
                 results[name] = action()
                 samples[name].append(time.perf_counter() - start)
+                if processor is not None:
+                    processor.setdefault(name, []).append(time.process_time() - start_processor)
         check(results)
     gc.unfreeze()
     return samples

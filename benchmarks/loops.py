@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import statistics
 import tempfile
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,9 +26,13 @@ def run(*, quick: bool) -> Outcome:
     with tempfile.TemporaryDirectory(prefix="gradiend-benchmark-") as folder:
         loop = _Loop(Path(folder))
         loop.check({"ours": loop.tracked(), "limit": loop.plain()})  # loads what is loaded once
-        loop.processor.clear()
-        seconds = alternate({"ours": loop.tracked, "limit": loop.plain}, {"ours": rounds, "limit": rounds}, loop.check)
-    processor = {name: loop.processor[place::2] for place, name in enumerate(seconds)}
+        processor: dict[str, list[float]] = {}
+        seconds = alternate(
+            {"ours": loop.tracked, "limit": loop.plain},
+            {"ours": rounds, "limit": rounds},
+            loop.check,
+            processor=processor,
+        )
     ratios = {"wall": _ratio(seconds), "processor": _ratio(processor)}
     what = f"{_TRAININGS} trainings of 2 to 20 steps, delivered"
     note = (
@@ -48,7 +51,7 @@ def _ratio(samples: Mapping[str, list[float]]) -> float:
 
 
 class _Loop:
-    """Trainings in a folder; `processor` has the processor time of each turn."""
+    """Trainings in a folder."""
 
     def __init__(self, folder: Path) -> None:
         from quickstart import build_base_model
@@ -56,25 +59,19 @@ class _Loop:
         self._folder, self._base = folder, str(folder / "base_model")
         build_base_model(folder / "base_model")
         self._turn = 0
-        self.processor: list[float] = []
 
     def plain(self) -> list[str]:
         """The loop without the plugin; returns a digest of each model."""
-        begun = time.process_time()
-        digests = self._train()
-        self.processor.append(time.process_time() - begun)
-        return digests
+        return self._train()
 
     def tracked(self) -> list[str]:
         """The loop with it, until all has been delivered."""
-        begun = time.process_time()
         gradiend_mlflow.autolog(experiment_name="loop", tracking_uri=f"sqlite:///{self._folder}/mlflow.db")
         try:
             digests = self._train()
             require(gradiend_mlflow.flush(), "not all was delivered")
         finally:
             gradiend_mlflow.autolog(disable=True)
-        self.processor.append(time.process_time() - begun)
         return digests
 
     def _train(self) -> list[str]:
