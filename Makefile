@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Tests that say most of the versions that they run with.
 FAST := tests/sets tests/overlap/test_overlap.py tests/test_checkpoints.py tests/tracking/test_autolog.py tests/models
 
-.PHONY: help demo demo-server test test-shared soak test-oldest test-newest test-peer fuzz audit lint bench bench-full \
+.PHONY: help demo demo-server test test-shared soak test-oldest test-newest test-python test-peer fuzz audit lint bench bench-full \
 	bench-scale gallery docs \
 	release-check clean
 
@@ -38,6 +38,9 @@ test-oldest:  ## Run FAST tests (or TESTS=...) with the oldest versions that pyp
 
 test-newest:  ## Run FAST tests (or TESTS=...) with the newest versions that pyproject.toml allows, in an environment of its own
 	$(call environment,newest,--upgrade)
+
+test-python:  ## Run FAST tests (or TESTS=...) with the versions of constraints.txt and with PYTHON, in an environment of its own
+	$(call environment,python-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'),--constraint constraints.txt)
 
 # An environment with versions of its own; what its tests say is kept for docs/compatibility.md.
 define environment
