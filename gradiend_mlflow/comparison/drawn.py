@@ -167,6 +167,11 @@ class Drawn(Compared):
         return {self.overlap.labels[row]: self.groups[label] for label, rows in of_training for row in rows}
 
     @property
+    def is_empty(self) -> bool:
+        """Whether no label has a weight: what all seeds of a training have in common may be none."""
+        return not self._one_set_per_label.union_size
+
+    @property
     def _one_set_per_label(self) -> Overlap:
         return self.overlap if self.seed_overlap is None else self.seed_overlap.collapsed
 

@@ -71,13 +71,13 @@ def _figures(comparison: Comparison) -> Iterator[tuple[str, Callable[[], Any]]]:
     yield "overlap_heatmap", lambda: comparison.plot_heatmap(title=title)
     if n in VENN_SIZES:
         yield "venn", lambda: comparison.plot_venn(title=title)
-    if 2 < n <= MOST_RUNS and comparison.regions:  # noqa: PLR2004  # a Venn diagram shows all of two sets; no figure shows very many
+    if 2 < n <= MOST_RUNS and not comparison.is_empty:  # noqa: PLR2004  # a Venn diagram shows all of two sets; no figure shows very many
         yield "upset", lambda: comparison.plot_upset(title=title)
     if n <= MOST_RUNS:  # a curve has a matrix per point
         # Fewer points than by default, because with many runs each takes a while.
         ks = steps_up_to(int(comparison.whole.n_weights.min()))
         yield "curve", lambda: comparison.plot_curve(title=f"{comparison.part}, as k grows", ks=ks)
-    if comparison.regions:  # the intersection of seeds may be empty in every training
+    if not comparison.is_empty:
         yield "layers", lambda: comparison.plot_layers(title=title)
     test = comparison.tested
     if isinstance(test, GroupTest):  # else the description says why it is not

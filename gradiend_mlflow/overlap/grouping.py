@@ -12,6 +12,7 @@ import pandas as pd
 
 from gradiend_mlflow.display.results import MOST_ROWS, Shown, html_table
 from gradiend_mlflow.overlap.layout.ranked import RankedSets
+from gradiend_mlflow.overlap.layout.signs import sign_agreement
 from gradiend_mlflow.overlap.matrices import PairwiseOverlap
 from gradiend_mlflow.overlap.measures import Value
 from gradiend_mlflow.overlap.statistics.frames import pairs_of
@@ -65,7 +66,8 @@ class GroupedOverlap(Shown):
         """
 
         def agreeing(sets: RankedSets) -> list[float]:
-            found = [sets.sign_agreement[held] for held in _shared(sets)]
+            agreement = sign_agreement(sets)
+            found = [agreement[held] for held in _shared(sets)]
             return [float(np.where(np.isnan(x), np.nan, x == 1).mean()) if len(x) else np.nan for x in found]
 
         return self._by_group(agreeing, _SHARED)

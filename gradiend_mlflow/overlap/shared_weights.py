@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from gradiend_mlflow.checks import check_int
+from gradiend_mlflow.overlap.layout.signs import sign_agreement
 from gradiend_mlflow.overlap.overlap import Overlap
 from gradiend_mlflow.sets.anatomy.places import places
 from gradiend_mlflow.wording import counted, some_of
@@ -57,7 +58,7 @@ def _how_much(held: Overlap, grouped: Callable[[npt.NDArray[Any]], list[tuple[An
         return {"importances": grouped(np.concatenate([own for own in ranked.importance if own is not None]))}
     signed = [weight for own in ranked.weights for weight in _listed(own)]
     weights = grouped(np.fromiter(signed, dtype=object, count=len(signed)))
-    return {"weights": weights, "sign_agreement": ranked.sign_agreement}
+    return {"weights": weights, "sign_agreement": sign_agreement(ranked)}
 
 
 def _listed(weights: npt.NDArray[Any] | None) -> list[Any]:

@@ -53,6 +53,15 @@ def test_many_sets_stay_readable(n: int, annotated: bool, labelled: bool) -> Non
     assert ax.get_xlabel() == ax.get_ylabel() == ("" if labelled else "61 runs")
 
 
+def test_what_has_no_place_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A text, and its ink, for each of the cells of 2000 runs took half a minute."""
+    for name in ("_written", "inks_on"):
+        monkeypatch.setattr(f"gradiend_mlflow.figures.drawing.cells.{name}", lambda *_: pytest.fail("it was made"))
+    plot_heatmap(overlap_of(41))
+    with pytest.raises(pytest.fail.Exception):
+        plot_heatmap(overlap_of(2))
+
+
 def test_annotations_can_be_forced(ax: Axes) -> None:
     """Either way."""
     plot_heatmap(overlap_of(2), annot=False, ax=ax)

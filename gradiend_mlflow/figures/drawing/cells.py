@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from numbers import Real
 from typing import Any, Literal, get_args
 
@@ -12,13 +13,12 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize, PowerNorm, TwoSlopeNorm
 from matplotlib.patches import Circle, Rectangle
-from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Affine2D
 
 from gradiend_mlflow.checks import check_choice
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.figures.drawing.canvas import colormap, shade
-from gradiend_mlflow.figures.drawing.text import UNKNOWN, writer
+from gradiend_mlflow.figures.drawing.text import UNKNOWN, Writer, writer
 from gradiend_mlflow.overlap.measures import SIGNED, Value
 from gradiend_mlflow.overlap.overlap import Overlap
 from gradiend_mlflow.overlap.seeds import SeedOverlap
@@ -31,7 +31,6 @@ DispersionDisplay = Literal["none", "stacked", "corner_glyph"]
 # Both keep their order for people who do not see all colors: from dark to light, and around a light middle.
 SEQUENTIAL, DIVERGING = "viridis", "RdBu_r"
 EMPTY_COLOR = "0.8"
-_MOST_TICKS, _APART = 6, 1.25  # heights of a tick's label from one to the next
 _LINES_UP_TO = 25  # runs: between more cells lines would take up their colors
 _RASTERIZED_FROM = 80  # a PDF of 200 runs would draw 40,000 squares
 _SPREADS = {"std": "standard deviation of seeds", "range": "half the range of seeds", "minmax": "range of seeds"}
@@ -46,9 +45,10 @@ class Cells:
 
     Attributes:
         shown: Their values; shape (N, N).
-        texts: What is written into them; shape (N, N).
+        write: How a value is written.
         norm: How values become shares of the colormap.
         cmap: The colormap.
+        stacked: The spread that is written below each value, one number or two (the last axis), or None.
         glyphs: The radius of each cell's circle, or None.
         empty: Whether some are 0 on a scale that has no place for it.
         spread: What shows the spread of seeds, in words; may be empty.
@@ -56,13 +56,34 @@ class Cells:
     """
 
     shown: npt.NDArray[np.float64]
-    texts: npt.NDArray[np.object_]
+    write: Writer
     norm: Any
     cmap: Any
+    stacked: npt.NDArray[np.float64] | None
     glyphs: npt.NDArray[np.float64] | None
     empty: bool
     spread: str
     ceilings: npt.NDArray[np.bool_]
+
+    @cached_property
+    def texts(self) -> npt.NDArray[np.object_]:
+        """What is written into them, if they have room for it; shape (N, N)."""
+        texts = _written(self.shown, self.write)
+        if self.stacked is not None:
+            parts = _written(self.stacked, self.write)
+            texts += "\n" + (parts[..., 0] + "\N{EN DASH}" + parts[..., 1] if parts.ndim == 3 else "±" + parts)  # noqa: PLR2004
+        texts[np.isnan(self.shown)] = UNKNOWN
+        return texts
+
+    @cached_property
+    def inks(self) -> npt.NDArray[np.str_]:
+        """The color of what is written or drawn in each: light on dark, and dark on light; shape (N, N)."""
+        return inks_on(self.cmap(self.norm(np.ma.masked_invalid(self.shown))))
+
+
+def _written(numbers: npt.NDArray[np.float64], write: Writer) -> npt.NDArray[np.object_]:
+    texts: npt.NDArray[np.object_] = np.vectorize(write, otypes=[object])(numbers)
+    return texts
 
 
 def cells_of(
@@ -92,35 +113,26 @@ def cells_of(
     signed, counts = is_change or value in SIGNED, value == "intersection" and not relative
     high = max(factor, float(np.nanmax(shown))) if relative else None
     high = high if vmax is None else factor * vmax
-    norm = norm_of(
-        shown,
-        scale,
-        scale_gamma,
-        signed=signed,
-        low=None if vmin is None else factor * vmin,
-        high=high if high is not None or counts or is_change else factor,
-    )
+    low = None if vmin is None else factor * vmin
+    high = high if high is not None or counts or is_change else factor
+    norm = norm_of(shown, scale, scale_gamma, signed=signed, low=low, high=high)
     write = writer(shown, fmt, whole=percent or counts)
-    texts = np.vectorize(write, otypes=[object])(shown)
     if relative and dispersion_display != "none":
         raise InvalidInputError("dispersion_display shows the spread of values, not of relative ones: leave out one")
     spread, said = _spread(overlap, value, dispersion_display)
-    glyphs = None
+    stacked = glyphs = None
     if spread is not None:
         spread = factor * spread[order]
         if dispersion_display == "stacked":
-            parts = np.vectorize(write, otypes=[object])(spread)
-            said = said if spread.ndim == 3 else f"± {said}"  # noqa: PLR2004
-            texts += "\n" + (parts[..., 0] + "\N{EN DASH}" + parts[..., 1] if spread.ndim == 3 else "±" + parts)  # noqa: PLR2004
+            stacked, said = spread, said if spread.ndim == 3 else f"± {said}"  # noqa: PLR2004
         else:
             size = np.ptp(spread, axis=2) if spread.ndim == 3 else spread  # noqa: PLR2004
             most = float(np.nanmax(size))
             glyphs = np.where(size > 0, _GLYPH[0] + _GLYPH[1] * size / max(most, 1e-12), 0.0)
             said = f"circle: {said}, up to {write(most)}"
-    texts[np.isnan(shown)] = UNKNOWN
     colors = colormap(cmap or (DIVERGING if signed else SEQUENTIAL)).with_extremes(bad=EMPTY_COLOR)
     empty = scale == "log" and bool((shown <= 0).any())
-    return Cells(shown, texts, norm, colors, glyphs, empty, said, ceilings[list(rows)])
+    return Cells(shown, write, norm, colors, stacked, glyphs, empty, said, ceilings[list(rows)])
 
 
 def _relative(overlap: Any, value: Value) -> tuple[Matrix, npt.NDArray[np.bool_]]:
@@ -185,25 +197,25 @@ def draw_cells(axes: Axes, cells: Cells, fontsize: float | None) -> Any:
     axes.set(xlim=(0, n), ylim=(n, 0), aspect="equal")
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
-    inks = [ink_on(color) for color in cells.cmap(cells.norm(np.ma.masked_invalid(cells.shown).ravel()))]
     middle = 0.5 if cells.glyphs is None else _BELOW_GLYPHS
-    for number, ((row, column), text) in enumerate(np.ndenumerate(cells.texts)) if fontsize else ():
-        axes.text(column + 0.5, row + middle, text, ha="center", va="center", color=inks[number], fontsize=fontsize)
-    _draw_frames(axes, np.flatnonzero(cells.ceilings) if n <= _LINES_UP_TO else (), inks[:: n + 1])
+    for (row, column), text in np.ndenumerate(cells.texts) if fontsize else ():
+        ink = cells.inks[row, column]
+        axes.text(column + 0.5, row + middle, text, ha="center", va="center", color=ink, fontsize=fontsize)
+    for place in np.flatnonzero(cells.ceilings).tolist() if n <= _LINES_UP_TO else ():
+        _draw_frame(axes, place, cells.inks[place, place])
     if cells.glyphs is not None:
         for (row, column), radius in np.ndenumerate(cells.glyphs):
             if radius:
-                ink = inks[row * n + column]
-                axes.add_patch(Circle((column + 0.83, row + 0.17), radius, fill=False, linewidth=0.8, edgecolor=ink))
+                center, ink = (column + 0.83, row + 0.17), cells.inks[row, column]
+                axes.add_patch(Circle(center, radius, fill=False, linewidth=0.8, edgecolor=ink))
     return mesh
 
 
-def _draw_frames(axes: Axes, places: Any, inks: Sequence[str]) -> None:
-    """Frame cells on the diagonal, within their edges whatever their size."""
-    for place in places:
-        frame = _Frame((place, place), 1, 1, fill=False, linewidth=0.8, joinstyle="miter", zorder=3)
-        frame.set(edgecolor=inks[place], snap=False)
-        axes.add_patch(frame)
+def _draw_frame(axes: Axes, place: int, ink: str) -> None:
+    """Frame a cell on the diagonal, within its edges whatever its size."""
+    frame = _Frame((place, place), 1, 1, fill=False, linewidth=0.8, joinstyle="miter", zorder=3)
+    frame.set(edgecolor=ink, snap=False)
+    axes.add_patch(frame)
 
 
 class _Frame(Rectangle):
@@ -259,35 +271,12 @@ def norm_of(
     return PowerNorm(0.5 if scale == "sqrt" else gamma, bottom, top)
 
 
-def ticks_of(norm: Any, heights: float) -> list[float]:
-    """Round values along a bar of colors that is so many heights of their labels long; at least one of its ends."""
-    low, high = float(norm.vmin), float(norm.vmax)
-    if isinstance(norm, LogNorm):
-        powers = 10.0 ** np.arange(np.ceil(np.log10(low)), np.floor(np.log10(high)) + 1)
-        candidates: list[Any] = [powers[::step] for step in range(1, len(powers))]
-    else:
-        candidates = [
-            MaxNLocator(n, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high) for n in range(_MOST_TICKS, 0, -1)
-        ]
-    inside = (ticks[(ticks >= low - 1e-9) & (ticks <= high + 1e-9)] for ticks in candidates)
-    for ticks in (*inside, np.array([low, high])):
-        places = np.asarray(norm(ticks), dtype=float)
-        if len(ticks) > 1 and np.diff(places).min() * heights >= _APART:
-            return [float(tick) for tick in ticks]
-    return [high]
-
-
-def tick_text(value: float) -> str:
-    """A tick's label."""
-    return f"{value:,.0f}" if value == round(value) and abs(value) >= 1 else f"{value:.3g}"
-
-
-def ink_on(color: Any) -> str:
-    """Black or white, whichever stands out more from a color (the contrast ratio of WCAG)."""
-    channels = np.asarray(color, dtype=float)[:3]
+def inks_on(colors: Any) -> npt.NDArray[np.str_]:
+    """Black or white, whichever stands out more from each color (the contrast ratio of WCAG); the last axis is RGB."""
+    channels = np.asarray(colors, dtype=float)[..., :3]
     linear = np.where(channels <= 0.03928, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)  # noqa: PLR2004  # WCAG's numbers
-    luminance = float(linear @ [0.2126, 0.7152, 0.0722])
-    return "black" if (luminance + 0.05) ** 2 > 1.05 * 0.05 else "white"
+    luminance = linear @ [0.2126, 0.7152, 0.0722]
+    return np.where((luminance + 0.05) ** 2 > 1.05 * 0.05, "black", "white")
 
 
 def is_number(value: object) -> bool:

@@ -13,16 +13,19 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
+from matplotlib.colors import LogNorm
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Affine2D, ScaledTranslation, blended_transform_factory
 
 from gradiend_mlflow.figures.drawing.canvas import colormap, shade
-from gradiend_mlflow.figures.drawing.cells import EMPTY_COLOR, ink_on, tick_text, ticks_of
+from gradiend_mlflow.figures.drawing.cells import EMPTY_COLOR, inks_on
 from gradiend_mlflow.figures.drawing.names import measured
 from gradiend_mlflow.figures.drawing.plan import BAR, GAP, PAD, TREE, Plan
 
 _EMPTY = 0.06  # of the cells' height: what explains it
 _LINE = 2.0  # points: a bracket
+_MOST_TICKS, _APART = 6, 1.25  # heights of a tick's label from one to the next
 
 
 def _outside(axes: Axes, edge: Literal["right", "top", "bottom"], *, data: bool = False) -> Any:
@@ -146,7 +149,7 @@ def draw_side_bar(axes: Axes, side: SideBar, plan: Plan) -> None:
         side.numbers[:, None], aspect="auto", cmap=side.cmap, extent=(0, 1, n, 0), vmin=side.low, vmax=side.high
     )
     for row, number in enumerate(side.numbers if plan.side else ()):
-        color = "black" if np.isnan(number) else ink_on(image.cmap(image.norm(number)))
+        color = "black" if np.isnan(number) else str(inks_on(image.cmap(image.norm(number))))
         bar.text(0.5, row + 0.5, side.texts[row], color=color, ha="center", va="center", fontsize=plan.side)
     # Upright, so that it does not overlap the columns' names and the text below them.
     if plan.side_title is not None:
@@ -175,8 +178,8 @@ def draw_color_bar(axes: Axes, plan: Plan, mesh: Any, *, empty: bool, length: fl
     bar = axes.inset_axes((plan.bar_at, low, BAR, start + length - low), transform=outside)
     figure.colorbar(mesh, cax=bar)
     inches = len(mesh.get_array().ravel()) ** 0.5 * plan.cell * (start + length - low)
-    ticks = ticks_of(mesh.norm, inches / measured("0", plan.fonts.ticks)[1])
-    bar.set_yticks(ticks, [tick_text(tick) for tick in ticks], fontsize=plan.fonts.ticks)
+    ticks = _ticks_of(mesh.norm, inches / measured("0", plan.fonts.ticks)[1])
+    bar.set_yticks(ticks, [_tick_text(tick) for tick in ticks], fontsize=plan.fonts.ticks)
     bar.minorticks_off()
     bar.tick_params(length=2, width=0.6, pad=1.5)
     bar.grid(visible=False)
@@ -193,6 +196,29 @@ def bar_texts(norm: Any) -> Any:
     """What is written along a bar of these colors that is so many heights of its labels long."""
 
     def texts(heights: float) -> Sequence[str]:
-        return [tick_text(tick) for tick in ticks_of(norm, heights)]
+        return [_tick_text(tick) for tick in _ticks_of(norm, heights)]
 
     return texts
+
+
+def _ticks_of(norm: Any, heights: float) -> list[float]:
+    """Round values along a bar of colors that is so many heights of their labels long; at least one of its ends."""
+    low, high = float(norm.vmin), float(norm.vmax)
+    if isinstance(norm, LogNorm):
+        powers = 10.0 ** np.arange(np.ceil(np.log10(low)), np.floor(np.log10(high)) + 1)
+        candidates: list[Any] = [powers[::step] for step in range(1, len(powers))]
+    else:
+        candidates = [
+            MaxNLocator(n, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high) for n in range(_MOST_TICKS, 0, -1)
+        ]
+    inside = (ticks[(ticks >= low - 1e-9) & (ticks <= high + 1e-9)] for ticks in candidates)
+    for ticks in (*inside, np.array([low, high])):
+        places = np.asarray(norm(ticks), dtype=float)
+        if len(ticks) > 1 and np.diff(places).min() * heights >= _APART:
+            return [float(tick) for tick in ticks]
+    return [high]
+
+
+def _tick_text(value: float) -> str:
+    """A tick's label."""
+    return f"{value:,.0f}" if value == round(value) and abs(value) >= 1 else f"{value:.3g}"

@@ -10,9 +10,11 @@ import pandas as pd
 
 from gradiend_mlflow.figures.drawing.names import LEAST_POINTS, Names, in_lines, measured, named, points_of, widest
 from gradiend_mlflow.figures.drawing.page import PAD, small_points
-from gradiend_mlflow.overlap.grouping import SHARED_BY_ALL, SHARED_BY_TWO, GroupedOverlap
+from gradiend_mlflow.overlap.grouping import SHARED_BY_ALL, SHARED_BY_TWO
+from gradiend_mlflow.overlap.layout.divided import divided
+from gradiend_mlflow.overlap.layout.signs import shared_sign_agreement
 from gradiend_mlflow.overlap.overlap import Overlap
-from gradiend_mlflow.sets.anatomy.naming import Grouping, in_model_order
+from gradiend_mlflow.sets.anatomy.naming import Grouping, group_namer, in_model_order
 from gradiend_mlflow.sets.picture import SHARE_TITLE
 from gradiend_mlflow.wording import counted
 
@@ -49,11 +51,11 @@ class Content:
     @classmethod
     def of(cls, overlap: Overlap, title: str) -> Content:
         """What is drawn of an overlap of sets of which at least one has a weight."""
-        n, agreement = len(overlap.labels), overlap.ranked.sign_agreement
-        several, everywhere = overlap.presence > 1, overlap.presence == n
+        n, agreement = len(overlap.labels), shared_sign_agreement(overlap.ranked)
+        presence = overlap.presence[overlap.presence > 1]
         # Two runs share in one way, one run in none.
-        kinds = {SHARED_BY_TWO: several} if n > 2 else {}  # noqa: PLR2004
-        kinds |= {SHARED_BY_ALL: everywhere} if n > 1 else {}
+        kinds = {SHARED_BY_TWO: presence > 1} if n > 2 else {}  # noqa: PLR2004
+        kinds |= {SHARED_BY_ALL: presence == n} if n > 1 else {}
         signed = {kind: held.any() and not np.isnan(agreement[held]).any() for kind, held in kinds.items()}
         extra = {kind: [f"{kind}: {counted(int(held.sum()), overlap.unit)}"] for kind, held in kinds.items()}
         drawn = {kind: [*said, *[_SAME_SIGN] * bool(signed[kind])] for kind, said in extra.items()}
@@ -61,7 +63,7 @@ class Content:
             overlap.labels,
             tuple(text for texts in drawn.values() for text in texts),
             (False,) * n + tuple(text == _SAME_SIGN for texts in drawn.values() for text in texts),
-            tuple(_numbers(overlap.by_group(by), {kind: len(drawn[kind]) for kind in kinds}) for by in _MAPS),
+            tuple(_numbers(overlap, by, {kind: len(drawn[kind]) for kind in kinds}) for by in _MAPS),
             title,
             overlap.unit,
         )
@@ -91,11 +93,20 @@ class Content:
         return tuple(str(name) for frame in self.maps for name in frame.index)
 
 
-def _numbers(grouped: GroupedOverlap, drawn: dict[str, int]) -> pd.DataFrame:
+def _numbers(overlap: Overlap, grouping: Grouping, drawn: dict[str, int]) -> pd.DataFrame:
     """The runs' shares, then those of each kind of shared weights and, if two columns are drawn, their signs."""
-    both = grouped.share_of_shared(), grouped.same_sign()
-    columns = [grouped.share(), *[frame[[kind]] for kind, columns in drawn.items() for frame in both[:columns]]]
-    return 100 * pd.concat(columns, axis=1).loc[in_model_order(list(grouped.groups))]
+    name_of = group_namer(grouping, overlap.space.names)
+    names = [name_of(param) for param in overlap.space.names]
+    groups = {name: place for place, name in enumerate(dict.fromkeys(names))}
+    group_of = np.array([groups[name] for name in names], dtype=np.int32)[overlap.params]
+    parts = divided(overlap.ranked, group_of, len(groups))
+    columns = [pd.DataFrame(parts.own, index=list(groups), columns=list(overlap.labels))]
+    for kind, number in drawn.items():
+        at = (SHARED_BY_TWO, SHARED_BY_ALL).index(kind)
+        both = np.stack([parts.shared[:, at], parts.same_sign[:, at]], axis=1)
+        columns.append(pd.DataFrame(both[:, :number], index=list(groups), columns=[kind] * number))
+    held = np.unique(group_of)
+    return 100 * pd.concat(columns, axis=1).loc[in_model_order([name for name, at in groups.items() if at in held])]
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import shapely
-from scipy.optimize import brentq, minimize
 from shapely import Polygon
 
 _FINE = 256  # vertices in a quarter of a circle: fine enough for a lens of a millionth of it
@@ -58,6 +57,8 @@ class _Pair:
 
     def range(self) -> tuple[float, float, float]:
         """The least distance at which they share that area, the one that looks best, and the largest."""
+        from scipy.optimize import brentq
+
         apart, inside = self.r + self.s, abs(self.r - self.s)
         if self.wanted <= 0:
             return apart, _GAP * apart, math.inf
@@ -103,6 +104,8 @@ def _distances(pairs: Sequence[_Pair]) -> list[float]:
 
 def _in_a_row(pairs: Sequence[_Pair], best: Sequence[float], longest: int) -> list[float]:
     """The best distances of three circles in a row: the nearest to a triangle with one side that is too long."""
+    from scipy.optimize import minimize
+
     one, other = (side for side in range(3) if side != longest)
 
     def badness(two: npt.NDArray[np.float64]) -> float:

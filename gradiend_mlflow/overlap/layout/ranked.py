@@ -63,7 +63,7 @@ class RankedSets:
         """Which set holds which weight; sparse, 0 or 1, int64, shape (N, U)."""
         columns = np.concatenate(self.columns)
         return sparse.csr_array(
-            (np.ones(len(columns), dtype=np.int64), columns, self._ends), shape=(len(self.labels), self.width)
+            (np.ones(len(columns), dtype=np.int64), columns, self.ends), shape=(len(self.labels), self.width)
         )
 
     @cached_property
@@ -78,30 +78,8 @@ class RankedSets:
         places = np.flatnonzero(several[columns])
         kind = _index_type(len(columns))
         numbers = np.cumsum(several, dtype=kind) - kind(1)
-        by_set = (places.astype(kind), numbers[columns[places]], np.searchsorted(places, self._ends).astype(kind))
+        by_set = (places.astype(kind), numbers[columns[places]], np.searchsorted(places, self.ends).astype(kind))
         return sparse.csr_array(by_set, shape=(len(self.labels), np.count_nonzero(several))).tocsc()
-
-    @cached_property
-    def sign_agreement(self) -> Matrix:
-        """Per column, the share of the sets holding it that have its more frequent sign; float64, shape (U,).
-
-        The mean over latent neurons. A weight of 0 has neither sign. NaN where a holder's signed weights are not
-        known, or where its holders have different numbers of latent neurons.
-        """
-        weights = [own for own in self.weights if own is not None]
-        shape = self.width, max((own.shape[1] for own in weights), default=1)
-        positive, negative, known = np.zeros(shape), np.zeros(shape), np.zeros(shape)
-        for columns, own in zip(self.columns, self.weights, strict=True):
-            if own is not None:
-                neurons = slice(own.shape[1])
-                positive[columns, neurons] += own > 0
-                negative[columns, neurons] += own < 0
-                known[columns, neurons] += ~np.isnan(own)
-        holders = self.presence[:, None]
-        depth = (known > 0).sum(axis=1)
-        comparable = ((known == holders) | (known == 0)).all(axis=1) & (depth > 0)
-        agreement = (np.maximum(positive, negative) / np.maximum(holders, 1)).sum(axis=1)
-        return np.where(comparable, agreement / np.maximum(depth, 1), np.nan)
 
     def products(self, left: Values | None, right: Values | None) -> Matrix:
         """For each two sets A and B, the sum of A's left value times B's right value over the weights that both hold.
@@ -176,7 +154,8 @@ class RankedSets:
         )
 
     @property
-    def _ends(self) -> IntArray:
+    def ends(self) -> IntArray:
+        """Where each set begins and ends among all the sets' weights, set by set; shape (N + 1,)."""
         return np.concatenate([[0], np.cumsum(self.sizes)])
 
 
