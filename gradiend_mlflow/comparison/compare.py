@@ -249,7 +249,7 @@ def _notes_of(runs: pd.DataFrame, sets: Mapping[str, TopKSet], overlap: Overlap,
             "The runs select from different parameters. Chance levels count the parameters that both runs of a pair "
             "have."
         )
-    selects = overlap.selects.astype(int)
+    selects = overlap.selects.astype(np.float64)  # products of ints are slow
     apart = np.argwhere(np.triu(selects @ selects.T == 0))
     if apart.size:
         pairs = [f"{overlap.labels[a]} and {overlap.labels[b]}" for a, b in apart]
