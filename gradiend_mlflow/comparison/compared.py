@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from gradiend_mlflow.comparison.chosen.groups import Groups, by_label, groups_of
@@ -67,6 +68,15 @@ class Compared:
     def pairs(self) -> pd.DataFrame:
         """The table of pairs, of which `to_frame` returns a copy."""
         return pair_table(self.shown, self.value)
+
+    def first_pairs(self, most: int) -> pd.DataFrame:
+        """The first rows of `pairs`, without making the others: a table of millions takes a while, and memory."""
+        return pair_table(self.shown, self.value, most)
+
+    @property
+    def pair_values(self) -> pd.Series[Any]:
+        """`value` of each pair above the diagonal, row by row."""
+        return pd.Series(self.shown.values(self.value)[np.triu_indices(len(self.shown.labels), k=1)])
 
     @property
     def matrix(self) -> pd.DataFrame:

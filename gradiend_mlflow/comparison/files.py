@@ -48,7 +48,7 @@ def write_files(comparison: Comparison, folder: Path, *, progress: bool | None =
 def _write_tables(comparison: Comparison, folder: Path) -> None:
     tables = {
         "matrix.csv": csv_of(comparison.matrix, index=True),
-        "pairs.csv": csv_of(comparison.pairs.head(_PREVIEWED_PAIRS)),
+        "pairs.csv": csv_of(comparison.first_pairs(_PREVIEWED_PAIRS)),
         "runs.csv": csv_of(comparison.runs.drop(columns=["sets", "params", "tags"])),
     }
     for name, text in tables.items():
@@ -59,7 +59,7 @@ def _write_facts(comparison: Comparison, folder: Path) -> None:
     _write_sets(comparison, folder / SETS)
     facts = facts_of(comparison) | {"sets_sha256": sha256_of(folder / SETS).hex()}
     with (folder / FACTS).open("w", encoding="utf-8") as file:
-        json.dump(facts, file, default=_jsonable, allow_nan=False)
+        file.writelines(_json_of(facts))
 
 
 def _figures(comparison: Comparison) -> Iterator[tuple[str, Callable[[], Any]]]:
@@ -138,13 +138,29 @@ def _run_facts(comparison: Comparison) -> list[dict[Any, Any]]:
     ]
 
 
-def _jsonable(value: pd.Timestamp | npt.NDArray[Any]) -> Any:
-    """A time or an array in types that JSON knows; NaN becomes null.
+def _json_of(value: Any) -> Iterator[str]:
+    """JSON, piece by piece; of matrices, in which NaN becomes null, a row at a time, for as text they are large."""
+    if isinstance(value, dict):
+        for place, (key, own) in enumerate(value.items()):
+            yield f"{', ' if place else '{'}{json.dumps(key)}: "
+            yield from _json_of(own)
+        yield "}" if value else "{}"
+    elif isinstance(value, np.ndarray):
+        for place, row in enumerate(value):
+            yield f"{', ' if place else '['}{_json_of_row(row)}"
+        yield "]" if len(value) else "[]"
+    else:
+        yield json.dumps(value, default=pd.Timestamp.isoformat, allow_nan=False)
 
-    Of a matrix only one row at a time becomes a list: with many runs the whole would fill the memory.
-    """
-    if isinstance(value, pd.Timestamp):
-        return value.isoformat()
-    if value.ndim > 1:
-        return list(value)
-    return np.where(np.isnan(value), np.array(None), value).tolist()
+
+def _json_of_row(row: npt.NDArray[Any]) -> str:
+    """Numbers: of most matrices few differ, and to write one takes longer than to find where it is."""
+    values, at = np.unique(row, return_inverse=True)
+    if 2 * len(values) > len(row):
+        return _json_of_numbers(row)
+    texts = np.array(_json_of_numbers(values)[1:-1].split(", "), dtype=object)
+    return f"[{', '.join(texts[at].tolist())}]"
+
+
+def _json_of_numbers(numbers: npt.NDArray[Any]) -> str:
+    return json.dumps(np.where(np.isnan(numbers), np.array(None), numbers).tolist(), allow_nan=False)

@@ -19,7 +19,6 @@ from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.overlap.measures import Value
 from gradiend_mlflow.overlap.overlap import Overlap
 from gradiend_mlflow.overlap.seeds import SeedOverlap
-from gradiend_mlflow.overlap.statistics.frames import pairs_of
 from gradiend_mlflow.wording import braces_match, latex_prose, latex_text
 
 # What a paper prints above a column, in LaTeX.
@@ -47,13 +46,15 @@ _PROBABILITIES = ("p_value", "q_value")
 _SMALLEST = 1e-300
 
 
-def pair_table(overlap: Overlap | SeedOverlap, value: Value) -> pd.DataFrame:
-    """One row per pair of runs, most overlapping first; see `Comparison.to_frame`."""
+def pair_table(overlap: Overlap | SeedOverlap, value: Value, most: int | None = None) -> pd.DataFrame:
+    """One row per pair of runs, the `most` overlapping first, by default all; see `Comparison.to_frame`."""
     matrices = _of_sets(overlap) if isinstance(overlap, Overlap) else _of_seeds(overlap, value)
     matrices = {value: overlap.values(value)} | {name: m for name, m in matrices.items() if name != value}
-    rows, columns, names = pairs_of(overlap.labels)
-    frame = pd.DataFrame(names | {name: m[rows, columns] for name, m in matrices.items()})
-    return frame.iloc[np.argsort(-frame[value].to_numpy(), kind="stable")].reset_index(drop=True)
+    rows, columns = np.triu_indices(len(overlap.labels), k=1)
+    first = np.argsort(-matrices[value][rows, columns], kind="stable")[:most]
+    rows, columns, labels = rows[first], columns[first], np.array(overlap.labels, dtype=object)
+    names = {"a": labels[rows], "b": labels[columns]}
+    return pd.DataFrame(names | {name: m[rows, columns] for name, m in matrices.items()})
 
 
 def _of_sets(overlap: Overlap) -> dict[str, npt.NDArray[Any]]:

@@ -24,15 +24,20 @@ def summary_of(comparison: Compared) -> dict[str, float]:
     The lift is that of all pairs together: their shared weights over those that chance would give. Aggregated seeds
     have none. Groups that can be tested have their means and p-value.
     """
-    pairs = comparison.pairs
-    numbers = pairs[comparison.value]
+    numbers = comparison.pair_values
     summary = {
         tags.OVERLAP_MEAN: float(numbers.mean()),
         tags.OVERLAP_MIN: float(numbers.min()),
         tags.OVERLAP_MAX: float(numbers.max()),
     }
-    if "expected" in pairs and pairs["expected"].sum() > 0:
-        summary[tags.OVERLAP_LIFT] = float(pairs["intersection"].sum() / pairs["expected"].sum())
+    if comparison.seed_overlap is None:
+        pairs = np.triu_indices(len(comparison.overlap.labels), k=1)
+        shared, expected = (
+            comparison.overlap.intersection[pairs].sum(),
+            comparison.overlap.chance().expected[pairs].sum(),
+        )
+        if expected > 0:
+            summary[tags.OVERLAP_LIFT] = float(shared / expected)
     test = comparison.tested
     if isinstance(test, GroupTest):
         summary |= {
@@ -105,7 +110,7 @@ def _answer(comparison: Compared) -> Iterator[str]:
     answer = f"share {said} of {top}" if value in _SHARES else f"agree to {said} ({value}) in {top}"
     seeds_of = "" if seeds is None else f"{seeds.policy.seed_aggregate} over {len(comparison.runs)} seeds; "
     details = f"{seeds_of}{comparison.part}; {value}{' of neurons' if unit == 'neuron' else ''}"
-    if len(comparison.pairs) > 1:
+    if len(comparison.shown.labels) > 2:  # noqa: PLR2004  # then several pairs
         what = counted(len(comparison.shown.labels), "run")
         if several:
             what = (
@@ -145,7 +150,7 @@ def mean_of(comparison: Compared) -> float:
     """How far two runs agree on average; of rows of seeds, two trainings, by all pairs of their seeds."""
     if has_rows_of_seeds(comparison) and len(comparison.trainings.labels) > 1:
         return _means(comparison.trainings.noise(comparison.value))[1]
-    return float(comparison.pairs[comparison.value].mean())
+    return float(comparison.pair_values.mean())
 
 
 def _means(noise: SeedNoise) -> tuple[float, float]:

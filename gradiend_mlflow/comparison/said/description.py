@@ -54,12 +54,13 @@ def name_of_comparison(comparison: Compared) -> str:
 
 def description_of(comparison: Compared) -> str:
     """Markdown: the answer in a sentence, the first pairs, the notes, the skipped runs, links to all runs."""
-    pairs, sizes, skipped = comparison.pairs, comparison.overlap.sizes, comparison.skipped
+    n, sizes, skipped = len(comparison.shown.labels), comparison.overlap.sizes, comparison.skipped
+    pairs = n * (n - 1) // 2
     (answer, *more), *others = answers_of(comparison)
     paragraphs = [" ".join([f"**{answer}**", *more, *(markdown(sentence) for topic in others for sentence in topic)])]
     paragraphs.append(_pair_table(comparison))
-    if len(pairs) > _LISTED_PAIRS:
-        paragraphs.append(f"The {_LISTED_PAIRS} most overlapping of {len(pairs):,} pairs; all are in matrix.csv.")
+    if pairs > _LISTED_PAIRS:
+        paragraphs.append(f"The {_LISTED_PAIRS} most overlapping of {pairs:,} pairs; all are in matrix.csv.")
     paragraphs.append("To look at: overlap_heatmap.png, and report.html with every pair and k.")
     if sizes.min() != sizes.max():
         paragraphs.append(f"The sets differ in size: they hold {sizes.min():,} to {sizes.max():,} {comparison.unit}s.")
@@ -79,7 +80,7 @@ def _pair_table(comparison: Compared) -> str:
     """The first pairs, with what chance would give; of aggregated seeds with their spread."""
     value, links = comparison.value, _links(comparison)
     hidden = ["lift", "p_value", *["q_value"] * (comparison.unit == "neuron")]
-    pairs = comparison.pairs.head(_LISTED_PAIRS).drop(columns=hidden, errors="ignore")
+    pairs = comparison.first_pairs(_LISTED_PAIRS).drop(columns=hidden, errors="ignore")
     if "intersection" in pairs:  # the count before what is computed from it
         pairs.insert(2, "intersection", pairs.pop("intersection"))
     columns = [str(name) for name in pairs.columns[2:]]
