@@ -70,7 +70,8 @@ def report_data(comparison: Comparison) -> dict[str, Any]:
     overlap, whole = comparison.overlap, comparison.whole
     if len(overlap.labels) > MOST_RUNS:
         left_out.append(f"the first {MOST_RUNS} of {len(overlap.labels)} runs are shown")
-        overlap, whole = overlap.first(MOST_RUNS), whole.first(MOST_RUNS)
+        first = overlap.first(MOST_RUNS)
+        overlap, whole = first, first if whole is overlap else whole.first(MOST_RUNS)
     n = len(overlap.labels)
     pairs = n * (n - 1) // 2
     ks = steps_up_to(int(whole.n_weights.min()), most=max(_NUMBERS // max(pairs, 1), 2) - 1)

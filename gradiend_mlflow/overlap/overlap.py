@@ -55,12 +55,12 @@ class Overlap(PairwiseOverlap):
     @property
     def presence(self) -> IntArray:
         """In how many sets each weight of `keys` is, at least 1; int64, shape (U,)."""
-        return self.ranked.presence
+        return self.ranked.presence.astype(np.int64)
 
     @cached_property
     def core(self) -> IntArray:
         """The weights that are in all sets, as base-global indices over `space`, ascending; int64."""
-        core: IntArray = self.keys[self.presence == len(self.labels)]
+        core: IntArray = self.keys[self.ranked.presence == len(self.labels)]
         return core
 
     @property

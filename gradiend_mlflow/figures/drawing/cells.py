@@ -32,7 +32,7 @@ DispersionDisplay = Literal["none", "stacked", "corner_glyph"]
 SEQUENTIAL, DIVERGING = "viridis", "RdBu_r"
 EMPTY_COLOR = "0.8"
 _LINES_UP_TO = 25  # runs: between more cells lines would take up their colors
-_RASTERIZED_FROM = 80  # a PDF of 200 runs would draw 40,000 squares
+_DRAWN_UP_TO = 80  # runs: a PDF of 200 would draw 40,000 squares, one of 2000 four million
 _SPREADS = {"std": "standard deviation of seeds", "range": "half the range of seeds", "minmax": "range of seeds"}
 # Of a cell, from its edge to the frame of a ceiling; and points, so that it keeps apart from the lines between cells.
 _INSET, _INSET_POINTS = 0.08, (0.75, 1.5)
@@ -108,7 +108,8 @@ def cells_of(
     """
     factor, order = 100.0 if percent else 1.0, np.ix_(rows, rows)
     numbers, ceilings = _relative(overlap, value) if relative else _with_ceilings(overlap, value)
-    shown = factor * numbers[order]
+    shown = numbers[order]
+    shown *= factor
     is_change = isinstance(overlap, OverlapDifference)
     signed, counts = is_change or value in SIGNED, value == "intersection" and not relative
     high = max(factor, float(np.nanmax(shown))) if relative else None
@@ -188,12 +189,16 @@ def _spread(overlap: Any, value: Value, display: str) -> tuple[npt.NDArray[np.fl
 
 
 def draw_cells(axes: Axes, cells: Cells, fontsize: float | None) -> Any:
-    """Draw them; numbers are light on dark and dark on light. Returns matplotlib's mesh."""
+    """Draw them; numbers are light on dark and dark on light. Returns matplotlib's mesh or image."""
     n = len(cells.shown)
-    lines: dict[str, Any] = {"linewidth": 0.5, "edgecolors": shade(axes.figure, 0.0)} if n <= _LINES_UP_TO else {}
-    mesh = axes.pcolormesh(
-        np.ma.masked_invalid(cells.shown), cmap=cells.cmap, norm=cells.norm, rasterized=n > _RASTERIZED_FROM, **lines
-    )
+    known = np.ma.masked_invalid(cells.shown, copy=False)
+    mesh: Any
+    style: dict[str, Any] = {"cmap": cells.cmap, "norm": cells.norm}
+    if n > _DRAWN_UP_TO:
+        mesh = axes.imshow(known, extent=(0, n, n, 0), interpolation="nearest", **style)
+    else:
+        style |= {"linewidth": 0.5, "edgecolors": shade(axes.figure, 0.0)} if n <= _LINES_UP_TO else {}
+        mesh = axes.pcolormesh(known, **style)
     axes.set(xlim=(0, n), ylim=(n, 0), aspect="equal")
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)

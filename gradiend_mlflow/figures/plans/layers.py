@@ -16,6 +16,7 @@ from gradiend_mlflow.overlap.layout.signs import shared_sign_agreement
 from gradiend_mlflow.overlap.overlap import Overlap
 from gradiend_mlflow.sets.anatomy.naming import Grouping, group_namer, in_model_order
 from gradiend_mlflow.sets.picture import SHARE_TITLE
+from gradiend_mlflow.sets.space import Matrix
 from gradiend_mlflow.wording import counted
 
 BAR = 0.1  # inches: the width of the color bar
@@ -52,7 +53,7 @@ class Content:
     def of(cls, overlap: Overlap, title: str) -> Content:
         """What is drawn of an overlap of sets of which at least one has a weight."""
         n, agreement = len(overlap.labels), shared_sign_agreement(overlap.ranked)
-        presence = overlap.presence[overlap.presence > 1]
+        presence = overlap.ranked.presence[overlap.ranked.presence > 1]
         # Two runs share in one way, one run in none.
         kinds = {SHARED_BY_TWO: presence > 1} if n > 2 else {}  # noqa: PLR2004
         kinds |= {SHARED_BY_ALL: presence == n} if n > 1 else {}
@@ -63,7 +64,7 @@ class Content:
             overlap.labels,
             tuple(text for texts in drawn.values() for text in texts),
             (False,) * n + tuple(text == _SAME_SIGN for texts in drawn.values() for text in texts),
-            tuple(_numbers(overlap, by, {kind: len(drawn[kind]) for kind in kinds}) for by in _MAPS),
+            tuple(_numbers(overlap, by, {kind: len(drawn[kind]) for kind in kinds}, agreement) for by in _MAPS),
             title,
             overlap.unit,
         )
@@ -93,13 +94,13 @@ class Content:
         return tuple(str(name) for frame in self.maps for name in frame.index)
 
 
-def _numbers(overlap: Overlap, grouping: Grouping, drawn: dict[str, int]) -> pd.DataFrame:
+def _numbers(overlap: Overlap, grouping: Grouping, drawn: dict[str, int], agreement: Matrix) -> pd.DataFrame:
     """The runs' shares, then those of each kind of shared weights and, if two columns are drawn, their signs."""
     name_of = group_namer(grouping, overlap.space.names)
     names = [name_of(param) for param in overlap.space.names]
     groups = {name: place for place, name in enumerate(dict.fromkeys(names))}
     group_of = np.array([groups[name] for name in names], dtype=np.int32)[overlap.params]
-    parts = divided(overlap.ranked, group_of, len(groups))
+    parts = divided(overlap.ranked, group_of, len(groups), agreement)
     columns = [pd.DataFrame(parts.own, index=list(groups), columns=list(overlap.labels))]
     for kind, number in drawn.items():
         at = (SHARED_BY_TWO, SHARED_BY_ALL).index(kind)

@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from gradiend_mlflow.overlap.layout.ranked import RankedSets
-from gradiend_mlflow.overlap.layout.signs import shared_sign_agreement
 from gradiend_mlflow.sets.space import IntArray, Matrix
 
 
@@ -28,14 +27,21 @@ class Divided:
     same_sign: Matrix
 
 
-def divided(sets: RankedSets, group_of: npt.NDArray[np.integer], groups: int) -> Divided:
-    """Divide sets among `groups` of columns, of which `group_of` has the index of each column's; shape (U,)."""
+def divided(sets: RankedSets, group_of: npt.NDArray[np.integer], groups: int, agreement: Matrix) -> Divided:
+    """Divide sets among groups of columns.
+
+    Args:
+        sets: The sets.
+        group_of: The group, from 0, of each column; shape (U,).
+        groups: How many there are.
+        agreement: What `shared_sign_agreement` says of the sets.
+    """
 
     def count(columns: npt.NDArray[np.integer]) -> IntArray:
         return np.bincount(columns, minlength=groups)
 
     several = sets.presence > 1
-    where, agreement = group_of[several], shared_sign_agreement(sets)
+    where = group_of[several]
     kinds = [np.ones(len(where), dtype=bool), sets.presence[several] == len(sets.labels)]
     shared = np.stack([count(where[held]) for held in kinds], axis=1)
     agreeing = np.stack([count(where[held & (agreement == 1)]) for held in kinds], axis=1)

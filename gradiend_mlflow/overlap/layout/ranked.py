@@ -54,9 +54,9 @@ class RankedSets:
         return np.array([len(columns) for columns in self.columns], dtype=np.int64)
 
     @cached_property
-    def presence(self) -> IntArray:
-        """In how many sets each column is; int64, shape (U,)."""
-        return np.bincount(np.concatenate(self.columns), minlength=self.width).astype(np.int64, copy=False)
+    def presence(self) -> npt.NDArray[np.int32]:
+        """In how many sets each column is; int32, shape (U,)."""
+        return np.bincount(np.concatenate(self.columns), minlength=self.width).astype(np.int32)
 
     @cached_property
     def membership(self) -> Any:

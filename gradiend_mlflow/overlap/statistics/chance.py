@@ -210,6 +210,8 @@ def _alike(rows: Sequence[IntArray]) -> list[IntArray]:
     """
     kinds = np.zeros(len(rows[0]), dtype=np.int64)
     for row in rows:
+        if row.min() == row.max():  # as usual
+            continue
         values, of_row = np.unique(row, return_inverse=True)
         _, kinds = np.unique(kinds * len(values) + of_row, return_inverse=True)
     order = np.argsort(kinds, kind="stable")

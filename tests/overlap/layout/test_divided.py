@@ -9,6 +9,7 @@ import pytest
 
 from gradiend_mlflow import TopKSet, WeightSpace, compute_overlap
 from gradiend_mlflow.overlap.layout.divided import divided
+from gradiend_mlflow.overlap.layout.signs import shared_sign_agreement
 from gradiend_mlflow.overlap.measures import Unit
 
 SPACE = WeightSpace(("layer.0.query", "layer.0.key", "layer.1.query", "bias"), ((4, 3), (4, 3), (4, 3), (5,)))
@@ -33,7 +34,7 @@ def test_equals_overlaps_per_group(unit: Unit, latent_dims: tuple[int | None, ..
         {f"{i}": made(rng, k, latent_dim) for i, latent_dim in enumerate(latent_dims)}, unit=unit
     )
     grouped = overlap.by_group(lambda param: "abc"[GROUP_OF_PARAM[SPACE.places[param]]])
-    found = divided(overlap.ranked, GROUP_OF_PARAM[overlap.params], 3)
+    found = divided(overlap.ranked, GROUP_OF_PARAM[overlap.params], 3, shared_sign_agreement(overlap.ranked))
     rows = ["abc".index(name) for name in grouped.groups]
     np.testing.assert_array_equal(found.own[rows], grouped.share().to_numpy().reshape(-1, 3))
     np.testing.assert_array_equal(found.shared[rows], grouped.share_of_shared().to_numpy().reshape(-1, 2))
