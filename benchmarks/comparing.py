@@ -164,6 +164,7 @@ def _paired(folder: Path, shapes: Shapes, *, count: int) -> list[Row]:
     inputs = sum(math.prod(shape) for shape in shapes.values())
     seconds = {name: [one.seconds for one in some] for name, some in taken.items()}
     gigabytes = {name: [one.peak / 1e9 for one in some] for name, some in taken.items()}
+    beyond = [logged - ours for logged, ours in zip(seconds["logged"], seconds["ours"], strict=True)]
     what = f"compare {count} runs of {inputs / 1e6:.0f}M inputs and draw the heatmap, the whole process"
     return [
         Row(work, unit, {"ours": figures[name], "peer": figures["peer"], "limit": figures["limit"]})
@@ -172,7 +173,7 @@ def _paired(folder: Path, shapes: Shapes, *, count: int) -> list[Row]:
             (f"{what}{also}", "s", seconds),
             ("its peak anonymous memory", "GB", gigabytes),
         )
-    ]
+    ] + [Row(f"compare() of {count} runs, logged, beyond the same with log=False", "s", {"ours": beyond})]
 
 
 @cache  # the growth's curve is this too

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from gradiend_mlflow.comparison.report import MOST_RUNS, steps_up_to, write_repo
 from gradiend_mlflow.disk.temporary import temporary_folder
 from gradiend_mlflow.disk.trees import sha256_of
 from gradiend_mlflow.display.progress import with_progress
+from gradiend_mlflow.figures.given import VENN_SIZES
 from gradiend_mlflow.overlap.statistics.group_test import GroupTest
 from gradiend_mlflow.runs.labels import TRAINING_RUN
 from gradiend_mlflow.runs.search import COLUMNS
@@ -33,19 +34,22 @@ SET_NAME = "{:05d}.parquet"  # in sets.zip, by row
 _PREVIEWED_PAIRS = 500  # rows that the UI shows of a table
 
 
-def write_files(comparison: Comparison, folder: Path, *, progress: bool | None = False) -> None:
-    """Write all of a comparison's files into `folder`, with a bar over them as `with_progress` has it."""
-    steps: list[Callable[[], None]] = [
+def written_files(comparison: Comparison, folder: Path, *, progress: bool | None = False) -> Iterator[Path]:
+    """Write all of a comparison's files into `folder`, one after the other, and give each as soon as it is whole.
+
+    There is a bar over them as `with_progress` has it.
+    """
+    steps: list[Callable[[], Sequence[str]]] = [
         lambda: _write_tables(comparison, folder),
         lambda: _write_facts(comparison, folder),
-        lambda: write_report(comparison, folder / "report.html"),
-        *(partial(_draw, draw, folder / name) for name, draw in _figures(comparison)),
+        lambda: _write_report(comparison, folder),
+        *(partial(_draw, draw, folder, name) for name, draw in _figures(comparison)),
     ]
     for step in with_progress(steps, "log", "file", show=progress):
-        step()
+        yield from (folder / name for name in step())
 
 
-def _write_tables(comparison: Comparison, folder: Path) -> None:
+def _write_tables(comparison: Comparison, folder: Path) -> Sequence[str]:
     tables = {
         "matrix.csv": csv_of(comparison.matrix, index=True),
         "pairs.csv": csv_of(comparison.first_pairs(_PREVIEWED_PAIRS)),
@@ -53,19 +57,24 @@ def _write_tables(comparison: Comparison, folder: Path) -> None:
     }
     for name, text in tables.items():
         (folder / name).write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
+    return list(tables)
 
 
-def _write_facts(comparison: Comparison, folder: Path) -> None:
+def _write_facts(comparison: Comparison, folder: Path) -> Sequence[str]:
     _write_sets(comparison, folder / SETS)
     facts = facts_of(comparison) | {"sets_sha256": sha256_of(folder / SETS).hex()}
     with (folder / FACTS).open("w", encoding="utf-8") as file:
         file.writelines(_json_of(facts))
+    return SETS, FACTS
+
+
+def _write_report(comparison: Comparison, folder: Path) -> Sequence[str]:
+    write_report(comparison, folder / "report.html")
+    return ("report.html",)
 
 
 def _figures(comparison: Comparison) -> Iterator[tuple[str, Callable[[], Any]]]:
     """The figures that suit the comparison: what each is called, and how it is drawn."""
-    from gradiend_mlflow.figures.venn import VENN_SIZES
-
     n = len(comparison.shown.labels)
     title = comparison.subject
     yield "overlap_heatmap", lambda: comparison.plot_heatmap(title=title)
@@ -84,10 +93,12 @@ def _figures(comparison: Comparison) -> Iterator[tuple[str, Callable[[], Any]]]:
         yield "groups", lambda: comparison.plot_groups(test=test, title=title)
 
 
-def _draw(draw: Callable[[], Any], path: Path) -> None:
+def _draw(draw: Callable[[], Any], folder: Path, name: str) -> Sequence[str]:
     from gradiend_mlflow.figures.drawing.canvas import write
 
-    write(draw(), [path.with_name(f"{path.name}.png"), path.with_name(f"{path.name}.pdf")])
+    names = f"{name}.png", f"{name}.pdf"
+    write(draw(), [folder / one for one in names])
+    return names
 
 
 def _write_sets(comparison: Comparison, path: Path) -> None:

@@ -97,7 +97,7 @@ def read_facts(data: bytes) -> Facts:
     """Check the content of a comparison.json.
 
     Raises:
-        ArtifactError: If it is not as `write_files` writes it.
+        ArtifactError: If it is not as `written_files` writes it.
     """
     try:
         facts = as_dict(parse_json(data, most=_LARGEST_FACTS), "it")
@@ -220,7 +220,7 @@ def read_sets(archive: bytes, facts: Facts) -> dict[str, TopKSet]:
     """The sets in the content of a sets.zip, by label.
 
     Raises:
-        ArtifactError: If it is not as `write_files` writes it.
+        ArtifactError: If it is not as `written_files` writes it.
     """
     try:
         contents = stored_files(archive, [SET_NAME.format(row) for row in range(len(facts.labels))])

@@ -8,13 +8,14 @@ import itertools
 import json
 import re
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 from gradiend_mlflow.checks import check_flags, check_names
 from gradiend_mlflow.comparison.chosen.selection import FINISHED
 from gradiend_mlflow.comparison.comparison import Comparison
-from gradiend_mlflow.comparison.files import FACTS, FORMAT, write_files
+from gradiend_mlflow.comparison.files import FACTS, FORMAT, written_files
 from gradiend_mlflow.comparison.loading import fetch_files
 from gradiend_mlflow.comparison.said.answers import summary_of
 from gradiend_mlflow.comparison.said.description import description_of, name_of_comparison
@@ -34,7 +35,7 @@ SHARED_EXPERIMENT = "gradiend-comparisons"
 _UNFINISHED = "comparison, not finished"
 _MOST_IDS = 200  # run ids that fit into one tag
 # The UI shows these side by side for several comparisons.
-_IMAGES = {"comparison/heatmap": "overlap_heatmap.png", "comparison/layers": "layers.png"}
+_IMAGES = {"overlap_heatmap.png": "comparison/heatmap", "layers.png": "comparison/layers"}
 
 
 @dataclass(frozen=True)
@@ -206,16 +207,36 @@ def _log(
 
 
 def _upload_files(comparison: Comparison, store: Store, run_id: str, *, progress: bool | None) -> str:
-    """Upload the files and images of a comparison; returns the SHA-256 of comparison.json."""
+    """Upload each file of a comparison while the next is made; returns the SHA-256 of comparison.json."""
+    # Images go one after the other, because all of a run's are in one tag.
+    with temporary_folder() as folder, ThreadPoolExecutor(PARALLEL_REQUESTS) as pool, ThreadPoolExecutor(1) as images:
+        sent: list[Future[None]] = []
+        try:
+            for file in written_files(comparison, folder, progress=progress):
+                sent.append(pool.submit(store.upload, run_id, file, None))
+                if file.name in _IMAGES:
+                    sent.append(images.submit(_log_image, store, run_id, file))
+                _raise_failed(sent)
+            wait(sent, return_when=FIRST_EXCEPTION)
+            _raise_failed(sent)
+        finally:  # what has not begun is of no use to a run that failed
+            for one in sent:
+                one.cancel()
+        return sha256_of(folder / FACTS).hex()
+
+
+def _raise_failed(sent: Sequence[Future[None]]) -> None:
+    """Raise the error of the first upload that has failed."""
+    for one in sent:
+        if one.done():
+            one.result()
+
+
+def _log_image(store: Store, run_id: str, file: Path) -> None:
     from PIL import Image
 
-    with temporary_folder() as folder:
-        write_files(comparison, folder, progress=progress)
-        store.upload(run_id, folder, None)
-        for key, name in _IMAGES.items():
-            with Image.open(folder / name) as image:
-                store.log_image(run_id, image, key)
-        return sha256_of(folder / FACTS).hex()
+    with Image.open(file) as image:
+        store.log_image(run_id, image, _IMAGES[file.name])
 
 
 def _link(store: Store, run_ids: Sequence[str], comparison_id: str) -> None:

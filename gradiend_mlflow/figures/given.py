@@ -15,6 +15,8 @@ from gradiend_mlflow.overlap.units import compute_overlap
 from gradiend_mlflow.sets.parts import Part, check_part
 from gradiend_mlflow.sets.topk import TopKSet
 
+# By the number of sets that a Venn diagram shows: the width in inches of a figure of its own.
+VENN_SIZES = {2: 5.0, 3: 5.0, 4: 6.0, 5: 6.5, 6: 7.0}
 NOT_CONVERGED = "†"  # gradiend's marker
 _DEFAULT_TOPK = 1000  # as in gradiend's figures and in `compare`
 

@@ -13,14 +13,12 @@ from gradiend_mlflow.checks import check_flags
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.figures.drawing.canvas import FigureSize, OutputPath, Sheet, check_arguments
 from gradiend_mlflow.figures.drawing.layout import lay_out, own_size, set_title, warn_of_space
-from gradiend_mlflow.figures.given import NOT_CONVERGED, check_labels, overlap_of
+from gradiend_mlflow.figures.given import NOT_CONVERGED, VENN_SIZES, check_labels, overlap_of
 from gradiend_mlflow.figures.venns.content import CIRCLES_UP_TO, Content
 from gradiend_mlflow.figures.venns.ink import COLORS, draw, reserve
 from gradiend_mlflow.overlap.overlap import Overlap
 from gradiend_mlflow.sets.parts import Part
 
-# By the number of sets: the width in inches of a figure of its own.
-VENN_SIZES = {2: 5.0, 3: 5.0, 4: 6.0, 5: 6.5, 6: 7.0}
 _RANGES = {"alpha": (0.0, 1.0), "patch_linewidth": (0.0, 100.0)}
 _FONT_SIZES = (1.0, 1000.0)  # points
 

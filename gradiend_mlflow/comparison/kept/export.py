@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from gradiend_mlflow.checks import check_path
-from gradiend_mlflow.comparison.files import write_files
+from gradiend_mlflow.comparison.files import written_files
 from gradiend_mlflow.comparison.kept.load import comparison_of
 from gradiend_mlflow.errors import ArtifactError, InvalidInputError
 from gradiend_mlflow.runs.cache import open_cache
@@ -90,7 +90,7 @@ def _comparison_files(store: Reader, run: LoggedRun) -> Any:
     comparison = comparison_of(store, run)
 
     def write(folder: Path) -> None:
-        write_files(comparison, folder)
+        list(written_files(comparison, folder))
         comparison.to_csv("pairs", path=folder / "pairs.csv")
         for number, (label, topk_set) in enumerate(comparison.sets.items()):
             save_topk(topk_set, folder / _SETS_FOLDER / f"{number:04d}_{_file_name(label)}.parquet")
