@@ -26,6 +26,8 @@ from gradiend_mlflow import (
     search_runs,
 )
 from gradiend_mlflow.comparison import files as comparison_files
+from gradiend_mlflow.figures.drawing import canvas
+from gradiend_mlflow.store.store import Store
 from tests.support.checkpoints import make_model
 from tests.support.sampling import quick
 
@@ -321,6 +323,46 @@ class TestNames:
             assert found[1] == f"{found[0]} (2)"
         named = [self.name(tracking, compare(runs, topk=10, run_name="mine", refresh=True)) for _ in range(2)]
         assert named == ["mine", "mine"]
+
+
+def test_each_figure_is_laid_out_once(
+    runs: list[str], tracking: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PNG and PDF are of one layout."""
+    made: list[object] = []
+    new_figure = canvas.new_figure
+    monkeypatch.setattr(canvas, "new_figure", lambda *given: made.append(new_figure(*given)) or made[-1])
+    run_id = compare(runs, topk=10).run_id
+    assert run_id is not None
+    files = [Path(file.path) for file in tracking.list_artifacts(run_id)]
+    drawn = {file.stem for file in files if file.suffix == ".png"}
+    assert drawn == {file.stem for file in files if file.suffix == ".pdf"}
+    assert len(made) == len(drawn) > 1
+
+
+def test_an_upload_that_fails(runs: list[str], tracking: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its error ends the run, though the other files are drawn and uploaded beside it."""
+    upload = Store.upload
+
+    def refused(self: Store, run_id: str, file: Path, folder: str | None) -> None:
+        if file.name == "pairs.csv":
+            raise StoreError("the server refuses pairs.csv")
+        upload(self, run_id, file, folder)
+
+    monkeypatch.setattr(Store, "upload", refused)
+    with pytest.raises(StoreError, match=r"refuses pairs\.csv"):
+        compare(runs, topk=10)
+    assert tracking.get_run(comparisons(tracking)[0]).info.status == "FAILED"
+
+
+def test_labels_without_any_weight(runs: list[str], tracking: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where no training has a weight that all its seeds share: without the figures of what is where."""
+    monkeypatch.setattr(Comparison, "is_empty", True)
+    run_id = compare(runs, topk=10).run_id
+    assert run_id is not None
+    files = {file.path for file in tracking.list_artifacts(run_id)}
+    assert "overlap_heatmap.png" in files
+    assert not {"layers.png", "upset.png"} & files
 
 
 @pytest.mark.long
