@@ -196,4 +196,6 @@ def _signed(weights: tuple[Any, ...]) -> list[Any]:
 
 def _short(numbers: npt.NDArray[Any], *, digits: int = 4) -> list[float | None]:
     """A few significant digits, more than can be read off; None for a missing number."""
-    return [None if np.isnan(number) else float(f"{number:.{digits}g}") for number in numbers.tolist()]
+    values, at = np.unique(numbers, return_inverse=True)  # of many pairs few numbers differ
+    short = [None if np.isnan(number) else float(f"{number:.{digits}g}") for number in values.tolist()]
+    return [short[place] for place in at.tolist()]

@@ -15,7 +15,7 @@ from gradiend_mlflow.display.results import MOST_COLUMNS
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.overlap.curve import OverlapCurve, check_ks
 from gradiend_mlflow.overlap.grouping import GroupedOverlap
-from gradiend_mlflow.overlap.layout.ranked import Merging, RankedSets, exclusive_regions
+from gradiend_mlflow.overlap.layout.ranked import Merging, RankedSets, exclusive_regions, index_type
 from gradiend_mlflow.overlap.matrices import PairwiseOverlap
 from gradiend_mlflow.overlap.pieces import Piece, refined
 from gradiend_mlflow.sets.anatomy.naming import Grouping, Naming, group_namer
@@ -94,7 +94,8 @@ class Overlap(PairwiseOverlap):
         """
         used = np.zeros(len(self.keys), dtype=bool)
         used[np.concatenate(ranked.columns)] = True
-        place = np.cumsum(used) - 1
+        place = np.cumsum(used, dtype=index_type(len(used)))
+        place -= 1  # in place, as both may be large
         columns = tuple(place[own] for own in ranked.columns)
         return replace(
             self,

@@ -99,15 +99,16 @@ def _numbers(overlap: Overlap, grouping: Grouping, drawn: dict[str, int], agreem
     name_of = group_namer(grouping, overlap.space.names)
     names = [name_of(param) for param in overlap.space.names]
     groups = {name: place for place, name in enumerate(dict.fromkeys(names))}
-    group_of = np.array([groups[name] for name in names], dtype=np.int32)[overlap.params]
+    # One per weight of any set, looked up by each set: the narrower, the faster.
+    group_of = np.array([groups[name] for name in names], dtype=np.min_scalar_type(len(groups)))[overlap.params]
     parts = divided(overlap.ranked, group_of, len(groups), agreement)
     columns = [pd.DataFrame(parts.own, index=list(groups), columns=list(overlap.labels))]
     for kind, number in drawn.items():
         at = (SHARED_BY_TWO, SHARED_BY_ALL).index(kind)
         both = np.stack([parts.shared[:, at], parts.same_sign[:, at]], axis=1)
         columns.append(pd.DataFrame(both[:, :number], index=list(groups), columns=[kind] * number))
-    held = np.unique(group_of)
-    return 100 * pd.concat(columns, axis=1).loc[in_model_order([name for name, at in groups.items() if at in held])]
+    held = [name for name, own in zip(groups, parts.own, strict=True) if (own > 0).any()]
+    return 100 * pd.concat(columns, axis=1).loc[in_model_order(held)]
 
 
 @dataclass(frozen=True, eq=False)

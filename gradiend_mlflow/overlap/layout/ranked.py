@@ -76,7 +76,7 @@ class RankedSets:
         columns = np.concatenate(self.columns)
         several = self.presence > 1
         places = np.flatnonzero(several[columns])
-        kind = _index_type(len(columns))
+        kind = index_type(len(columns))
         numbers = np.cumsum(several, dtype=kind) - kind(1)
         by_set = (places.astype(kind), numbers[columns[places]], np.searchsorted(places, self.ends).astype(kind))
         return sparse.csr_array(by_set, shape=(len(self.labels), np.count_nonzero(several))).tocsc()
@@ -253,7 +253,7 @@ def distinct(keys: IntArray, size: int) -> tuple[IntArray, npt.NDArray[Any]]:
     Returns:
         The keys, of their own type, and the indices, int32 unless that is too narrow: many keys fill the memory.
     """
-    kind = _index_type(len(keys))
+    kind = index_type(len(keys))
     order, whole = np.arange(len(keys), dtype=kind), np.array([0, len(keys)], dtype=kind)
     digits_of_all = -(-size.bit_length() // _DIGIT_BITS)
     width = -(-size.bit_length() // max(digits_of_all, 1))  # the narrower, the fewer places are written to in turns
@@ -270,6 +270,6 @@ def distinct(keys: IntArray, size: int) -> tuple[IntArray, npt.NDArray[Any]]:
     return ordered[first], columns
 
 
-def _index_type(count: int) -> Any:
+def index_type(count: int) -> Any:
     """The type for up to `count` indices; scipy computes in int64, which is slower, unless all indices are int32."""
     return np.int32 if count <= np.iinfo(np.int32).max else np.int64
