@@ -94,7 +94,8 @@ def run(*, quick: bool) -> Outcome:
     shapes = bert_parameters(hidden=256, layers=4) if quick else bert_parameters()
     with tempfile.TemporaryDirectory(prefix="gradiend-benchmark-") as folder:
         paired = _paired(Path(folder, "paired"), shapes, count=4 if quick else 12)
-    growth = _growth(growth_samples(quick=quick))
+    samples, logged = _grown(quick=quick)
+    growth = [*_growth(samples), *_growth({max(samples): [logged]}, also=", and log it with report and all figures")]
     notes = [
         (
             "Comparing: whole processes, their start and the heatmap's PNG included, the local cache empty. The peer "
@@ -176,9 +177,14 @@ def _paired(folder: Path, shapes: Shapes, *, count: int) -> list[Row]:
     ] + [Row(f"compare() of {count} runs, logged, beyond the same with log=False", "s", {"ours": beyond})]
 
 
-@cache  # the growth's curve is this too
 def growth_samples(*, quick: bool) -> dict[int, list[Taken]]:
     """What whole comparisons of ever more runs took, by their number: three times each where it is short."""
+    return _grown(quick=quick)[0]
+
+
+@cache  # the growth's curve is this too
+def _grown(*, quick: bool) -> tuple[dict[int, list[Taken]], Taken]:
+    """The same, and what the comparison of most runs took that was logged."""
     numbers = (30,) if quick else (10, 30, 100, 300, 1000, 2000)
     with tempfile.TemporaryDirectory(prefix="gradiend-benchmark-") as temporary:
         folder = Path(temporary, "growing")
@@ -186,10 +192,11 @@ def growth_samples(*, quick: bool) -> dict[int, list[Taken]]:
         uri = log_sets(folder, max(numbers))
         some = [set(random_set(_SPACE, number).base_global_indices().tolist()) for number in range(_CHECKED)]
         expected = [[len(a & b) for b in some] for a in some]
-        return {
+        samples = {
             number: _compared(folder, uri, number, expected, repetitions=1 if quick or number >= _MANY else 3)
             for number in numbers
         }
+        return samples, _ours(uri, max(numbers), STORED, "log", folder / "logged.npy")
 
 
 def _compared(folder: Path, uri: str, number: int, expected: list[list[int]], *, repetitions: int) -> list[Taken]:
@@ -202,13 +209,13 @@ def _compared(folder: Path, uri: str, number: int, expected: list[list[int]], *,
     return taken
 
 
-def _growth(samples: Mapping[int, Sequence[Taken]]) -> list[Row]:
+def _growth(samples: Mapping[int, Sequence[Taken]], *, also: str = "") -> list[Row]:
     return [
         row
         for number, taken in samples.items()
         for row in (
             Row(
-                f"compare {number:,} runs, k = {STORED:,}, the whole process",
+                f"compare {number:,} runs, k = {STORED:,}, the whole process{also}",
                 "s",
                 {"ours": [one.seconds for one in taken]},
             ),
