@@ -59,7 +59,7 @@ _ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"
 _ENDPOINTS = (
     "mlflow-artifacts",
     "runs/search",
-    "experiments/get-by-name",
+    "experiments/search",
     "server-info",
     "runs/get",
     "logged-models/search",
@@ -274,7 +274,7 @@ def _count(uri: str, run_ids: list[str], cache: Path) -> dict[str, dict[str, int
         pull()
     with counted_requests() as peers:
         peer(uri, run_ids)
-    search = {"runs/search": math.ceil(len(run_ids) / _RUNS_PER_PAGE), "experiments/get-by-name": 1}
+    search = {"runs/search": math.ceil(len(run_ids) / _RUNS_PER_PAGE), "experiments/search": 1}
     expected = {"mlflow-artifacts": len(run_ids), **search}
     require(ours == expected, f"ours should make the requests {expected}; it made {dict(ours)}")
     require(warm == search, f"with all sets in the cache ours should make the requests {search}; it made {dict(warm)}")
