@@ -19,7 +19,8 @@ from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.overlap.measures import Value
 from gradiend_mlflow.overlap.overlap import Overlap
 from gradiend_mlflow.overlap.seeds import SeedOverlap
-from gradiend_mlflow.wording import braces_match, latex_prose, latex_text
+from gradiend_mlflow.overlap.statistics.frames import pairs_of
+from gradiend_mlflow.wording import PROBABILITIES, braces_match, latex_prose, latex_text
 
 # What a paper prints above a column, in LaTeX.
 _HEADINGS = {
@@ -42,7 +43,6 @@ _HEADINGS = {
     "q_value": "$q$",
     "seed_pairs": "seed pairs",
 }
-_PROBABILITIES = ("p_value", "q_value")
 _SMALLEST = 1e-300
 
 
@@ -50,11 +50,10 @@ def pair_table(overlap: Overlap | SeedOverlap, value: Value, most: int | None = 
     """One row per pair of runs, the `most` overlapping first, by default all; see `Comparison.to_frame`."""
     matrices = _of_sets(overlap) if isinstance(overlap, Overlap) else _of_seeds(overlap, value)
     matrices = {value: overlap.values(value)} | {name: m for name, m in matrices.items() if name != value}
-    rows, columns = np.triu_indices(len(overlap.labels), k=1)
+    rows, columns, names = pairs_of(overlap.labels)
     first = np.argsort(-matrices[value][rows, columns], kind="stable")[:most]
-    rows, columns, labels = rows[first], columns[first], np.array(overlap.labels, dtype=object)
-    names = {"a": labels[rows], "b": labels[columns]}
-    return pd.DataFrame(names | {name: m[rows, columns] for name, m in matrices.items()})
+    cells = {name: m[rows[first], columns[first]] for name, m in matrices.items()}
+    return pd.DataFrame({name: own[first] for name, own in names.items()} | cells)
 
 
 def _of_sets(overlap: Overlap) -> dict[str, npt.NDArray[Any]]:
@@ -175,7 +174,7 @@ def latex_of(frame: pd.DataFrame, style: LatexStyle | None = None, *, of_runs: b
             f"the table has no column {', '.join(unknown)}; its columns are {', '.join(map(str, frame.columns))}"
         )
     cells = {
-        name: [_cell(cell, style, probability=name in _PROBABILITIES and not of_runs) for cell in frame[name]]
+        name: [_cell(cell, style, probability=name in PROBABILITIES and not of_runs) for cell in frame[name]]
         for name in chosen
     }
     numbers = ["r" if pd.api.types.is_numeric_dtype(frame[name]) else "l" for name in chosen]
