@@ -51,14 +51,14 @@ class Scratch:
 class SignedValues:
     """The signed values behind a part's importance: `take(index)` returns those of n inputs, shape (n, width).
 
-    If there is `added`, shape (length,), it is to be added to those of `take`.
+    `block` inputs are looked at at a time. If there is `added`, shape (length,), it is to be added to those of `take`.
     """
 
     length: int
     width: int
     take: Callable[[Index], torch.Tensor]
+    block: int
     added: torch.Tensor | None = None
-    block: int = BLOCK_AS_STORED
 
     def importance(self, start: int, stop: int, scratch: Scratch, stride: int = 1) -> Values:
         """The importances of inputs `start` to `stop`, or of every `stride`-th, until the next are asked for."""
@@ -113,17 +113,17 @@ def signed_values(weights: GradiendWeights, part: Part) -> SignedValues:
     block = BLOCK_AS_STORED if width == 1 else max(1, BLOCK_ADDED // width)
     if part == "encoder-weight":
         weight = weights.required(ENCODER_WEIGHT, (width, inputs))
-        return SignedValues(inputs, width, lambda index: weight[:, index].T, block=block)
+        return SignedValues(inputs, width, lambda index: weight[:, index].T, block)
     bias = weights.bias()
     if part == "decoder-bias":
         if bias is None:
             raise MissingPartError(f"{weights.origin}: this GRADIEND's decoder has no bias, so it has no decoder-bias")
-        return SignedValues(inputs, 1, bias[:, None].__getitem__)
+        return SignedValues(inputs, 1, bias[:, None].__getitem__, BLOCK_AS_STORED)
     weight = weights.required(DECODER_WEIGHT, (inputs, width))
     if part == "decoder-weight":
-        return SignedValues(inputs, width, weight.__getitem__, block=block)
+        return SignedValues(inputs, width, weight.__getitem__, block)
     if weight.dtype == torch.bfloat16:
         block = min(block, BLOCK_ADDED)
     # With a single neuron there is nothing to sum.
     summed = weight.__getitem__ if width == 1 else lambda index: weight[index].sum(dim=1)[:, None]
-    return SignedValues(inputs, 1, summed, bias, block)
+    return SignedValues(inputs, 1, summed, block, bias)

@@ -16,7 +16,7 @@ from gradiend_mlflow.sets.ranking.threads import by_slices
 from gradiend_mlflow.sets.space import FloatArray, IntArray
 from gradiend_mlflow.sets.weights import GradiendWeights
 
-_LEAST = 1 << 18  # numbers that are worth another thread
+LEAST = 1 << 18  # numbers that are worth another thread
 
 T = TypeVar("T")
 Given = ParamSpec("Given")
@@ -90,7 +90,7 @@ def _descending(importance: Values, positions: IntArray) -> IntArray:
     keys = np.bitwise_not(importance.view(np.uint32)).astype(np.uint64)
     keys <<= np.uint64(32)
     keys |= np.arange(len(keys), dtype=np.uint64)
-    by_slices(lambda start, stop: keys[start:stop].sort(), len(keys), least=_LEAST)
+    by_slices(lambda start, stop: keys[start:stop].sort(), len(keys), least=LEAST)
     keys.sort(kind="stable")  # which merges what is sorted already
     keys &= np.uint64((1 << 32) - 1)
     return keys.view(np.int64)
@@ -104,5 +104,5 @@ def _in_order(array: npt.NDArray[Any], order: IntArray) -> npt.NDArray[Any]:
         # "clip" only spares NumPy a copy: every index lies inside.
         np.take(array, order[start:stop], axis=0, out=ordered[start:stop], mode="clip")
 
-    by_slices(take, len(order), least=_LEAST)
+    by_slices(take, len(order), least=LEAST)
     return ordered

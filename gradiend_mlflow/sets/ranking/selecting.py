@@ -18,7 +18,7 @@ from gradiend_mlflow.sets.space import IntArray
 SAMPLE = 1 << 16
 _FEWEST_SAMPLES = 8
 _NO_FLOOR = -1.0
-_SLACK = 1 << 16  # how many more than 2 k inputs are collected before all but k of them are dropped
+SLACK = 1 << 16  # how many more than 2 k inputs are collected before all but k of them are dropped
 _EIGHT_BELOW = 0x0101010101010101  # eight times True
 
 
@@ -116,7 +116,7 @@ class _Collector:
         self._k, self._count, self._finite = k, 0, True
         self._threshold, self._edge, self._left = floor, as_kept(np.float64(floor)), 0
         # In one piece, of which only what is written to takes memory, and which is given back as a whole.
-        self._inputs = np.empty(2 * k + _SLACK + block, dtype=np.int64)
+        self._inputs = np.empty(2 * k + SLACK + block, dtype=np.int64)
         self._values: Values = np.empty(0, dtype=np.float32)
 
     def add(self, start: int, importance: Values, scratch: Scratch) -> None:
@@ -133,7 +133,7 @@ class _Collector:
         self._left += len(near) - int(np.count_nonzero(above)) if self._edge >= 0 else 0
         self._append(near[above] + start, values[above])
         k = self._k
-        if self._threshold < 0 <= self._count - k or self._count >= 2 * k + _SLACK:
+        if self._threshold < 0 <= self._count - k or self._count >= 2 * k + SLACK:
             best = _largest([self._found()], k)
             lowest = best.importance.min()
             self._threshold, self._edge = float(lowest), as_kept(lowest)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from gradiend_mlflow import PARTS, CheckpointError, InvalidInputError, MissingPartError, TopKSet
 from gradiend_mlflow.sets.ranking import importance as importance_module
+from gradiend_mlflow.sets.ranking import rank as rank_module
 from gradiend_mlflow.sets.ranking import selecting
 from gradiend_mlflow.sets.weights import open_model
 from tests.support.checkpoints import Kind, assert_equals_gradiend, gradiends_topk, kinds, make_model, model_of
@@ -32,6 +33,8 @@ def test_every_part_of_every_checkpoint_equals_gradiends(
     with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(importance_module, "BLOCK_AS_STORED", step)
         patch.setattr(importance_module, "BLOCK_ADDED", step)
+        patch.setattr(selecting, "SLACK", step // 8)
+        patch.setattr(rank_module, "LEAST", step)  # so that several threads sort
         model.save_pretrained(folder, use_safetensors=safetensors)
         for part in PARTS:
             if part == "decoder-bias" and not kind.bias:
@@ -165,6 +168,7 @@ def test_ties_of_doubles_are_counted_as_they_are_kept(
         model.decoder[0].linear.weight.copy_(torch.from_numpy(importance)[:, None])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(importance_module, "BLOCK_AS_STORED", step)
+        patch.setattr(selecting, "SLACK", step // 8)
         patch.setattr(selecting, "SAMPLE", sample)
         topk_set = TopKSet.from_model(model, topk=k)
     kept = np.abs(importance).astype(np.float32)
