@@ -82,7 +82,8 @@ def option(one: click.Option, command: click.Command) -> str:
     said = " ".join((one.help or "").split())
     if one.required:
         said += " Required."
-    elif one.show_default and not isinstance(one.default, Enum):  # click marks with one that there is no default
+    # That there is none, click says with None, and since 8.3 with a member of an Enum.
+    elif one.show_default and one.default is not None and not isinstance(one.default, Enum):
         default = ", ".join(one.default) if isinstance(one.default, (tuple, list)) else one.default
         said += f" Default {default}."
     choices = "" if not isinstance(one.type, click.Choice) else " One of " + ", ".join(one.type.choices) + "."

@@ -47,8 +47,9 @@ def runs(tracking: MlflowClient, tmp_path: Path) -> dict[str, TopKSet]:
 
 
 def files(folder: Path) -> dict[str, int]:
-    """Every file of a dataset with the time of its last change."""
-    return {str(one.relative_to(folder)): one.stat().st_mtime_ns for one in folder.rglob("*") if one.is_file()}
+    """Every file of a dataset, but for the lock of who writes it, with the time of its last change."""
+    own = (one for one in folder.rglob("*") if one.is_file() and one.name != ".lock")
+    return {str(one.relative_to(folder)): one.stat().st_mtime_ns for one in own}
 
 
 def rows_of(runs: dict[str, TopKSet]) -> pd.DataFrame:

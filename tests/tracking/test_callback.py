@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ def test_a_training_becomes_a_run(make_trainer: MakeTrainer, tracking: MlflowCli
     assert run.data.params["max_steps"] == "4"
     assert run.data.tags["gradiend.kind"] == "training"
     assert run.data.tags["gradiend.seed"] == "0"
-    assert run.data.tags["gradiend.version"] == "0.2.3"
+    assert run.data.tags["gradiend.version"] == version("gradiend")
     assert run.data.tags["team"] == "nlp"
     training_file = json.loads((Path(trainer.model_path) / "training.json").read_text())
     stats = training_file["training_stats"]

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
+from packaging import version
 
 from gradiend_mlflow.figures.drawing.names import LEAST_POINTS, in_lines, measured, named, points_of
 from gradiend_mlflow.figures.drawing.text import with_arrows
@@ -41,11 +42,12 @@ def test_arrows_that_the_font_does_not_have(asian_font: str) -> None:
 @pytest.mark.parametrize("points", [5, 8, 12])
 @pytest.mark.parametrize("dpi", [72, 100, 300])
 def test_the_measure_is_that_of_the_figure(text: str, points: float, dpi: int) -> None:
-    """Not less, and hardly more."""
+    """Not less, and hardly more: matplotlib below 3.11 makes small letters lower than large ones."""
+    spare = 1.08 if version.parse(mpl.__version__) >= version.parse("3.11") else 1.2
     figure = Figure(dpi=dpi)
     box = figure.text(0.5, 0.5, text, fontsize=points).get_window_extent()
     for ours, theirs in zip(measured(text, points), box.size / dpi, strict=True):
-        assert theirs - 1.5 / dpi <= ours <= 1.08 * theirs + 1.5 / dpi
+        assert theirs - 1.5 / dpi <= ours <= spare * theirs + 1.5 / dpi
 
 
 def test_the_measure_follows_the_font() -> None:

@@ -12,10 +12,10 @@ from gradiend_mlflow.trainings.words.terms import params_of
 
 
 def test_the_defaults_are_gradiends() -> None:
-    """Of the version that is installed, all of them."""
+    """Of the version that is installed, all of them; one before 0.2.3 has fewer."""
     params = params_of(TrainingArguments().to_dict())
     own = {key: value for key, value in params.items() if value != "None" and key != "base_gradient_batch_size"}
-    assert own == DEFAULTS
+    assert own == {key: value for key, value in DEFAULTS.items() if key in params}
     assert chosen(params) == {}
 
 
