@@ -3,10 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-# Tests that say most of the versions that they run with.
-FAST := tests/sets tests/overlap/test_overlap.py tests/test_checkpoints.py tests/tracking/test_autolog.py tests/models
+# What is installed is compiled when it is first imported, which takes a fifth of the time of compiling all of it; so
+# Python must be allowed to keep that, whatever the machine's settings say.
+export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo demo-server test test-shared soak test-oldest test-newest test-python test-peer fuzz audit lint bench bench-full \
+# Tests that say most of the versions that they run with.
+FAST := tests/sets tests/overlap/test_overlap.py tests/figures tests/test_checkpoints.py tests/tracking/test_autolog.py tests/models
+
+.PHONY: help demo demo-server test test-shared soak test-edges test-oldest test-newest test-python test-peer fuzz audit lint bench bench-full \
 	bench-scale gallery docs \
 	release-check clean
 
@@ -15,7 +19,7 @@ help:  ## Show the targets
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable ".[dev]"
 	touch $@
 
 demo: $(VENV)/.installed  ## Train six small GRADIENDs, log them, compare them, say how to open the UI
@@ -41,6 +45,9 @@ test-newest:  ## Run FAST tests (or TESTS=...) with the newest versions that pyp
 
 test-python:  ## Run FAST tests (or TESTS=...) with the versions of constraints.txt and with PYTHON, in an environment of its own
 	$(call environment,python-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'),--constraint constraints.txt)
+
+test-edges: $(VENV)/.installed  ## Run a few tests with the oldest and the newest of all but torch, laid over the environment
+	$(BIN)/python -m tests.support.edges
 
 # An environment with versions of its own; what its tests say is kept for docs/compatibility.md.
 define environment
