@@ -121,6 +121,12 @@ def _forget_mlflow_state() -> None:
     mlflow.set_tracking_uri(None)
 
 
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Logged comparisons have no figures: they take most of the time, and the test looks at something else."""
+    monkeypatch.setattr("gradiend_mlflow.comparison.files._figures", lambda comparison: iter(()))
+
+
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URI of a real `mlflow server`."""

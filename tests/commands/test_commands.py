@@ -203,6 +203,7 @@ def test_export(run: Run, study: Study, quick: Callable[..., Result], tmp_path: 
     assert exported == load_comparison(study.comparison, tracking_uri=study.uri).sets["one"]
 
 
+@pytest.mark.long
 def test_import_log_and_verify(run: Run, study: Study, quick: Callable[..., Result]) -> None:
     """A training that nobody tracked; another k; a file that somebody spoilt."""
     done = run("import", study.training.parent, "--experiment-name", "imported", "--quiet", "--format", "json")

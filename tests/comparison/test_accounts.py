@@ -44,6 +44,7 @@ def test_a_comparison_that_may_not_be_logged(
     assert "runs/set-tag" not in {path for _, path in proxy.requests}
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_runs_that_may_not_be_tagged(proxy: Proxy, logged: Any, caplog: pytest.LogCaptureFixture) -> None:
     """The comparison is logged."""
     ids = list(search_runs("pronouns", tracking_uri=proxy.uri)["run_id"])

@@ -171,6 +171,7 @@ class TestLoggedComparison:
         for row in comparison.runs.to_dict("records"):
             assert f"[{row['label'].replace('_', chr(92) + '_')}](#/experiments/{row['experiment_id']}/runs/" in note
 
+    @pytest.mark.usefixtures("undrawn")
     def test_the_source_runs_are_as_they_were(self, logged: dict[str, Path], server: str) -> None:
         """Comparing changes nothing but the comparison."""
         client = MlflowClient(tracking_uri=server)
@@ -181,6 +182,7 @@ class TestLoggedComparison:
         after = [client.get_run(run["info"]["run_id"]).to_dictionary() for run in before]
         assert after == before
 
+    @pytest.mark.usefixtures("undrawn")
     def test_it_goes_where_it_was_asked_to(self, logged: dict[str, Path], server: str) -> None:
         """To the experiment asked for; runs of several experiments go to a shared one; or nowhere."""
         client = MlflowClient(tracking_uri=server)

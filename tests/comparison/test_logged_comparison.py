@@ -55,6 +55,7 @@ def comparisons(tracking: MlflowClient, experiment: str = "0") -> list[str]:
 class TestTheSameQuestion:
     """It is answered once."""
 
+    @pytest.mark.usefixtures("undrawn")
     def test_it_finds_its_answer(self, runs: list[str], tracking: MlflowClient) -> None:
         """Asked again, nothing is logged; `refresh` logs another, which is found from then on."""
         first = compare(runs, topk=10)
@@ -63,6 +64,7 @@ class TestTheSameQuestion:
         assert compare(runs, topk=10).run_id == compare(runs, topk=10).run_id != first.run_id
         assert len(comparisons(tracking)) == 2
 
+    @pytest.mark.usefixtures("undrawn")
     @pytest.mark.parametrize(
         "other",
         quick(
@@ -88,6 +90,7 @@ class TestTheSameQuestion:
         assert different != compare(runs, topk=10).run_id
         assert compare(runs, **asked).run_id == different
 
+    @pytest.mark.usefixtures("undrawn")
     def test_the_order_of_the_runs_is_no_question(self, runs: list[str]) -> None:
         """Nor is that of groups: every number is the same. Other members of the groups are another question."""
         groups = {"a": runs[:2], "b": runs[2:]}
@@ -106,6 +109,7 @@ class TestTheSameQuestion:
             logged = compare(runs, topk=10, groups=groups)
             assert {file.path for file in tracking.list_artifacts(logged.run_id) if "groups" in file.path} == drawn
 
+    @pytest.mark.usefixtures("undrawn")
     @pytest.mark.long
     def test_the_order_of_trainings_is_none_where_seeds_are_aggregated(
         self, runs: list[str], tracking: MlflowClient
@@ -123,6 +127,7 @@ class TestTheSameQuestion:
         assert again.matrix.iloc[0, 1] == first.matrix.iloc[0, 1]
         assert compare(runs[:2], **asked, dispersion="std").run_id != first.run_id
 
+    @pytest.mark.usefixtures("undrawn")
     @pytest.mark.long
     def test_a_run_that_was_found_not_to_converge_is_another_question(
         self, runs: list[str], tracking: MlflowClient
@@ -132,6 +137,7 @@ class TestTheSameQuestion:
         tracking.set_tag(runs[2], "gradiend.converged", "false")
         assert compare(runs, topk=10).run_id != first
 
+    @pytest.mark.usefixtures("undrawn")
     @pytest.mark.long
     def test_a_name_belongs_to_one_answer(self, runs: list[str]) -> None:
         """Asked by a name, the answer of that name is found; asked without, the newest of any."""
@@ -140,6 +146,7 @@ class TestTheSameQuestion:
         assert named != plain
         assert compare(runs, topk=10, run_name="figure 1").run_id == named == compare(runs, topk=10).run_id
 
+    @pytest.mark.usefixtures("undrawn")
     @pytest.mark.long
     def test_other_sets_are_another_question(self, runs: list[str]) -> None:
         """Fewer runs, or a set that was logged anew."""
@@ -170,6 +177,7 @@ class TestTheSameQuestion:
         tracking.delete_run(answered)
         assert compare(runs, topk=10).run_id not in (failed, answered)
 
+    @pytest.mark.usefixtures("undrawn")
     @pytest.mark.parametrize("name", ["sets.zip", "comparison.json"])
     @pytest.mark.parametrize("content", quick([None, b"{}"], first=1), ids=["gone", "damaged"])
     def test_one_whose_files_are_gone_is_no_answer(
@@ -192,6 +200,7 @@ class TestTheSameQuestion:
         assert compare(runs, topk=10).run_id == anew
 
 
+@pytest.mark.usefixtures("undrawn")
 class TestLinks:
     """`link=True`."""
 
@@ -206,6 +215,7 @@ class TestLinks:
         assert linked == [[second, first], [second, first], [first], [first]]
 
 
+@pytest.mark.usefixtures("undrawn")
 class TestLoading:
     """`load_comparison`."""
 
@@ -280,6 +290,7 @@ class TestLoading:
         assert found.regions == asked.regions
 
 
+@pytest.mark.usefixtures("undrawn")
 class TestNames:
     """What the list of runs shows of a comparison."""
 
@@ -395,6 +406,7 @@ def test_the_description_links_every_run(runs: list[str], tracking: MlflowClient
         assert f"(#/experiments/0/runs/{run_id})" in note.rpartition("Runs: ")[2]
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize(
     ("asked", "answer"),
     [
@@ -420,6 +432,7 @@ def test_the_answer_is_a_true_sentence(
     assert run.info.run_name.startswith(f"k{k} 4 runs ")
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_of_two_runs_there_is_one_number(runs: list[str], tracking: MlflowClient) -> None:
     """No average, and no range."""
     note = tracking.get_run(compare(runs[:2], topk=10).run_id).data.tags["mlflow.note.content"]
@@ -446,6 +459,7 @@ def test_how_to_log_is_checked(asked: dict[str, Any], said: str, runs: list[str]
     assert comparisons(tracking) == []
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_trainings_are_still_found(runs: list[str]) -> None:
     """A comparison adds nothing to what a search for trainings finds, and its link does not hide them."""
     compare(runs, topk=10, link=True)

@@ -195,6 +195,7 @@ def test_a_record_that_the_server_cannot_take_holds_up_no_other(server: str, tmp
     proxy.close()
 
 
+@pytest.mark.long
 def test_killed_in_the_middle_and_done_again(server: str, tmp_path: Path) -> None:
     """The second call finds what the first has sent and sends the rest."""
     proxy = Proxy(server)

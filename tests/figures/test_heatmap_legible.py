@@ -120,7 +120,7 @@ def sample_of_many() -> list[tuple[Any, ...]]:
     ]
 
 
-@pytest.mark.parametrize(("n", "width", "points", "context", "longest", "what"), quick(sample_of_many(), every=3))
+@pytest.mark.parametrize(("n", "width", "points", "context", "longest", "what"), quick(sample_of_many(), every=6))
 def test_up_to_sixty_runs(n: int, width: float, points: int, context: str | None, longest: int, what: str) -> None:
     """Every row is named, or every n-th, which is said; names differ."""
     labels = labels_of(n, longest, random.Random(n))

@@ -319,7 +319,7 @@ def bomb(layers: int) -> bytes:
     return data
 
 
-@pytest.mark.parametrize("what", quick(["body", "twice", "headers", "search", "zeros", "continues", "fault"], first=3))
+@pytest.mark.parametrize("what", quick(["body", "twice", "headers", "search", "zeros", "continues", "fault"], first=2))
 def test_bodies_without_end_need_little_memory(what: str, hostile: HostileServer) -> None:
     """400 MB above the start are enough for an endless body, a bomb, endless headers, an endless fault."""
     packed = bomb({"zeros": 1, "twice": 2}[what]) if what in ("zeros", "twice") else b""

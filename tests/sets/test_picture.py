@@ -14,6 +14,7 @@ from gradiend_mlflow import TopKSet, WeightSpace
 from gradiend_mlflow.sets import picture
 from gradiend_mlflow.sets.picture import topk_picture
 from tests.figures.examples import SPACE
+from tests.support.sampling import quick
 
 
 @pytest.fixture
@@ -77,7 +78,7 @@ def test_what_rounds_to_nothing_has_no_number(written: list[tuple[str, tuple[flo
     assert [text for text, _ in written][:2] == ["decoder-weight, top 200", "100"]
 
 
-@pytest.mark.parametrize(("layers", "experts", "named"), [(1, 1, 1), (80, 2, 80), (1000, 400, 112)])
+@pytest.mark.parametrize(("layers", "experts", "named"), quick([(1, 1, 1), (80, 2, 80), (1000, 400, 112)], first=2))
 def test_models_of_every_size(
     layers: int, experts: int, named: int, written: list[tuple[str, tuple[float, float]]]
 ) -> None:

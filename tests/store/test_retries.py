@@ -118,6 +118,7 @@ def test_a_file_that_is_not_a_database(tmp_path: Path) -> None:
         gradiend_mlflow.search_runs("x", tracking_uri=f"sqlite:///{tmp_path / 'notes.txt'}")
 
 
+@pytest.mark.long
 def test_a_slow_server_is_waited_for(proxy: Proxy, logged: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A reader waits as long as the server answers."""
     monkeypatch.setenv("GRADIEND_MLFLOW_DEADLINE", "1")

@@ -20,6 +20,8 @@ from gradiend_mlflow import (
 from gradiend_mlflow.comparison import log
 from tests.support.checkpoints import make_model
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 def add_run(tracking: MlflowClient, name: str, seed: int = 0, **tags: str) -> str:
     """A finished run with a set."""

@@ -24,7 +24,7 @@ topks = st.one_of(st.integers(1, 60), st.floats(0.01, 1.0))
 
 
 @given(kind=kinds(), topk=topks, safetensors=st.booleans(), step=st.sampled_from([1, 7, 1 << 14]))
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_every_part_of_every_checkpoint_equals_gradiends(
     kind: Kind, topk: float, safetensors: bool, step: int
 ) -> None:
