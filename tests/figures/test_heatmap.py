@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.patches import Circle, Rectangle
 from matplotlib.text import Text
 
@@ -51,6 +52,24 @@ def test_many_sets_stay_readable(n: int, annotated: bool, labelled: bool) -> Non
     assert bool(texts(ax)) is annotated
     assert (len(ticks(ax)[0]) == n) is labelled
     assert ax.get_xlabel() == ax.get_ylabel() == ("" if labelled else "61 runs")
+
+
+def test_any_number_of_runs_has_room() -> None:
+    """In the size of a hundred, without a warning; and a dot that stands for several cells has their mean."""
+    sizes, n = [], 1500
+    for runs in (100, n):
+        sets = {str(run): TopKSet.from_indices([run], space=n) for run in range(runs)}
+        figure = plot_heatmap(compute_overlap(sets), figsize="column")
+        sizes.append(figure.get_size_inches().tolist())
+    assert sizes[0] == sizes[1]
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    x0, y0, x1, y1 = figure.axes[0].get_window_extent().extents.round().astype(int)
+    dots = np.asarray(canvas.buffer_rgba())[::-1][y0 + 2 : y1 - 2, x0 + 2 : x1 - 2, :3].astype(int)
+    brightness = dots.sum(axis=2)[::-1]
+    side = min(brightness.shape)
+    near = [brightness[max(i - 1, 0) : i + 2, max(i - 1, 0) : i + 2].max() for i in range(side)]
+    assert min(near) > brightness[0, -1], "the diagonal has no gaps"
 
 
 def test_what_has_no_place_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:

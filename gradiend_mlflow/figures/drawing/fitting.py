@@ -120,7 +120,8 @@ class _Trial:
     def fitted(self, most: float) -> Plan:
         """The plan with the largest cells, up to `most` inches together, for which all has room."""
         n = len(self.content.rows)
-        cell, shrunk = max((min(self.width - self.left, self.height) - 0.6) / n, _LEAST_CELL), False
+        least = min(_LEAST_CELL, SMALLEST / n)  # very many cells are an image, and as large as fewer
+        cell, shrunk = max((min(self.width - self.left, self.height) - 0.6) / n, least), False
         for _ in range(_PASSES):  # what stands around the cells depends on their size
             plan = self.plan(cell)
             free = min(self.width - plan.left - plan.right, self.height - plan.top - plan.bottom)
@@ -130,7 +131,7 @@ class _Trial:
             if free < SMALLEST:
                 break
             shrunk = shrunk or wanted < cell
-            cell = max(min(wanted, cell) if shrunk else wanted, _LEAST_CELL)
+            cell = max(min(wanted, cell) if shrunk else wanted, least)
         return replace(plan, fit=False)
 
     def plan(self, cell: float) -> Plan:
