@@ -195,7 +195,7 @@ def draw_cells(axes: Axes, cells: Cells, fontsize: float | None) -> Any:
     mesh: Any
     style: dict[str, Any] = {"cmap": cells.cmap, "norm": cells.norm}
     if n > _DRAWN_UP_TO:
-        # Where cells are smaller than dots, a dot has their mean: of the nearest cell alone, a diagonal would have gaps.
+        # Where cells are smaller than dots, a dot has their mean: the nearest cell alone leaves gaps in a diagonal.
         mesh = axes.imshow(known, extent=(0, n, n, 0), interpolation="auto", interpolation_stage="data", **style)
     else:
         style |= {"linewidth": 0.5, "edgecolors": shade(axes.figure, 0.0)} if n <= _LINES_UP_TO else {}
