@@ -98,15 +98,11 @@ def chance_of(labels: tuple[str, ...], shared: IntArray, drawn: IntArray, popula
         )
     expected = expected_overlap(drawn, population)
     p_value, q_value = np.full((2, *shared.shape), np.nan)
-    rows, columns = np.triu_indices(len(labels), k=1)
-    testable = population[rows, columns] > 0
-    rows, columns = rows[testable], columns[testable]
-    if len(rows):
-        tails = _upper_tails(
-            shared[rows, columns], population[rows, columns], drawn[rows, columns], drawn.T[rows, columns]
-        )
+    tested = np.triu(population > 0, k=1)
+    if tested.any():
+        tails = _upper_tails(shared[tested], population[tested], drawn[tested], drawn.T[tested])
         for matrix, values in ((p_value, tails), (q_value, _q_values(tails))):
-            matrix[rows, columns] = matrix[columns, rows] = values
+            matrix[tested] = matrix.T[tested] = values
     return Chance(labels, population, expected, _lift(shared, expected), p_value, q_value)
 
 
