@@ -28,6 +28,9 @@ from gradiend_mlflow.sets.weights import DECODER_WEIGHT, ENCODER_WEIGHT, Gradien
 # waiting for those costs far more than they gain when the machine is busy.
 BLOCK_AS_STORED = 1 << 19
 BLOCK_ADDED = (1 << 15) - 1
+# torch adds this many columns of an encoder side by side, and what is left of a tensor one by one, in another order:
+# sums are those of the whole tensor, to the last bit, if blocks begin and end where torch's own steps do.
+ADDED_TOGETHER = 64
 
 Index: TypeAlias = slice | torch.Tensor
 Values: TypeAlias = npt.NDArray[Any]  # of float32 or float64
@@ -110,7 +113,7 @@ def signed_values(weights: GradiendWeights, part: Part) -> SignedValues:
         CheckpointError: If a tensor is missing or has another shape.
     """
     inputs, width = weights.input_dim, weights.latent_dim
-    block = BLOCK_AS_STORED if width == 1 else max(1, BLOCK_ADDED // width)
+    block = BLOCK_AS_STORED if width == 1 else _in_steps(BLOCK_ADDED // width)
     if part == "encoder-weight":
         weight = weights.required(ENCODER_WEIGHT, (width, inputs))
         return SignedValues(inputs, width, lambda index: weight[:, index].T, block)
@@ -123,7 +126,12 @@ def signed_values(weights: GradiendWeights, part: Part) -> SignedValues:
     if part == "decoder-weight":
         return SignedValues(inputs, width, weight.__getitem__, block)
     if weight.dtype == torch.bfloat16:
-        block = min(block, BLOCK_ADDED)
+        block = min(block, _in_steps(BLOCK_ADDED))
     # With a single neuron there is nothing to sum.
     summed = weight.__getitem__ if width == 1 else lambda index: weight[index].sum(dim=1)[:, None]
     return SignedValues(inputs, 1, summed, block, bias)
+
+
+def _in_steps(block: int) -> int:
+    """The size of a block in whole steps of torch's, one at least."""
+    return max(block // ADDED_TOGETHER, 1) * ADDED_TOGETHER

@@ -12,15 +12,16 @@ THREADS = min(8, os.cpu_count() or 1)
 T = TypeVar("T")
 
 
-def by_slices(of_slice: Callable[[int, int], T], length: int, *, least: int) -> list[T]:
+def by_slices(of_slice: Callable[[int, int], T], length: int, *, least: int, step: int = 1) -> list[T]:
     """What `of_slice(start, stop)` makes of each thread's slice, in their order.
 
     Args:
         of_slice: Called by several threads at once.
         length: Of all slices together.
         least: How long a slice is at least, if it is not the last one.
+        step: What the length of each but the last is a multiple of.
     """
-    size = max(least, -(-length // THREADS))
+    size = -(-max(least, -(-length // THREADS)) // step) * step
     slices = [(start, min(start + size, length)) for start in range(0, length, size)]
     if len(slices) < 2:  # noqa: PLR2004
         return [of_slice(*each) for each in slices]

@@ -31,6 +31,7 @@ def test_every_part_of_every_checkpoint_equals_gradiends(
     """From the directory and from the live model, in steps of any size: gradiend's weights in gradiend's order."""
     model = model_of(kind)
     with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(importance_module, "ADDED_TOGETHER", 1)  # few neurons are added in the same order anyway
         patch.setattr(importance_module, "BLOCK_AS_STORED", step)
         patch.setattr(importance_module, "BLOCK_ADDED", step)
         patch.setattr(selecting, "SLACK", step // 8)
@@ -49,6 +50,16 @@ def test_every_part_of_every_checkpoint_equals_gradiends(
         together = TopKSet.all_from_model(model, parts=[*reversed(PARTS)], topk=topk)
         assert list(together) == [part for part in reversed(PARTS) if part != "decoder-bias" or kind.bias]
         assert together == TopKSet.all_from_checkpoint(folder, topk=topk)
+
+
+@pytest.mark.parametrize(("latent_dim", "inputs"), [(5, 40_001), (16, 200_003), (129, 9_973)])
+def test_importances_are_gradiends_to_the_last_bit(latent_dim: int, inputs: int) -> None:
+    """Of many neurons the order of adding shows in the last bit, which can decide which weight is in the set."""
+    model = make_model([("layer", (inputs,), "all")], seed=latent_dim, latent_dim=latent_dim)
+    for part in PARTS:
+        found = TopKSet.from_model(model, part=part, topk=1.0)
+        expected = model.get_weight_importance(part).numpy()
+        np.testing.assert_array_equal(found.importance, expected[found.base_global_indices()], err_msg=part)
 
 
 def test_a_misleading_sample_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
