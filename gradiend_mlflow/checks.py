@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from numbers import Integral
 from os import PathLike
@@ -12,6 +13,8 @@ from typing import Any, TypeVar
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.untrusted import quoted
 
+UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")  # PostgreSQL refuses NUL, and nothing takes half a surrogate pair
+_LONGEST_EXPERIMENT = 500
 Choice = TypeVar("Choice", bound=str)
 
 
@@ -51,6 +54,28 @@ def check_names(**given: object) -> None:
     for name, value in given.items():
         if value is not None and not (isinstance(value, str) and value.strip()):
             raise InvalidInputError(f"{name} must be a non-empty string, or None for the default; got {value!r}")
+
+
+def check_experiment(**given: object) -> None:
+    """Refuse what cannot be the name of an experiment that MLflow makes, as `check_names` does.
+
+    A training that nobody watches must not learn of it from its server.
+
+    Raises:
+        InvalidInputError: If a value is neither a name nor None, is longer than MLflow allows, or has characters that
+            a database may refuse: NUL, and halves of surrogate pairs.
+    """
+    check_names(**given)
+    for name, value in given.items():
+        if isinstance(value, str) and len(value) > _LONGEST_EXPERIMENT:
+            raise InvalidInputError(
+                f"{name} may have {_LONGEST_EXPERIMENT} characters, as experiments in MLflow; got {len(value)}: "
+                f"{quoted(value)}"
+            )
+        if isinstance(value, str) and UNSTORABLE.search(value):
+            raise InvalidInputError(
+                f"{name} has characters that databases refuse, such as NUL: {quoted(value)}; leave them out"
+            )
 
 
 def check_flags(**given: object) -> None:

@@ -12,7 +12,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from gradiend_mlflow.checks import check_flags, check_names
+from gradiend_mlflow.checks import check_experiment, check_flags, check_names
 from gradiend_mlflow.comparison.chosen.selection import FINISHED
 from gradiend_mlflow.comparison.comparison import Comparison
 from gradiend_mlflow.comparison.files import FACTS, FORMAT, written_files
@@ -57,7 +57,8 @@ class LoggingChoices:
     def __post_init__(self) -> None:
         check_flags(log=self.log, refresh=self.refresh, link=self.link, views=self.views)
         check_progress(self.progress)
-        check_names(log_to=self.log_to, run_name=self.run_name)
+        check_names(run_name=self.run_name)
+        check_experiment(log_to=self.log_to)
         if self.link and not self.log:
             raise InvalidInputError(
                 "link=True tags the runs with the logged comparison, so it cannot go with log=False"

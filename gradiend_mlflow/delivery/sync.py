@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from gradiend_mlflow.checks import check_names, existing_directory
+from gradiend_mlflow.checks import check_experiment, check_names, existing_directory
 from gradiend_mlflow.delivery.journals.journal import LeftJournal, find_journals
 from gradiend_mlflow.delivery.journals.records import EndRun, Record, SetTags, StartRun, join_metrics
 from gradiend_mlflow.delivery.journals.trust import Terms, server_of
@@ -77,7 +77,8 @@ def sync(
     """
     root = existing_directory(path, "sync")
     check_progress(progress)
-    check_names(tracking_uri=tracking_uri, experiment_name=experiment_name)
+    check_names(tracking_uri=tracking_uri)
+    check_experiment(experiment_name=experiment_name)
     if tracking_uri is not None and MASK in tracking_uri:
         raise InvalidInputError(f"write what is secret in the place of {MASK}: {masked(tracking_uri)}")
     flush()

@@ -61,10 +61,11 @@ def _parsed_config(config: Mapping[str, Any]) -> Config:
     architecture, mapping = as_dict(config["architecture"], "architecture"), as_dict(config["mapping"], "mapping")
     metadata = as_dict(config.get("metadata") or {}, "metadata")
     entries = as_list(mapping.get("param_map"), "param_map", as_dict)
+    base_model = metadata.get("base_model")  # gradiend describes in a dict what has neither a name nor an id
     space = WeightSpace(
         names=tuple(uncompiled(as_str(entry.get("name"), "a parameter's name")) for entry in entries),
         shapes=tuple(tuple(as_list(entry.get("shape"), "a shape", as_int)) for entry in entries),
-        base_model=optional(metadata.get("base_model"), "base_model", as_str),
+        base_model=None if isinstance(base_model, dict) else optional(base_model, "base_model", as_str),
     )
     chosen = tuple(
         Entry(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-import re
 import sys
 from collections.abc import Mapping
 from typing import Any
 
+from gradiend_mlflow.checks import UNSTORABLE
+
 _PARAM_LENGTH = 6000
 _TAG_LENGTH = 8000
-_UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")  # PostgreSQL refuses NUL, and nothing takes half a surrogate pair
 
 
 def storable(text: str) -> str:
@@ -20,7 +20,7 @@ def storable(text: str) -> str:
         >>> print(storable("a\0b"))
         a\x00b
     """
-    return _UNSTORABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    return UNSTORABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def storable_all(values: Mapping[str, str]) -> dict[str, str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from gradiend_mlflow.checks import existing_directory
+from gradiend_mlflow.checks import check_experiment, existing_directory
 from gradiend_mlflow.disk.trees import LEADS_OUT
 from gradiend_mlflow.display.progress import check_progress, with_progress
 from gradiend_mlflow.errors import CheckpointError, GradiendMLflowError, InvalidInputError, logger
@@ -82,6 +82,7 @@ def import_runs(
     """
     root = existing_directory(path, "import")
     check_progress(progress)
+    check_experiment(experiment_name=experiment_name)
     options = LogOptions(
         topk=topk,
         parts=parts,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
-from gradiend_mlflow.checks import check_flags, check_int, check_names
+from gradiend_mlflow.checks import check_experiment, check_flags, check_int, check_names
 from gradiend_mlflow.errors import InvalidInputError
 from gradiend_mlflow.sets.parts import DEFAULT_TOPK, PARTS, Part, check_parts, check_topk
 from gradiend_mlflow.store.limits import is_long_tag
@@ -80,8 +80,9 @@ class LogOptions:
 
     def __post_init__(self) -> None:
         check_flags(views=self.views, log_datasets=self.log_datasets)
-        check_names(experiment_name=self.experiment_name, run_name=self.run_name, tracking_uri=self.tracking_uri)
-        check_names(registered_model_name=self.registered_model_name)
+        check_experiment(experiment_name=self.experiment_name)
+        names = ("run_name", "tracking_uri", "registered_model_name")
+        check_names(**{name: getattr(self, name) for name in names})
         object.__setattr__(self, "topk", check_topk(self.topk))
         object.__setattr__(self, "parts", check_parts(self.parts))
         object.__setattr__(self, "topk_steps", _checked_steps(self.topk_steps))

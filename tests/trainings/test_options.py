@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradiend_mlflow import InvalidInputError, MLflowCallback, autolog, start_run
+from gradiend_mlflow import InvalidInputError, MLflowCallback, autolog, compare, import_runs, start_run, sync
 from gradiend_mlflow.trainings.options import LogKeywords, LogOptions
 
 OF_MLFLOW = {"disable", "exclusive", "silent"}  # what MLflow's own machinery reads
@@ -59,3 +59,24 @@ def test_parts_that_are_none_at_all_are_refused() -> None:
     """As any other that are not acceptable."""
     with pytest.raises(InvalidInputError, match="parts must be a sequence of part names; got None"):
         LogOptions(parts=None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("a\0b", "such as NUL"),
+        ("half \ud800", "such as NUL"),
+        ("n" * 501, "500 characters.*got 501"),
+        (" ", "non-empty"),
+    ],
+)
+def test_what_no_experiment_can_be_called(name: str, said: str, tmp_path: Path) -> None:
+    """It is refused where it is given: of a training's own server nobody would learn it in time."""
+    for ask in (
+        lambda: LogOptions(experiment_name=name),
+        lambda: import_runs(tmp_path, experiment_name=name),
+        lambda: sync(tmp_path, experiment_name=name),
+        lambda: compare(["a", "b"], log_to=name),
+    ):
+        with pytest.raises(InvalidInputError, match=said):
+            ask()

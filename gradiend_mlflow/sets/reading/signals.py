@@ -26,8 +26,8 @@ _KNOWN = {
     "init_fan_in_floor torch_dtype",
     "mapping": "mode param_map indices_file masks_file input_index_map_file",
     "metadata": "base_model is_training trust_remote_code encoder_decoder_same_device prediction_objective "
-    "decoder_sequence_cloze_rhs_window tokenizer params source target pre_prune_config seed mapping_kind signal_id "
-    "signal signal_space component_seed_stitching base_model_device_map base_model_max_memory",
+    "decoder_sequence_cloze_rhs_window tokenizer params source target pre_prune_config definition seed mapping_kind "
+    "signal_id signal signal_space component_seed_stitching base_model_device_map base_model_max_memory",
 }
 
 

@@ -135,6 +135,15 @@ def test_a_component_that_ends_within_a_parameter_is_named(tmp_path: Path) -> No
     assert unknown_keys(json.loads((path / "config.json").read_text())) == ("components",)
 
 
+def test_a_base_model_without_a_name_is_read(tmp_path: Path) -> None:
+    """As gradiend writes a model of which it knows no more."""
+    described = {"_type": "BertForMaskedLM", "_repr": "BertForMaskedLM(...)"}
+    named, unnamed = checkpoint(tmp_path / "a"), checkpoint(tmp_path / "b", base_model=described)
+    found = TopKSet.from_checkpoint(unnamed, topk=3)
+    assert found.space.base_model is None
+    assert found.offsets.tolist() == TopKSet.from_checkpoint(named, topk=3).offsets.tolist()
+
+
 def test_unknown_keys_are_named_in_a_tag(tmp_path: Path, tracking: MlflowClient) -> None:
     """What a later gradiend may write is not ignored in silence."""
     cut = [{"id": "low", "start": 0, "end": 5}, {"id": "high", "start": 5, "end": 12}]
