@@ -95,7 +95,8 @@ ROWS = {
         f"{RETRIES}::test_a_reader_learns_of_a_fault_in_time",
         f"{SYNC}::test_a_server_that_does_not_answer",
     ],
-    "metadata can be read, no artifact": [
+    "metadata can be read, but the artifact store does not answer, or not to this account": [
+        f"{S3}::test_without_an_account_it_is_said_where_one_is_looked_for",
         f"{RETRIES}::test_a_server_without_artifacts_is_unavailable",
         f"{PULLING}::test_bad_files_do_not_hold_up_the_others",
     ],

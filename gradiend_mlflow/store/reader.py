@@ -137,7 +137,7 @@ class Reader:
         if self.retries.may_pass(error):
             return UnavailableError(f"{told}{self.retries.explanation}", place=place)
         if is_denied(error):
-            return DeniedError(f"{told}{'' if place else account_advice(error)}")
+            return DeniedError(f"{told}{account_advice(error, place)}")
         return StoreError(told)
 
     def _sent(self) -> frozenset[str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from gradiend_mlflow.errors import InvalidInputError, UnavailableError
+from gradiend_mlflow.errors import DeniedError, InvalidInputError, UnavailableError
 from gradiend_mlflow.overlap.seeds import Seeds
 from gradiend_mlflow.runs.labels import TRAINING_RUN, name_of
 from gradiend_mlflow.runs.pulling import pull_sets
@@ -188,11 +188,12 @@ def pull(
     """The selection with its sets; rows without a usable set are skipped.
 
     Raises:
-        UnavailableError: If no set could be pulled, and at least one because a server did not answer.
+        UnavailableError, DeniedError: If no set could be pulled, and at least one because a server did not answer, or
+            did not let this account have it.
     """
     rows = selection.rows
     pulled = pull_sets(rows, part=part, topk=None, cache=cache, progress=progress, tracking_uri=tracking_uri)
-    outage = next((error for error in pulled if isinstance(error, UnavailableError)), None)
+    outage = next((error for error in pulled if isinstance(error, (UnavailableError, DeniedError))), None)
     if outage is not None and not any(isinstance(one, TopKSet) for one in pulled):
         raise outage
     stored, cut, skipped = {}, {}, list(selection.skipped)

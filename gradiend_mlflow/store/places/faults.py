@@ -35,6 +35,14 @@ _INSTALLED_BY = {
 }
 _DATABASES = ("sqlalchemy", "psycopg", "psycopg2", "pymysql", "MySQLdb", "sqlite3")
 _OF_DATABASES = frozenset(("OperationalError", "InterfaceError", "TimeoutError"))
+# botocore's errors that are raised before it asks, because it has nobody to ask as.
+_NO_ACCOUNT = frozenset(
+    ("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "CredentialRetrievalError")
+)
+_S3_ADVICE = (
+    ". boto3 takes the account from the environment variables AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or from "
+    "the profile that AWS_PROFILE names"
+)
 # What a database answers to a wrong address or account, whatever the kind of error.
 _LASTING = re.compile(
     r"authentication failed|no password supplied|no pg_hba\.conf entry|permission denied|access denied"
@@ -62,12 +70,16 @@ def was_answered(error: BaseException) -> bool:
 
 
 def is_denied(error: BaseException) -> bool:
-    """Whether the account is not known, or may not do what was asked."""
-    return status_of(error) in (_UNKNOWN, _FORBIDDEN)
+    """Whether the account is not known, or may not do what was asked, or there is none."""
+    return status_of(error) in (_UNKNOWN, _FORBIDDEN) or any(
+        type(one).__name__ in _NO_ACCOUNT for one in _causes(error)
+    )
 
 
-def account_advice(error: BaseException) -> str:
-    """What to add to the reason if MLflow does not know the account, or does not let it do what was asked."""
+def account_advice(error: BaseException, place: str = "") -> str:
+    """What to add to the reason if the account is not known or may not do what was asked; by MLflow, or at a place."""
+    if place:
+        return _S3_ADVICE if place.startswith("s3://") else ""
     if status_of(error) == _FORBIDDEN:
         return ". The account that MLFLOW_TRACKING_USERNAME or MLFLOW_TRACKING_TOKEN names may not do this"
     return (

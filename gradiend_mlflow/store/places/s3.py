@@ -114,8 +114,9 @@ def _bounded(retries: Retries, artifact_uri: str, seconds: float) -> Any:
     """
     settings = tuple(sorted(one for one in os.environ.items() if one[0].startswith(_SETTINGS)))
     timeout = next((one for one in _TIMEOUTS if one <= seconds), _TIMEOUTS[-1])
-    client, credentials = _client(os.getpid(), settings, timeout)
     secrets = secrets_of(_endpoint() or "")
+    retries.note_place(place_of(artifact_uri), secrets)  # whose fault it is if there is no such account
+    client, credentials = _client(os.getpid(), settings, timeout)
     if credentials is not None:
         known = credentials.get_frozen_credentials()
         secrets |= {secret for secret in (known.secret_key, known.token) if secret}

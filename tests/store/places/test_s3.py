@@ -103,6 +103,27 @@ def test_a_reader_learns_of_a_fault_in_time(
         assert len(s3.requests) == len(runs)
 
 
+@pytest.mark.parametrize("profile", [None, "nobodys"])
+def test_without_an_account_it_is_said_where_one_is_looked_for(
+    profile: str | None, runs: list[str], s3: Proxy, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As without one for MLflow; for want of an account, a comparison does not complain of too few runs."""
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    if profile is not None:
+        monkeypatch.setenv("AWS_PROFILE", profile)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    for ask in (gradiend_mlflow.load_topk, gradiend_mlflow.compare):
+        with pytest.raises(
+            StoreError, match=r"AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or .* AWS_PROFILE"
+        ) as caught:
+            ask(runs, topk=10)
+        assert type(caught.value) is DeniedError
+    assert s3.requests == []
+
+
 def break_with(s3: Proxy, fault: Any) -> None:
     """Let S3 have a fault from now on."""
     if fault == DOWN:
