@@ -156,7 +156,8 @@ class Sender:
             self._store.end_run(run.run_id, record.status, record.end_time)
         if name := self._told.pop(record.key, None):
             page = told(page_of_run(run.experiment_id, run.run_id), self._store.uri)
-            logger.info("%s is %s in MLflow: %s", name, record.status, page)
+            missing = ", but not all of it" if record.key in self._untrue else ""
+            logger.info("%s is %s in MLflow%s: %s", name, record.status, missing, page)
 
     def _set_tags(self, record: SetTags, run_id: str) -> None:
         """Set tags, except those that would claim that lost records had arrived; name the sets that are gone."""

@@ -65,9 +65,11 @@ def test_s3_that_comes_back(tracked: Any, s3: Proxy, tracking: MlflowClient, unt
     ids=["denied", "hangs", "no bucket"],
 )
 def test_s3_that_stays_away(
-    fault: Any, tracked: Any, s3: Proxy, tracking: MlflowClient, untracked: str, warnings: Any
-) -> None:
+    fault: Any, tracked: Any, s3: Proxy, tracking: MlflowClient, untracked: str, warnings: Any,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
     """The training is unchanged, nobody waits for S3, and `sync` completes the run."""
+    caplog.set_level("INFO", logger="gradiend_mlflow")
     s3.fault = lambda method, path: fault
     trainer = tracked(deadline=20)
     assert weights(trainer) == untracked
@@ -82,6 +84,7 @@ def test_s3_that_stays_away(
         assert f"the artifact store s3://{BUCKET} at {s3.uri}: " in warnings()[0]
         assert re.search("AccessDenied|NoSuchBucket", warnings()[0])
         assert kept(tracking).data.metrics
+        assert "in MLflow, but not all of it: " in caplog.text
         assert sync(trainer.experiment_dir)["result"].tolist() == ["synced"]
     assert "gradiend.topk" in kept(tracking).data.tags
 
