@@ -1,8 +1,8 @@
 """Finding many runs: `python -m benchmarks.searching [--quick]`.
 
 The runs are rows that are written straight into an MLflow database, copies of one that was logged: 40 params, 10 tags
-and 12 metrics each. Ours is `search_runs`; the peer is MLflow's own frame of the same runs; the limit is reading the
-same rows by bare SQL.
+and 12 metrics each. Ours is `search_runs`; the peer is MLflow's own frame, asked the same question; the limit is
+reading the same rows by bare SQL.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from gradiend_mlflow.store import tags
 _EXPERIMENT = "benchmark"
 _TABLES = ("runs", "tags", "params", "latest_metrics")
 _PARAMS, _TAGS, _METRICS = 40, 8, 12
+_QUESTION = f"tags.`{tags.KIND}` = '{tags.TRAINING}' AND tags.`{tags.TOPK}` LIKE '{{%'"  # as `search_runs` has it
 
 
 def run(*, quick: bool) -> Outcome:
@@ -53,7 +54,7 @@ def run(*, quick: bool) -> Outcome:
                 "limit": lambda: _rows(database),
                 "peer": lambda: _peer(uri, number),
             },
-            dict.fromkeys(("ours", "limit", "peer"), 3 if quick else 1),
+            dict.fromkeys(("ours", "limit", "peer"), 3 if quick else 2),
             check,
         )
         none_of_them = alternate(
@@ -107,7 +108,12 @@ def _peer(uri: str, number: int) -> Any:
     before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(uri)
     try:
-        return mlflow.search_runs(experiment_names=[_EXPERIMENT], max_results=number)
+        return mlflow.search_runs(
+            experiment_names=[_EXPERIMENT],
+            filter_string=_QUESTION,
+            order_by=["attributes.start_time ASC"],
+            max_results=number,
+        )
     finally:
         mlflow.set_tracking_uri(before)
 
