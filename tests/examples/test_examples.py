@@ -79,3 +79,14 @@ def test_the_notebook() -> None:
 def _kinds_of_outputs(notebook: Any) -> list[list[list[str]]]:
     cells = (cell.outputs for cell in notebook.cells if cell.cell_type == "code")
     return [[sorted(one.get("data", [])) for one in outputs if one.get("name") != "stderr"] for outputs in cells]
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("tracking")
+def test_on_this_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """One type of weights, on whatever is here."""
+    import on_this_device
+
+    monkeypatch.setattr(on_this_device, "TYPES", on_this_device.TYPES[1:2])
+    assert on_this_device.main(tmp_path) == 0
+    assert "torch.bfloat16: the same GRADIEND: yes; gradiend's own sets: yes" in capsys.readouterr().out
