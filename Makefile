@@ -3,16 +3,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-# What is installed is compiled when it is first imported, which takes a fifth of the time of compiling all of it; so
-# Python must be allowed to keep that, whatever the machine's settings say.
+# What is installed is compiled when it is first imported, because compiling all of it takes a minute, most of it for
+# what nobody imports; so Python must be allowed to keep that, whatever the machine's settings say.
 export PYTHONDONTWRITEBYTECODE :=
 
-# Tests that say most of the versions that they run with.
-FAST := tests/sets tests/overlap/test_overlap.py tests/figures tests/test_checkpoints.py tests/tracking/test_autolog.py tests/models
+# Tests that say most of the versions that they run with; those of figures need more than the package does.
+FAST := tests/sets tests/overlap/test_overlap.py tests/test_checkpoints.py tests/tracking/test_autolog.py tests/models
+VERSIONS := $(FAST) tests/figures
 
-.PHONY: help demo demo-server test test-shared soak test-edges test-oldest test-newest test-python test-peer fuzz audit lint bench bench-full \
-	bench-scale gallery docs \
-	release-check clean
+.PHONY: help demo demo-server test test-shared soak test-edges test-oldest test-newest test-python test-peer \
+	fuzz audit lint bench bench-full bench-scale gallery docs release-check clean
 
 help:  ## Show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -37,13 +37,13 @@ test-shared: $(VENV)/.installed  ## Run all tests of PostgreSQL, S3 and accounts
 soak: $(VENV)/.installed  ## Train 40 at once for SOAK_SECONDS (600) while network, database and object store fail
 	PYTHONPATH=examples OMP_NUM_THREADS=1 $(BIN)/python -m tests.support.soak
 
-test-oldest:  ## Run FAST tests (or TESTS=...) with the oldest versions that pyproject.toml allows, in an environment of its own
+test-oldest:  ## Run VERSIONS tests (or TESTS=...) with the oldest versions that pyproject.toml allows, in an environment of its own
 	$(call environment,oldest,--resolution lowest-direct)
 
-test-newest:  ## Run FAST tests (or TESTS=...) with the newest versions that pyproject.toml allows, in an environment of its own
+test-newest:  ## Run VERSIONS tests (or TESTS=...) with the newest versions that pyproject.toml allows, in an environment of its own
 	$(call environment,newest,--upgrade)
 
-test-python:  ## Run FAST tests (or TESTS=...) with the versions of constraints.txt and with PYTHON, in an environment of its own
+test-python:  ## Run VERSIONS tests (or TESTS=...) with the versions of constraints.txt and with PYTHON, in an environment of its own
 	$(call environment,python-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'),--constraint constraints.txt)
 
 test-edges: $(VENV)/.installed  ## Run a few tests with the oldest and the newest of all but torch, laid over the environment
@@ -55,7 +55,7 @@ define environment
 	$(VENV)/$(1)/bin/python -m pip install --quiet uv
 	$(VENV)/$(1)/bin/uv pip install --quiet --python $(VENV)/$(1)/bin/python $(2) --editable ".[dev]"
 	mkdir -p build
-	OMP_NUM_THREADS=1 $(VENV)/$(1)/bin/python -m pytest --junitxml=build/$(1).xml $(if $(TESTS),$(TESTS),$(FAST) -m "not long"); \
+	OMP_NUM_THREADS=1 $(VENV)/$(1)/bin/python -m pytest --junitxml=build/$(1).xml $(if $(TESTS),$(TESTS),$(VERSIONS) -m "not long"); \
 		failed=$$?; $(VENV)/$(1)/bin/python docs/make_compatibility.py record $(1) build/$(1).xml; exit $$failed
 endef
 
