@@ -67,12 +67,14 @@ def check_experiment(**given: object) -> None:
     """
     check_names(**given)
     for name, value in given.items():
-        if isinstance(value, str) and len(value) > _LONGEST_EXPERIMENT:
+        if not isinstance(value, str):
+            continue
+        if len(value) > _LONGEST_EXPERIMENT:
             raise InvalidInputError(
                 f"{name} may have {_LONGEST_EXPERIMENT} characters, as experiments in MLflow; got {len(value)}: "
                 f"{quoted(value)}"
             )
-        if isinstance(value, str) and UNSTORABLE.search(value):
+        if UNSTORABLE.search(value):
             raise InvalidInputError(
                 f"{name} has characters that databases refuse, such as NUL: {quoted(value)}; leave them out"
             )

@@ -39,21 +39,10 @@ def main(edges: list[str]) -> int:
 
 def _fails(edge: str) -> bool:
     python = _laid_over(Path(sys.prefix) / f"edge-{edge}")
+    pip = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-compile"]
     options = ["--upgrade"] if edge == "newest" else []
-    pip = [
-        sys.executable,
-        "-m",
-        "pip",
-        "--python",
-        python,
-        "install",
-        "--quiet",
-        "--no-compile",
-        *options,
-        *_wanted(edge),
-    ]
     # It warns that packages of this environment wanted others: shown only if something went wrong.
-    installed = subprocess.run(pip, check=False, capture_output=True, text=True)
+    installed = subprocess.run([*pip, *options, *_wanted(edge)], check=False, capture_output=True, text=True)
     if installed.returncode:
         print(installed.stdout, installed.stderr, f"{edge}: pip could not install it, see above", sep="\n")
         return True

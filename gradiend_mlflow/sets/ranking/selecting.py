@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gradiend_mlflow.sets.parts import Part
-from gradiend_mlflow.sets.ranking import importance as importances
-from gradiend_mlflow.sets.ranking.importance import Scratch, SignedValues, Values
+from gradiend_mlflow.sets.ranking.importance import ADDED_TOGETHER, Scratch, SignedValues, Values
 from gradiend_mlflow.sets.ranking.threads import by_slices
 from gradiend_mlflow.sets.space import IntArray
 
@@ -93,7 +92,7 @@ def above_floors(
                 collector.add(at, own.importance(at, min(at + block, stop), scratch), scratch)
         return [collector.result() for collector in collectors]
 
-    found = zip(*by_slices(of_slice, length, least=block, step=importances.ADDED_TOGETHER), strict=True)
+    found = zip(*by_slices(of_slice, length, least=block, step=ADDED_TOGETHER), strict=True)
     return {part: _together(own, k) for part, own in zip(values, found, strict=True)}
 
 

@@ -120,7 +120,7 @@ def _bounded(retries: Retries, artifact_uri: str, seconds: float) -> Any:
     if credentials is not None:
         known = credentials.get_frozen_credentials()
         secrets |= {secret for secret in (known.secret_key, known.token) if secret}
-    retries.note_place(place_of(artifact_uri), secrets)
+        retries.note_place(place_of(artifact_uri), secrets)
     return client
 
 

@@ -31,7 +31,8 @@ def test_every_part_of_every_checkpoint_equals_gradiends(
     """From the directory and from the live model, in steps of any size: gradiend's weights in gradiend's order."""
     model = model_of(kind)
     with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(importance_module, "ADDED_TOGETHER", 1)  # few neurons are added in the same order anyway
+        for module in (importance_module, selecting):  # few neurons are added in the same order anyway
+            patch.setattr(module, "ADDED_TOGETHER", 1)
         patch.setattr(importance_module, "BLOCK_AS_STORED", step)
         patch.setattr(importance_module, "BLOCK_ADDED", step)
         patch.setattr(selecting, "SLACK", step // 8)
