@@ -31,6 +31,8 @@ _MOST_AXES = 64  # NumPy's limit
 _MOST_WEIGHTS = 2**63 - 1
 _FITS_32_BITS = 2**32
 _MOST_JSON = 2**24  # bytes that describe a space: a hundred thousand parameters take half of it
+TABLE_BITS = 16  # of the table of positions, half a megabyte
+WORTH_A_TABLE = 2**16  # positions
 
 
 def uncompiled(name: str) -> str:
@@ -161,9 +163,33 @@ class WeightSpace:
         outside = (positions < 0) | (positions >= self.size)
         if outside.any():
             raise InvalidInputError(f"base-global indices must lie in [0, {self.size}); got {positions[outside][0]}")
+        param_ids = self._param_ids(positions)
+        return param_ids, positions - self.starts[param_ids]
+
+    def _param_ids(self, positions: IntArray) -> IntArray:
+        """The parameters of positions inside the space.
+
+        A search for each of millions would take longer than all else: a table says it of most.
+        """
+        if len(positions) < WORTH_A_TABLE:
+            return self._searched(positions)
+        bits, of_step = self._table
+        steps = positions >> bits
+        param_ids: IntArray = of_step[steps]
+        unsure = np.flatnonzero(of_step[steps + 1] != param_ids)
+        param_ids[unsure] = self._searched(positions[unsure])
+        return param_ids
+
+    def _searched(self, positions: IntArray) -> IntArray:
         # A parameter without weights starts where the next one does; the last of those owns the position.
-        param_ids = np.searchsorted(self.starts, positions, side="right") - 1
-        return param_ids.astype(np.int64), positions - self.starts[param_ids]
+        after: IntArray = np.searchsorted(self.starts, positions, side="right").astype(np.int64)
+        return after - 1
+
+    @cached_property
+    def _table(self) -> tuple[int, IntArray]:
+        """The parameter of the first position of each step, and how many bits of a position are one within a step."""
+        bits = max(self.size.bit_length() - TABLE_BITS, 0)
+        return bits, self._searched(np.arange((self.size >> bits) + 2) << bits)
 
     def indices_of(self, other: WeightSpace, param_ids: IntArray, offsets: IntArray) -> IntArray:
         """The base-global indices here of weights of another space, without those of parameters that it alone has.

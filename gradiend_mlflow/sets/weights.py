@@ -66,18 +66,19 @@ class GradiendWeights:
             raise CheckpointError(f"{self.origin}: the weights lack {name!r}; is this a GRADIEND checkpoint?")
         return weight_values(tensor, shape, f"{self.origin}: {name!r}")
 
-    def locate(self, inputs: IntArray) -> tuple[IntArray, IntArray]:
-        """Parameter ids and flat offsets of GRADIEND inputs, which ascend; both have the shape of `inputs`."""
+    def positions(self, inputs: IntArray, out: IntArray) -> IntArray:
+        """The base-global indices of GRADIEND inputs, which ascend; written to `out`, of the same shape."""
         ends = np.cumsum([selection.count for selection in self.selections])
         bounds = np.searchsorted(inputs, ends)
-        param_ids = np.repeat(np.arange(len(ends)), np.diff(bounds, prepend=0))
-        offsets = np.empty(len(inputs), dtype=np.int64)
-        for own, end, start, stop in zip(self.selections, ends, [0, *bounds], bounds, strict=False):
+        of_parameters = zip(self.selections, self.space.starts, ends, [0, *bounds], bounds, strict=False)
+        for own, first, end, start, stop in of_parameters:
             if start < stop:
-                within = inputs[start:stop] - (end - own.count)
+                within = np.subtract(inputs[start:stop], end - own.count, out=out[start:stop])
                 selected = own.offsets()
-                offsets[start:stop] = within if selected is None else selected[torch.from_numpy(within)].numpy()
-        return param_ids, offsets
+                if selected is not None:
+                    within[:] = selected[torch.from_numpy(within)].numpy()
+                within += first
+        return out
 
 
 # ---------------------------------------------------------------------------------------------------- live models

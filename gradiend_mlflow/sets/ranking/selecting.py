@@ -33,13 +33,6 @@ class Found(NamedTuple):
     edge: np.float32
     left: int
 
-    @property
-    def ties_at_cut(self) -> int:
-        """How many inputs have the smallest importance that was found, as it is kept."""
-        kept = as_kept(self.importance)
-        cut = kept.min()
-        return int(np.count_nonzero(kept == cut)) + (self.left if self.edge == cut else 0)
-
 
 def as_kept(importance: Any) -> Any:
     """In the type that sets keep importances in, in which ties are counted."""
@@ -47,10 +40,14 @@ def as_kept(importance: Any) -> Any:
         return importance.astype(np.float32, copy=False)
 
 
-def most_important(values: Mapping[Part, SignedValues], k: int) -> dict[Part, Found | None]:
-    """Inputs and importances of the k most important, inputs ascending, of equal ones the first; None: not finite."""
+def most_important(values: Mapping[Part, SignedValues], k: int) -> dict[Part, list[Found] | None]:
+    """The k most important inputs of each part, of equal ones the first, and some others; None: not finite.
+
+    They come in the pieces that threads have found, one after the other. What is too much is left to the sort that
+    follows: to part it here takes longer.
+    """
     found = above_floors(likely_floors(values, k), values, k)
-    short = {part: values[part] for part, own in found.items() if own is not None and len(own.inputs) < k}
+    short = {part: values[part] for part, own in found.items() if own is not None and _count(own) < k}
     return found | (above_floors(dict.fromkeys(short, _NO_FLOOR), short, k) if short else {})
 
 
@@ -77,8 +74,8 @@ def likely_floors(values: Mapping[Part, SignedValues], k: int) -> dict[Part, flo
 
 def above_floors(
     floors: Mapping[Part, float], values: Mapping[Part, SignedValues], k: int
-) -> dict[Part, Found | None]:
-    """Of each part the k most important of those above its floor, or all of these if they are fewer.
+) -> dict[Part, list[Found] | None]:
+    """Of each part the k most important of those above its floor, and some others, or all of these if they are fewer.
 
     All parts are ranked block by block, so that a tensor that two of them need comes from memory once.
     """
@@ -93,7 +90,7 @@ def above_floors(
         return [collector.result() for collector in collectors]
 
     found = zip(*by_slices(of_slice, length, least=block, step=ADDED_TOGETHER), strict=True)
-    return {part: _together(own, k) for part, own in zip(values, found, strict=True)}
+    return {part: _all_finite(own) for part, own in zip(values, found, strict=True)}
 
 
 def _extent(values: Mapping[Part, SignedValues]) -> tuple[int, int]:
@@ -104,9 +101,13 @@ def _extent(values: Mapping[Part, SignedValues]) -> tuple[int, int]:
     )
 
 
-def _together(found: Sequence[Found | None], k: int) -> Found | None:
-    known = [own for own in found if own is not None]
-    return _largest(known, k) if len(known) == len(found) else None
+def _all_finite(pieces: Sequence[Found | None]) -> list[Found] | None:
+    known = [own for own in pieces if own is not None]
+    return known if len(known) == len(pieces) else None
+
+
+def _count(pieces: Sequence[Found]) -> int:
+    return sum(len(own.inputs) for own in pieces)
 
 
 class _Collector:
@@ -134,7 +135,7 @@ class _Collector:
         self._append(near[above] + start, values[above])
         k = self._k
         if self._threshold < 0 <= self._count - k or self._count >= 2 * k + SLACK:
-            best = _largest([self._found()], k)
+            best = _largest(self._found(), k)
             lowest = best.importance.min()
             self._threshold, self._edge = float(lowest), as_kept(lowest)
             self._left, self._count = best.left if best.edge == self._edge else 0, 0
@@ -151,7 +152,7 @@ class _Collector:
 
     def result(self) -> Found | None:
         """What was found; None if an importance is NaN or infinite."""
-        return _largest([self._found()], self._k) if self._finite else None
+        return _largest(self._found(), self._k) if self._finite else None
 
 
 def _not_below(importance: npt.NDArray[np.float32], edge: np.float32, scratch: Scratch) -> IntArray:
@@ -169,15 +170,11 @@ def _not_below(importance: npt.NDArray[np.float32], edge: np.float32, scratch: S
     return near
 
 
-def _largest(found: list[Found], k: int) -> Found:
+def _largest(found: Found, k: int) -> Found:
     """The k largest of all that was found, in the order given; of equal values the first."""
-    inputs, values = (
-        found[0][:2] if len(found) == 1 else map(np.concatenate, zip(*(own[:2] for own in found), strict=True))
-    )
-    edge = max(own.edge for own in found)
-    left = sum(own.left for own in found if own.edge == edge)
+    inputs, values, edge, left = found
     if len(values) <= k:
-        return Found(inputs, values, edge, left)
+        return found
     smallest = np.partition(values, len(values) - k)[len(values) - k]
     cut = as_kept(smallest)
     keep = values > smallest

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 THREADS = min(8, os.cpu_count() or 1)
 
+Item = TypeVar("Item")
 T = TypeVar("T")
 
 
@@ -23,7 +24,12 @@ def by_slices(of_slice: Callable[[int, int], T], length: int, *, least: int, ste
     """
     size = -(-max(least, -(-length // THREADS)) // step) * step
     slices = [(start, min(start + size, length)) for start in range(0, length, size)]
-    if len(slices) < 2:  # noqa: PLR2004
-        return [of_slice(*each) for each in slices]
+    return in_threads(lambda each: of_slice(*each), slices)
+
+
+def in_threads(of_item: Callable[[Item], T], items: Sequence[Item]) -> list[T]:
+    """What `of_item` makes of each, in their order; it is called by several threads at once."""
+    if len(items) < 2:  # noqa: PLR2004
+        return list(map(of_item, items))
     with ThreadPoolExecutor(THREADS) as pool:
-        return list(pool.map(lambda each: of_slice(*each), slices))
+        return list(pool.map(of_item, items))

@@ -14,21 +14,27 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gradiend_mlflow import PARTS, CheckpointError, InvalidInputError, MissingPartError, TopKSet
+from gradiend_mlflow.sets import space as space_module
 from gradiend_mlflow.sets.ranking import importance as importance_module
-from gradiend_mlflow.sets.ranking import rank as rank_module
-from gradiend_mlflow.sets.ranking import selecting
+from gradiend_mlflow.sets.ranking import ordering, packed, selecting
 from gradiend_mlflow.sets.weights import open_model
 from tests.support.checkpoints import Kind, assert_equals_gradiend, gradiends_topk, kinds, make_model, model_of
 
 topks = st.one_of(st.integers(1, 60), st.floats(0.01, 1.0))
 
 
-@given(kind=kinds(), topk=topks, safetensors=st.booleans(), step=st.sampled_from([1, 7, 1 << 14]))
+@given(
+    kind=kinds(),
+    topk=topks,
+    safetensors=st.booleans(),
+    step=st.sampled_from([1, 7, 1 << 14]),
+    fits=st.sampled_from([True, True, False]),
+)
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_every_part_of_every_checkpoint_equals_gradiends(
-    kind: Kind, topk: float, safetensors: bool, step: int
+    kind: Kind, topk: float, safetensors: bool, step: int, fits: bool
 ) -> None:
-    """From the directory and from the live model, in steps of any size: gradiend's weights in gradiend's order."""
+    """From the directory and from the live model, in any steps, by either sort: gradiend's weights in its order."""
     model = model_of(kind)
     with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         for module in (importance_module, selecting):  # few neurons are added in the same order anyway
@@ -36,7 +42,12 @@ def test_every_part_of_every_checkpoint_equals_gradiends(
         patch.setattr(importance_module, "BLOCK_AS_STORED", step)
         patch.setattr(importance_module, "BLOCK_ADDED", step)
         patch.setattr(selecting, "SLACK", step // 8)
-        patch.setattr(rank_module, "LEAST", step)  # so that several threads sort
+        for module, name in (ordering, "LEAST"), (packed, "LEAST"), (packed, "BLOCK"), (packed, "BLOCK_ADDED"):
+            patch.setattr(module, name, step)  # so that several threads sort
+        patch.setattr(space_module, "WORTH_A_TABLE", step)
+        patch.setattr(space_module, "TABLE_BITS", 3)
+        if not fits:  # as in a space of more than 2**32 weights
+            patch.setattr(packed, "fit", lambda *_given: False)
         model.save_pretrained(folder, use_safetensors=safetensors)
         for part in PARTS:
             if part == "decoder-bias" and not kind.bias:
@@ -73,7 +84,7 @@ def test_a_misleading_sample_changes_nothing(monkeypatch: pytest.MonkeyPatch) ->
     values = {"decoder-weight": importance_module.signed_values(open_model(model), "decoder-weight")}
     found = selecting.above_floors(selecting.likely_floors(values, 100), values, 100)["decoder-weight"]
     assert found is not None
-    assert len(found.inputs) < 100
+    assert sum(len(piece.inputs) for piece in found) < 100
     assert_equals_gradiend(TopKSet.from_model(model, topk=100), model, "decoder-weight", 100)
 
 
