@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -18,15 +17,13 @@ import pandas as pd
 
 from gradiend_mlflow.comparison.comparison import Comparison
 from gradiend_mlflow.comparison.report import MOST_RUNS, steps_up_to, write_report
-from gradiend_mlflow.disk.temporary import temporary_folder
 from gradiend_mlflow.disk.trees import sha256_of
 from gradiend_mlflow.display.progress import with_progress
 from gradiend_mlflow.figures.given import VENN_SIZES
 from gradiend_mlflow.overlap.statistics.group_test import GroupTest
 from gradiend_mlflow.runs.labels import TRAINING_RUN
 from gradiend_mlflow.runs.search import COLUMNS
-from gradiend_mlflow.sets.artifact import save_topk
-from gradiend_mlflow.sets.topk import TopKSet
+from gradiend_mlflow.sets.artifact import topk_bytes
 from gradiend_mlflow.wording import csv_of
 
 FACTS = "comparison.json"
@@ -35,21 +32,25 @@ FORMAT = 1  # of comparison.json and sets.zip
 
 SET_NAME = "{:05d}.parquet"  # in sets.zip, by row
 _PREVIEWED_PAIRS = 500  # rows that the UI shows of a table
+_SETS_AT_ONCE = 64
 
 
 def written_files(comparison: Comparison, folder: Path, *, progress: bool | None = False) -> Iterator[Path]:
     """Write all of a comparison's files into `folder`, one after the other, and give each as soon as it is whole.
 
-    There is a bar over them as `with_progress` has it.
+    There is a bar over them as `with_progress` has it. The sets are written aside: most of that is Arrow's work, most
+    of the rest Python's own.
     """
-    steps: list[Callable[[], Sequence[str]]] = [
-        lambda: _write_tables(comparison, folder),
-        lambda: _write_facts(comparison, folder),
-        lambda: _write_report(comparison, folder),
-        *(partial(_draw, draw, folder, name) for name, draw in _figures(comparison)),
-    ]
-    for step in with_progress(steps, "log", "file", show=progress):
-        yield from (folder / name for name in step())
+    with ThreadPoolExecutor(1) as aside:
+        sets = aside.submit(_write_sets, comparison, folder / SETS)
+        steps: list[Callable[[], Sequence[str]]] = [
+            lambda: _write_tables(comparison, folder),
+            lambda: _write_report(comparison, folder),
+            lambda: _write_facts(comparison, folder, sets),
+            *(partial(_draw, draw, folder, name) for name, draw in _figures(comparison)),
+        ]
+        for step in with_progress(steps, "log", "file", show=progress):
+            yield from (folder / name for name in step())
 
 
 def _write_tables(comparison: Comparison, folder: Path) -> Sequence[str]:
@@ -63,8 +64,8 @@ def _write_tables(comparison: Comparison, folder: Path) -> Sequence[str]:
     return list(tables)
 
 
-def _write_facts(comparison: Comparison, folder: Path) -> Sequence[str]:
-    _write_sets(comparison, folder / SETS)
+def _write_facts(comparison: Comparison, folder: Path, sets: Future[None]) -> Sequence[str]:
+    sets.result()
     facts = facts_of(comparison) | {"sets_sha256": sha256_of(folder / SETS).hex()}
     with (folder / FACTS).open("w", encoding="utf-8") as file:
         file.writelines(_json_of(facts))
@@ -106,17 +107,13 @@ def _draw(draw: Callable[[], Any], folder: Path, name: str) -> Sequence[str]:
 
 def _write_sets(comparison: Comparison, path: Path) -> None:
     """The sets as they are compared, each as the file of a top-k set."""
-
-    def saved(row: int, topk_set: TopKSet) -> Path:
-        file = folder / SET_NAME.format(row)
-        save_topk(topk_set, file)
-        return file
-
-    # Most of it is Arrow's work, which threads do side by side.
-    with temporary_folder() as folder, zipfile.ZipFile(path, "w") as archive, ThreadPoolExecutor() as pool:
-        for file in pool.map(saved, itertools.count(), comparison.sets.values()):
-            # ZipInfo has a fixed time, so that the same sets make the same file.
-            archive.writestr(zipfile.ZipInfo(file.name), file.read_bytes())
+    sets = list(comparison.sets.values())
+    # Most of it is Arrow's work, which threads do side by side; few at a time, because they wait in memory.
+    with zipfile.ZipFile(path, "w") as archive, ThreadPoolExecutor() as pool:
+        for start in range(0, len(sets), _SETS_AT_ONCE):
+            for row, content in enumerate(pool.map(topk_bytes, sets[start : start + _SETS_AT_ONCE]), start):
+                # ZipInfo has a fixed time, so that the same sets make the same file.
+                archive.writestr(zipfile.ZipInfo(SET_NAME.format(row)), content)
 
 
 def facts_of(comparison: Comparison) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import pandas as pd
 from gradiend_mlflow.checks import check_int
 from gradiend_mlflow.overlap import measures
 from gradiend_mlflow.overlap.any_overlap import AnyOverlap
-from gradiend_mlflow.overlap.layout.ranked import RankedSets
+from gradiend_mlflow.overlap.layout.ranked import RankedSets, per_weight
 from gradiend_mlflow.overlap.layout.ties import Ties, ties_of
 from gradiend_mlflow.overlap.measures import COUNTED, RBO_P, Value, check_value, of_counts
 from gradiend_mlflow.overlap.statistics.chance import Chance, chance_of, expected_overlap
@@ -42,8 +42,7 @@ class PairwiseOverlap(AnyOverlap):
     @property
     def params(self) -> npt.NDArray[np.int32]:
         """The parameter of `space` that each weight of `keys` lies in; int32, shape (U,)."""
-        bounds = np.append(self.space.starts, self.space.size)
-        return np.repeat(np.arange(len(bounds) - 1, dtype=np.int32), np.diff(np.searchsorted(self.keys, bounds)))
+        return per_weight(np.arange(len(self.space.names), dtype=np.int32), self.keys, self.space)
 
     @cached_property
     def intersection(self) -> IntArray:
@@ -211,7 +210,8 @@ class PairwiseOverlap(AnyOverlap):
     def draws(self) -> tuple[IntArray, IntArray]:
         """How many weights of A lie in the parameters that A and B have in common, and how many weights those have."""
         sizes = self.space.sizes
-        params = self.params
+        numbers = np.arange(len(sizes), dtype=np.min_scalar_type(len(sizes)))  # the narrower, the faster to look up
+        params = per_weight(numbers, self.keys, self.space)
         held = np.stack([np.bincount(params[columns], minlength=len(sizes)) for columns in self.ranked.columns])
         # In floats, because their matrix products are fast; exact up to 2^53.
         selects = self.selects.astype(np.float64)

@@ -61,28 +61,27 @@ def save_topk(topk_set: TopKSet, path: str | PathLike[str]) -> None:
     """
     if not isinstance(topk_set, TopKSet):
         raise InvalidInputError(f"save_topk needs a TopKSet; got {type(topk_set).__name__}")
-    target, width = check_folder_of("path", path), topk_set.weights.shape[1]
-    flat = pa.array(topk_set.weights.ravel())
-    table = pa.table(
-        [
-            pa.array(np.arange(1, len(topk_set) + 1, dtype=np.int32)),
-            pa.DictionaryArray.from_arrays(
-                pa.array(topk_set.param_ids.astype(np.int32)), pa.array(topk_set.space.names, type=pa.string())
-            ),
-            pa.array(topk_set.offsets),
-            pa.array(topk_set.importance),
-            flat if width == 1 else pa.FixedSizeListArray.from_arrays(flat, width),
-        ],
-        schema=_schema(width),
-    )
+    target = check_folder_of("path", path)
     # A name that nobody can have put a link in the place of; "x" refuses what is there.
     partial = target.with_name(f".{secrets.token_hex(8)}.partial")
     try:
         with partial.open("xb") as file:
-            _write(file, table, topk_set)
+            _write(file, topk_set)
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def topk_bytes(topk_set: TopKSet) -> bytes:
+    """What `save_topk` writes to a file.
+
+    Raises:
+        InvalidInputError: If the names of the set's space take more than 16 MB.
+    """
+    sink = pa.BufferOutputStream()
+    _write(sink, topk_set)
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
 
 
 def load_topk_file(path: str | PathLike[str]) -> TopKSet:
@@ -122,8 +121,8 @@ def parse_topk(data: bytes, *, origin: str, topk: float | None = None) -> TopKSe
     return topk_set if wanted is None else topk_set.top(wanted)
 
 
-def _write(file: Any, table: pa.Table, topk_set: TopKSet) -> None:
-    width = topk_set.weights.shape[1]
+def _write(file: Any, topk_set: TopKSet) -> None:
+    table, width = _table(topk_set), topk_set.weights.shape[1]
     metadata = _metadata(topk_set)
     digest = _digest(metadata, topk_set.param_ids, topk_set.offsets, topk_set.importance, topk_set.weights)
     # Beyond this size, which leaves room for names and levels, only what is not compressed is sure to be accepted.
@@ -140,6 +139,22 @@ def _write(file: Any, table: pa.Table, topk_set: TopKSet) -> None:
         writer.write_table(table)
         # Not as metadata of the table, which pyarrow writes twice, the second time in base64.
         writer.add_key_value_metadata(metadata | {DIGEST_KEY: digest.encode()})
+
+
+def _table(topk_set: TopKSet) -> pa.Table:
+    flat, width = pa.array(topk_set.weights.ravel()), topk_set.weights.shape[1]
+    return pa.table(
+        [
+            pa.array(np.arange(1, len(topk_set) + 1, dtype=np.int32)),
+            pa.DictionaryArray.from_arrays(
+                pa.array(topk_set.param_ids.astype(np.int32)), pa.array(topk_set.space.names, type=pa.string())
+            ),
+            pa.array(topk_set.offsets),
+            pa.array(topk_set.importance),
+            flat if width == 1 else pa.FixedSizeListArray.from_arrays(flat, width),
+        ],
+        schema=_schema(width),
+    )
 
 
 def _row_size(width: int) -> int:

@@ -12,6 +12,7 @@ from gradiend_mlflow.figures.drawing.names import LEAST_POINTS, Names, in_lines,
 from gradiend_mlflow.figures.drawing.page import PAD, small_points
 from gradiend_mlflow.overlap.grouping import SHARED_BY_ALL, SHARED_BY_TWO
 from gradiend_mlflow.overlap.layout.divided import divided
+from gradiend_mlflow.overlap.layout.ranked import per_weight
 from gradiend_mlflow.overlap.layout.signs import shared_sign_agreement
 from gradiend_mlflow.overlap.overlap import Overlap
 from gradiend_mlflow.sets.anatomy.naming import Grouping, group_namer, in_model_order
@@ -100,7 +101,8 @@ def _numbers(overlap: Overlap, grouping: Grouping, drawn: dict[str, int], agreem
     names = [name_of(param) for param in overlap.space.names]
     groups = {name: place for place, name in enumerate(dict.fromkeys(names))}
     # One per weight of any set, looked up by each set: the narrower, the faster.
-    group_of = np.array([groups[name] for name in names], dtype=np.min_scalar_type(len(groups)))[overlap.params]
+    group_of_param = np.array([groups[name] for name in names], dtype=np.min_scalar_type(len(groups)))
+    group_of = per_weight(group_of_param, overlap.keys, overlap.space)
     parts = divided(overlap.ranked, group_of, len(groups), agreement)
     columns = [pd.DataFrame(parts.own, index=list(groups), columns=list(overlap.labels))]
     for kind, number in drawn.items():

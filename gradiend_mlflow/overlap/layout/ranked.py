@@ -24,7 +24,8 @@ Merging = Literal["primary", "union", "intersection"]
 # A weight that more than this share of the sets hold is cheaper in a dense product, any other in a sparse one.
 _CROWDED = 1 / 16
 _BLOCK = 4096  # columns of a dense product: float32 counts them exactly
-_DIGIT_BITS = 16
+_MOST_BITS = 63  # of a key and its place together
+_STEP = 1 << 16  # keys that stay in the processor's cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,9 +55,10 @@ class RankedSets:
         return np.array([len(columns) for columns in self.columns], dtype=np.int64)
 
     @cached_property
-    def presence(self) -> npt.NDArray[np.int32]:
-        """In how many sets each column is; int32, shape (U,)."""
-        return np.bincount(np.concatenate(self.columns), minlength=self.width).astype(np.int32)
+    def presence(self) -> npt.NDArray[np.unsignedinteger]:
+        """In how many sets each column is; of the narrowest type, because columns are many; shape (U,)."""
+        kind = np.min_scalar_type(len(self.labels))
+        return np.bincount(np.concatenate(self.columns), minlength=self.width).astype(kind)
 
     @cached_property
     def membership(self) -> Any:
@@ -234,6 +236,12 @@ def matched(sets: Mapping[str, TopKSet], space: WeightSpace) -> tuple[IntArray, 
     return keys, ranked
 
 
+def per_weight(of_params: npt.NDArray[Any], keys: IntArray, space: WeightSpace) -> npt.NDArray[Any]:
+    """What is said of each parameter of the space, for each weight of the ascending `keys`; shape (U,)."""
+    bounds = np.append(space.starts, space.size)
+    return np.repeat(of_params, np.diff(np.searchsorted(keys, bounds)))
+
+
 def _keys(topk_set: TopKSet, space: WeightSpace) -> IntArray:
     """The set's weights as base-global indices over `space`, in rank order."""
     if topk_set.space.fingerprint == space.fingerprint:
@@ -245,29 +253,32 @@ def _keys(topk_set: TopKSet, space: WeightSpace) -> IntArray:
 def distinct(keys: IntArray, size: int) -> tuple[IntArray, npt.NDArray[Any]]:
     """The distinct keys, ascending, and the index of each key among them; keys are at least 0 and below `size`.
 
-    The same as `np.unique` with `return_inverse`, but by a radix sort: keys are put into the order of their last
-    digit, then of the next one. scipy does one such step, by counting, when it turns a row into columns. Measured on
-    sets of a BERT's weights, this takes 0.25 to 0.55 of the time of `np.unique` for 10^5 to 10^7 keys (the less, the
-    more keys), and less than half a millisecond for 10^4.
+    The same as `np.unique` with `return_inverse`, but each key is put before its place in one integer, because NumPy
+    sorts integers with vector instructions. Measured on random weights of a BERT, this takes 0.7 of the time of
+    `np.unique` for 10^4 keys, 0.5 for 10^6 and 0.25 for 10^7.
 
     Returns:
-        The keys, of their own type, and the indices, int32 unless that is too narrow: many keys fill the memory.
+        The keys, int64, and the indices, int32 unless that is too narrow: many keys fill the memory.
     """
-    kind = index_type(len(keys))
-    order, whole = np.arange(len(keys), dtype=kind), np.array([0, len(keys)], dtype=kind)
-    digits_of_all = -(-size.bit_length() // _DIGIT_BITS)
-    width = -(-size.bit_length() // max(digits_of_all, 1))  # the narrower, the fewer places are written to in turns
-    for shift in range(0, digits_of_all * width, max(width, 1)):
-        digits = ((keys >> shift) & (2**width - 1)).astype(np.uint16)[order].astype(kind)
-        order = sparse.csr_array((order, digits, whole), shape=(1, 2**width)).tocsc().data
-    ordered = keys[order]
+    count, kind = len(keys), index_type(len(keys))
+    bits = count.bit_length()  # that places take
+    if size.bit_length() + bits > _MOST_BITS:
+        values, columns = np.unique(keys, return_inverse=True)
+        return values, columns.astype(kind)
+    packed = keys.astype(np.int64) << bits
     del keys
-    first = np.ones(len(ordered), dtype=bool)
-    np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
-    place = np.cumsum(first, dtype=kind)
-    columns = np.empty(len(order), dtype=kind)
-    columns[order] = place - kind(1)
-    return ordered[first], columns
+    for start in range(0, count, _STEP):
+        packed[start : start + _STEP] |= np.arange(start, min(start + _STEP, count))
+    packed.sort()
+    first = np.ones(count, dtype=bool)
+    for start in range(1, count, _STEP):
+        own = packed[start - 1 : start + _STEP] >> bits
+        np.not_equal(own[1:], own[:-1], out=first[start : start + _STEP])
+    values = packed[first] >> bits
+    packed &= (1 << bits) - 1
+    columns = np.empty(count, dtype=kind)
+    columns[packed] = np.cumsum(first, dtype=kind) - kind(1)
+    return values, columns
 
 
 def index_type(count: int) -> Any:

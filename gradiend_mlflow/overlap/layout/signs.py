@@ -11,6 +11,8 @@ import numpy.typing as npt
 from gradiend_mlflow.overlap.layout.ranked import RankedSets
 from gradiend_mlflow.sets.space import Matrix
 
+_UNKNOWN = 2  # in place of a sign
+
 
 def sign_agreement(sets: RankedSets) -> Matrix:
     """Per column, the share of the sets holding it that have its more frequent sign; float64, shape (U,).
@@ -36,19 +38,19 @@ def shared_sign_agreement(sets: RankedSets) -> Matrix:
     return _agreement(sums, np.diff(starts))
 
 
-def _signs(sets: RankedSets) -> npt.NDArray[np.float32]:
-    """The signs of all the sets' weights, set by set in rank order; NaN where they are not known; shape (n, d)."""
+def _signs(sets: RankedSets) -> npt.NDArray[np.int8]:
+    """The signs of all the sets' weights, set by set in rank order, -1, 0, 1 or `_UNKNOWN`; shape (n, d)."""
     depth = max((own.shape[1] for own in sets.weights if own is not None), default=1)
-    signs = np.full((int(sets.ends[-1]), depth), np.nan, dtype=np.float32)
+    signs = np.full((int(sets.ends[-1]), depth), _UNKNOWN, dtype=np.int8)
     for start, own in zip(sets.ends[:-1], sets.weights, strict=True):
         if own is not None:
-            signs[start : start + len(own), : own.shape[1]] = np.sign(own)
+            signs[start : start + len(own), : own.shape[1]] = np.where(np.isnan(own), _UNKNOWN, np.sign(own))
     return signs
 
 
-def _kinds(signs: npt.NDArray[np.float32]) -> Sequence[npt.NDArray[np.bool_]]:
+def _kinds(signs: npt.NDArray[np.int8]) -> Sequence[npt.NDArray[np.bool_]]:
     """Which are positive, negative, known."""
-    return signs > 0, signs < 0, ~np.isnan(signs)
+    return signs == 1, signs == -1, signs != _UNKNOWN
 
 
 def _agreement(kinds: Sequence[npt.NDArray[Any]], holders: npt.NDArray[Any]) -> Matrix:

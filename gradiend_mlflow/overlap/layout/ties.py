@@ -123,6 +123,8 @@ def ties_of(ranked: RankedSets, shared: IntArray) -> Ties:
     sure = ranked.restricted([slice(end) for end in ends]).products(None, None) if (ends < sizes).any() else shared
     lower = sure + 0 * np.add.outer(arbitrary, arbitrary)  # NaN where either is
     upper = np.minimum(lower + np.add.outer(arbitrary, arbitrary), np.minimum.outer(sizes, sizes))
+    if np.array_equal(lower, upper, equal_nan=True):  # as usual
+        upper = lower
     for matrix in (lower, upper):
         np.fill_diagonal(matrix, sizes)
     columns = {"k": sizes, "sure": sizes - arbitrary, "arbitrary": arbitrary, "at_end": inside, "tied": tied}

@@ -103,6 +103,8 @@ def chance_of(labels: tuple[str, ...], shared: IntArray, drawn: IntArray, popula
         tails = _upper_tails(shared[tested], population[tested], drawn[tested], drawn.T[tested])
         for matrix, values in ((p_value, tails), (q_value, _q_values(tails))):
             matrix[tested] = matrix.T[tested] = values
+    if population.min() == population.max():  # as usual, and then it need not be kept for each pair
+        population = np.broadcast_to(population[0, 0], population.shape)
     return Chance(labels, population, expected, _lift(shared, expected), p_value, q_value)
 
 

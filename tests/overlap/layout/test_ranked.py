@@ -81,9 +81,15 @@ def test_edges(lists: list[list[int]], expected: Any) -> None:
     assert compute_overlap(sets).intersection.tolist() == expected
 
 
-@given(st.lists(st.integers(0, 2**62 - 1) | st.integers(0, 9), min_size=1, max_size=200))
-def test_distinct_keys_are_numpys(keys: list[int]) -> None:
-    """As `np.unique`, for small and for huge numbers."""
+@given(
+    st.one_of(st.lists(st.integers(0, most), min_size=1, max_size=200) for most in (9, 500, 2**62 - 1)),
+    st.sampled_from([1, 7, 2**16]),
+)
+def test_distinct_keys_are_numpys(keys: list[int], step: int) -> None:
+    """As `np.unique`, for small numbers and for those that do not fit beside their places, in steps of any size."""
     array = np.array(keys, dtype=np.int64)
-    for mine, theirs in zip(distinct(array, max(keys) + 1), np.unique(array, return_inverse=True), strict=True):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ranked, "_STEP", step)
+        found = distinct(array, max(keys) + 1)
+    for mine, theirs in zip(found, np.unique(array, return_inverse=True), strict=True):
         np.testing.assert_array_equal(mine, theirs)
