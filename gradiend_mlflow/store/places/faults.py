@@ -35,14 +35,23 @@ _INSTALLED_BY = {
 }
 _DATABASES = ("sqlalchemy", "psycopg", "psycopg2", "pymysql", "MySQLdb", "sqlite3")
 _OF_DATABASES = frozenset(("OperationalError", "InterfaceError", "TimeoutError"))
-# botocore's errors that are raised before it asks, because it has nobody to ask as.
+# Errors that are raised before anybody is asked, because there is no account to ask as: botocore's, and Google's.
 _NO_ACCOUNT = frozenset(
-    ("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "CredentialRetrievalError")
+    (
+        *("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "CredentialRetrievalError"),
+        "DefaultCredentialsError",
+    )
 )
-_S3_ADVICE = (
-    ". boto3 takes the account from the environment variables AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or from "
-    "the profile that AWS_PROFILE names"
-)
+_ADVICE = {
+    "s3": (
+        ". boto3 takes the account from the environment variables AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or "
+        "from the profile that AWS_PROFILE names"
+    ),
+    "gs": (
+        ". Google's client takes the account from the file that the environment variable "
+        "GOOGLE_APPLICATION_CREDENTIALS names, or from `gcloud auth application-default login`"
+    ),
+}
 # What a database answers to a wrong address or account, whatever the kind of error.
 _LASTING = re.compile(
     r"authentication failed|no password supplied|no pg_hba\.conf entry|permission denied|access denied"
@@ -79,7 +88,7 @@ def is_denied(error: BaseException) -> bool:
 def account_advice(error: BaseException, place: str = "") -> str:
     """What to add to the reason if the account is not known or may not do what was asked; by MLflow, or at a place."""
     if place:
-        return _S3_ADVICE if place.startswith("s3://") else ""
+        return _ADVICE.get(place.partition("://")[0], "")
     if status_of(error) == _FORBIDDEN:
         return ". The account that MLFLOW_TRACKING_USERNAME or MLFLOW_TRACKING_TOKEN names may not do this"
     return (
