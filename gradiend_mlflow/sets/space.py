@@ -174,10 +174,14 @@ class WeightSpace:
         if len(positions) < WORTH_A_TABLE:
             return self._searched(positions)
         bits, of_step = self._table
-        steps = positions >> bits
-        param_ids: IntArray = of_step[steps]
-        unsure = np.flatnonzero(of_step[steps + 1] != param_ids)
-        param_ids[unsure] = self._searched(positions[unsure])
+        param_ids = np.empty(len(positions), dtype=np.int64)
+        for start in range(0, len(positions), WORTH_A_TABLE):  # few at a time, which need little memory
+            own = positions[start : start + WORTH_A_TABLE]
+            steps = own >> bits
+            found = of_step[steps]
+            unsure = np.flatnonzero(of_step[steps + 1] != found)
+            found[unsure] = self._searched(own[unsure])
+            param_ids[start : start + WORTH_A_TABLE] = found
         return param_ids
 
     def _searched(self, positions: IntArray) -> IntArray:

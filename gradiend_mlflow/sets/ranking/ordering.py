@@ -18,6 +18,7 @@ from gradiend_mlflow.sets.space import FloatArray, IntArray, WeightSpace
 from gradiend_mlflow.sets.weights import GradiendWeights
 
 LEAST = 1 << 18  # numbers that are worth another thread
+_NEARLY_ALL = 1.1
 
 
 class Ranking(NamedTuple):
@@ -36,7 +37,9 @@ def in_order(found: list[Found], signed: SignedValues, weights: GradiendWeights,
     if packed.fit(found, signed, weights.space):
         keys = packed.sorted_keys(found, signed, weights)
         ties = packed.ties(keys, keys[k - 1])
-        ranking = Ranking(*packed.unpacked(keys[:k], weights.space), ties)
+        # Offsets take the place of the keys; unless most of these are to go, that spares the memory of a copy.
+        first = keys[:k] if len(keys) < _NEARLY_ALL * k else keys[:k].copy()
+        ranking = Ranking(*packed.unpacked(first, weights.space), ties)
     else:
         inputs, importance = map(np.concatenate, zip(*(own[:2] for own in found), strict=True))
         found.clear()
