@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
+from threading import Event
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -32,25 +34,32 @@ FORMAT = 1  # of comparison.json and sets.zip
 
 SET_NAME = "{:05d}.parquet"  # in sets.zip, by row
 _PREVIEWED_PAIRS = 500  # rows that the UI shows of a table
-_SETS_AT_ONCE = 64
+_AHEAD = 8  # sets that wait for those before them
+
+Item = TypeVar("Item")
+Made = TypeVar("Made")
 
 
-def written_files(comparison: Comparison, folder: Path, *, progress: bool | None = False) -> Iterator[Path]:
+def written_files(comparison: Comparison, folder: Path, *, progress: bool | None = False) -> Generator[Path]:
     """Write all of a comparison's files into `folder`, one after the other, and give each as soon as it is whole.
 
     There is a bar over them as `with_progress` has it. The sets are written aside: most of that is Arrow's work, most
     of the rest Python's own.
     """
+    stopped = Event()
     with ThreadPoolExecutor(1) as aside:
-        sets = aside.submit(_write_sets, comparison, folder / SETS)
+        sets = aside.submit(_write_sets, comparison, folder / SETS, stopped)
         steps: list[Callable[[], Sequence[str]]] = [
             lambda: _write_tables(comparison, folder),
             lambda: _write_report(comparison, folder),
             lambda: _write_facts(comparison, folder, sets),
             *(partial(_draw, draw, folder, name) for name, draw in _figures(comparison)),
         ]
-        for step in with_progress(steps, "log", "file", show=progress):
-            yield from (folder / name for name in step())
+        try:
+            for step in with_progress(steps, "log", "file", show=progress):
+                yield from (folder / name for name in step())
+        finally:  # who has enough does not wait for the sets
+            stopped.set()
 
 
 def _write_tables(comparison: Comparison, folder: Path) -> Sequence[str]:
@@ -105,15 +114,26 @@ def _draw(draw: Callable[[], Any], folder: Path, name: str) -> Sequence[str]:
     return names
 
 
-def _write_sets(comparison: Comparison, path: Path) -> None:
-    """The sets as they are compared, each as the file of a top-k set."""
-    sets = list(comparison.sets.values())
-    # Most of it is Arrow's work, which threads do side by side; few at a time, because they wait in memory.
+def _write_sets(comparison: Comparison, path: Path, stopped: Event) -> None:
+    """The sets as they are compared, each as the file of a top-k set; no more of them once it is stopped."""
+    # Most of it is Arrow's work, which threads do side by side.
     with zipfile.ZipFile(path, "w") as archive, ThreadPoolExecutor() as pool:
-        for start in range(0, len(sets), _SETS_AT_ONCE):
-            for row, content in enumerate(pool.map(topk_bytes, sets[start : start + _SETS_AT_ONCE]), start):
-                # ZipInfo has a fixed time, so that the same sets make the same file.
-                archive.writestr(zipfile.ZipInfo(SET_NAME.format(row)), content)
+        for row, content in enumerate(_in_turn(pool, topk_bytes, comparison.sets.values())):
+            if stopped.is_set():
+                return
+            # ZipInfo has a fixed time, so that the same sets make the same file.
+            archive.writestr(zipfile.ZipInfo(SET_NAME.format(row)), content)
+
+
+def _in_turn(pool: Executor, make: Callable[[Item], Made], items: Iterable[Item]) -> Iterator[Made]:
+    """What `make` makes of each item, in their order; few at a time, because each waits in memory."""
+    waiting: deque[Future[Made]] = deque()
+    for item in items:
+        waiting.append(pool.submit(make, item))
+        if len(waiting) > _AHEAD:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
 
 
 def facts_of(comparison: Comparison) -> dict[str, Any]:

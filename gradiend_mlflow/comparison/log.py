@@ -213,11 +213,12 @@ def _upload_files(comparison: Comparison, store: Store, run_id: str, *, progress
     with temporary_folder() as folder, ThreadPoolExecutor(PARALLEL_REQUESTS) as pool, ThreadPoolExecutor(1) as images:
         sent: list[Future[None]] = []
         try:
-            for file in written_files(comparison, folder, progress=progress):
-                sent.append(pool.submit(store.upload, run_id, file, None))
-                if file.name in _IMAGES:
-                    sent.append(images.submit(_log_image, store, run_id, file))
-                _raise_failed(sent)
+            with contextlib.closing(written_files(comparison, folder, progress=progress)) as files:
+                for file in files:
+                    sent.append(pool.submit(store.upload, run_id, file, None))
+                    if file.name in _IMAGES:
+                        sent.append(images.submit(_log_image, store, run_id, file))
+                    _raise_failed(sent)
             wait(sent, return_when=FIRST_EXCEPTION)
             _raise_failed(sent)
         finally:  # what has not begun is of no use to a run that failed

@@ -155,7 +155,7 @@ class WeightSpace:
         return raw
 
     def locate(self, positions: IntArray) -> tuple[IntArray, IntArray]:
-        """Parameter ids and flat offsets of base-global indices; both have the shape of `positions`.
+        """Parameter ids and flat offsets of base-global indices; all are of shape (n,).
 
         Raises:
             InvalidInputError: If a position lies outside the space.
@@ -193,7 +193,7 @@ class WeightSpace:
     def _table(self) -> tuple[int, IntArray]:
         """The parameter of the first position of each step, and how many bits of a position are one within a step."""
         bits = max(self.size.bit_length() - TABLE_BITS, 0)
-        return bits, self._searched(np.arange((self.size >> bits) + 2) << bits)
+        return bits, self._searched(np.arange((self.size >> bits) + 2, dtype=np.int64) << bits)
 
     def indices_of(self, other: WeightSpace, param_ids: IntArray, offsets: IntArray) -> IntArray:
         """The base-global indices here of weights of another space, without those of parameters that it alone has.

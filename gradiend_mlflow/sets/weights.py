@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from os import PathLike
@@ -66,19 +66,24 @@ class GradiendWeights:
             raise CheckpointError(f"{self.origin}: the weights lack {name!r}; is this a GRADIEND checkpoint?")
         return weight_values(tensor, shape, f"{self.origin}: {name!r}")
 
-    def positions(self, inputs: IntArray, out: IntArray) -> IntArray:
-        """The base-global indices of GRADIEND inputs, which ascend; written to `out`, of the same shape."""
-        ends = np.cumsum([selection.count for selection in self.selections])
-        bounds = np.searchsorted(inputs, ends)
-        of_parameters = zip(self.selections, self.space.starts, ends, [0, *bounds], bounds, strict=False)
-        for own, first, end, start, stop in of_parameters:
-            if start < stop:
-                within = np.subtract(inputs[start:stop], end - own.count, out=out[start:stop])
-                selected = own.offsets()
+    def positions(self, pieces: Sequence[IntArray], out: Sequence[IntArray]) -> None:
+        """Write the base-global indices of GRADIEND inputs to `out`, piece by piece; each may replace its piece.
+
+        The inputs of a piece ascend. Which weights of a parameter are selected is asked only once, and only if there
+        is one: from a mask that takes long, and for each of them 8 bytes.
+        """
+        ends = np.cumsum([selection.count for selection in self.selections], dtype=np.int64)
+        bounds = [[0, *np.searchsorted(piece, ends).tolist()] for piece in pieces]
+        begins = (ends - [selection.count for selection in self.selections]).tolist()
+        for place, (own, begin, first) in enumerate(zip(self.selections, begins, self.space.starts, strict=True)):
+            held = [(each, slice(*bound[place : place + 2])) for each, bound in enumerate(bounds)]
+            held = [(each, within) for each, within in held if within.start < within.stop]
+            selected = own.offsets() if held else None
+            for each, within in held:
+                positions = np.subtract(pieces[each][within], begin, out=out[each][within])
                 if selected is not None:
-                    within[:] = selected[torch.from_numpy(within)].numpy()
-                within += first
-        return out
+                    positions[:] = selected[torch.from_numpy(positions)].numpy()
+                positions += first
 
 
 # ---------------------------------------------------------------------------------------------------- live models

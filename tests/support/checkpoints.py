@@ -134,3 +134,20 @@ def assert_equals_gradiend(topk_set: object, model: ParamMappedGradiendModel, pa
         assert set(ours) == set(theirs)
     assert ours == sorted(importance, key=lambda index: (-importance[index], index))[: len(ours)]
     assert topk_set.ties_at_cut == len(at_edge)
+
+
+def assert_signed_as_in_model(topk_set: object, model: ParamMappedGradiendModel, part: str) -> None:
+    """The set's signed weights are those of the model's own tensors, with the sign of each zero that is no sum."""
+    decoder = model.decoder[0].linear
+    values = {
+        "encoder-weight": lambda: model.encoder[0].linear.weight.T,
+        "decoder-weight": lambda: decoder.weight,
+        "decoder-bias": lambda: decoder.bias[:, None],
+        "decoder-sum": lambda: (decoder.weight.sum(dim=1) + (0 if decoder.bias is None else decoder.bias))[:, None],
+    }[part]()
+    places = {index: place for place, index in enumerate(model._get_base_global_index_map().tolist())}
+    own = [places[index] for index in topk_set.base_global_indices().tolist()]
+    expected = values.detach().float().numpy()[own]
+    np.testing.assert_array_equal(topk_set.weights, expected)
+    if part != "decoder-sum":
+        np.testing.assert_array_equal(np.signbit(topk_set.weights), np.signbit(expected))

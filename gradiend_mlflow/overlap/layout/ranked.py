@@ -254,8 +254,8 @@ def distinct(keys: IntArray, size: int) -> tuple[IntArray, npt.NDArray[Any]]:
     """The distinct keys, ascending, and the index of each key among them; keys are at least 0 and below `size`.
 
     The same as `np.unique` with `return_inverse`, but each key is put before its place in one integer, because NumPy
-    sorts integers with vector instructions. Measured on random weights of a BERT, this takes 0.7 of the time of
-    `np.unique` for 10^4 keys, 0.5 for 10^6 and 0.25 for 10^7.
+    sorts integers with vector instructions, from version 2 on nearly every processor. Measured on random weights of a
+    BERT, this takes 0.7 of the time of `np.unique` for 10^4 keys, 0.5 for 10^6 and 0.25 for 10^7.
 
     Returns:
         The keys, int64, and the indices, int32 unless that is too narrow: many keys fill the memory.
@@ -265,7 +265,7 @@ def distinct(keys: IntArray, size: int) -> tuple[IntArray, npt.NDArray[Any]]:
     if size.bit_length() + bits > _MOST_BITS:
         values, columns = np.unique(keys, return_inverse=True)
         return values, columns.astype(kind)
-    packed = keys.astype(np.int64) << bits
+    packed = np.left_shift(keys, bits, dtype=np.int64)
     del keys
     for start in range(0, count, _STEP):
         packed[start : start + _STEP] |= np.arange(start, min(start + _STEP, count))
@@ -277,7 +277,9 @@ def distinct(keys: IntArray, size: int) -> tuple[IntArray, npt.NDArray[Any]]:
     values = packed[first] >> bits
     packed &= (1 << bits) - 1
     columns = np.empty(count, dtype=kind)
-    columns[packed] = np.cumsum(first, dtype=kind) - kind(1)
+    place = np.cumsum(first, dtype=kind)
+    place -= kind(1)
+    columns[packed] = place
     return values, columns
 
 

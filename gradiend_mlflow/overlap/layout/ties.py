@@ -122,11 +122,14 @@ def ties_of(ranked: RankedSets, shared: IntArray) -> Ties:
     ends = np.where(np.isnan(arbitrary), sizes, sizes - arbitrary).astype(np.int64)
     sure = ranked.restricted([slice(end) for end in ends]).products(None, None) if (ends < sizes).any() else shared
     lower = sure + 0 * np.add.outer(arbitrary, arbitrary)  # NaN where either is
-    upper = np.minimum(lower + np.add.outer(arbitrary, arbitrary), np.minimum.outer(sizes, sizes))
-    if np.array_equal(lower, upper, equal_nan=True):  # as usual
+    if np.nansum(arbitrary):
+        upper = np.minimum(lower + np.add.outer(arbitrary, arbitrary), np.minimum.outer(sizes, sizes))
+    else:  # as usual; matrices of many sets are large
         upper = lower
     for matrix in (lower, upper):
         np.fill_diagonal(matrix, sizes)
+    for matrix in (lower, upper):
+        matrix.flags.writeable = False
     columns = {"k": sizes, "sure": sizes - arbitrary, "arbitrary": arbitrary, "at_end": inside, "tied": tied}
     sets = pd.DataFrame(columns, index=pd.Index(ranked.labels, name="label")).astype("Int64")
     return Ties(ranked.labels, sets, lower, upper, shared)

@@ -28,7 +28,7 @@ class Chance(Shown):
 
     Attributes:
         labels: One label per set.
-        population: N, the number of weights that both sets could have selected; int64.
+        population: N, the number of weights that both sets could have selected; int64, read-only.
         expected: The mean overlap of random selections; float64. Of weights k_a k_b / N; of neurons the sum over them
             of h_a h_b, where h = 1 - C(N - m, k) / C(N, k) is the probability that at least one of k weights is one
             of the neuron's m.
@@ -103,8 +103,9 @@ def chance_of(labels: tuple[str, ...], shared: IntArray, drawn: IntArray, popula
         tails = _upper_tails(shared[tested], population[tested], drawn[tested], drawn.T[tested])
         for matrix, values in ((p_value, tails), (q_value, _q_values(tails))):
             matrix[tested] = matrix.T[tested] = values
-    if population.min() == population.max():  # as usual, and then it need not be kept for each pair
+    if population.size and population.min() == population.max():  # as usual; it need not be kept for each pair
         population = np.broadcast_to(population[0, 0], population.shape)
+    population.flags.writeable = False
     return Chance(labels, population, expected, _lift(shared, expected), p_value, q_value)
 
 

@@ -13,12 +13,9 @@ import numpy.typing as npt
 from gradiend_mlflow.sets.ranking import packed
 from gradiend_mlflow.sets.ranking.importance import SignedValues, Values
 from gradiend_mlflow.sets.ranking.selecting import Found, as_kept
-from gradiend_mlflow.sets.ranking.threads import by_slices
-from gradiend_mlflow.sets.space import FloatArray, IntArray, WeightSpace
+from gradiend_mlflow.sets.ranking.threads import LEAST, by_slices
+from gradiend_mlflow.sets.space import FloatArray, IntArray
 from gradiend_mlflow.sets.weights import GradiendWeights
-
-LEAST = 1 << 18  # numbers that are worth another thread
-_NEARLY_ALL = 1.1
 
 
 class Ranking(NamedTuple):
@@ -32,31 +29,34 @@ class Ranking(NamedTuple):
 
 
 def in_order(found: list[Found], signed: SignedValues, weights: GradiendWeights, k: int) -> Ranking | None:
-    """The ranking of the first k of what was found, which is taken out of the list; None: beyond float32."""
+    """The ranking of the first k of what was found, a list that is emptied; None: beyond float32."""
     edges = [(own.edge, own.left) for own in found]
-    if packed.fit(found, signed, weights.space):
-        keys = packed.sorted_keys(found, signed, weights)
-        ties = packed.ties(keys, keys[k - 1])
-        # Offsets take the place of the keys; unless most of these are to go, that spares the memory of a copy.
-        first = keys[:k] if len(keys) < _NEARLY_ALL * k else keys[:k].copy()
-        ranking = Ranking(*packed.unpacked(first, weights.space), ties)
-    else:
-        inputs, importance = map(np.concatenate, zip(*(own[:2] for own in found), strict=True))
-        found.clear()
-        values = signed.at(inputs)  # in the file's order, which is faster
-        if not (np.isfinite(values).all() and importance.max() <= np.finfo(np.float32).max):
-            return None
-        ranking = _fetched(importance, values, weights.positions(inputs, out=inputs), weights.space, k)
+    ranked = _by_keys if packed.fit(found, signed, weights.space) else _by_order
+    ranking = ranked(found, signed, weights, k)
+    if ranking is None:
+        return None
     left = sum(left for edge, left in edges if edge == ranking.importance[-1])
     return ranking._replace(ties_at_cut=ranking.ties_at_cut + left)
 
 
-def _fetched(importance: Values, values: FloatArray, positions: IntArray, space: WeightSpace, k: int) -> Ranking:
+def _by_keys(found: list[Found], signed: SignedValues, weights: GradiendWeights, k: int) -> Ranking:
+    keys = packed.sorted_keys(found, signed, weights)
+    ties = packed.ties(keys, keys[k - 1])
+    return Ranking(*packed.unpacked(keys[:k], weights.space), ties)
+
+
+def _by_order(found: list[Found], signed: SignedValues, weights: GradiendWeights, k: int) -> Ranking | None:
     """The same of weights that do not fit into keys: the order alone is sorted, and the rest fetched."""
-    order = _descending(importance, positions)[:k]
+    inputs, importance = map(np.concatenate, zip(*(own[:2] for own in found), strict=True))
+    found.clear()
+    values = signed.at(inputs)  # in the file's order, which is faster
+    if not (np.isfinite(values).all() and importance.max() <= np.finfo(np.float32).max):
+        return None
+    weights.positions([inputs], [inputs])
+    order = _descending(importance, inputs)[:k]
     kept = as_kept(importance)
-    param_ids, offsets = space.locate(_taken(positions, order))
     ties = int(np.count_nonzero(kept == kept[order[-1]]))
+    param_ids, offsets = weights.space.locate(_taken(inputs, order))
     return Ranking(param_ids, offsets, _taken(kept, order), _taken(values, order), ties)
 
 

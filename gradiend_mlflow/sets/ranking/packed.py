@@ -15,11 +15,10 @@ import numpy.typing as npt
 
 from gradiend_mlflow.sets.ranking.importance import BLOCK_ADDED, SignedValues
 from gradiend_mlflow.sets.ranking.selecting import Found
-from gradiend_mlflow.sets.ranking.threads import by_slices, in_threads
+from gradiend_mlflow.sets.ranking.threads import LEAST, by_slices, in_threads
 from gradiend_mlflow.sets.space import FloatArray, IntArray, WeightSpace
 from gradiend_mlflow.sets.weights import GradiendWeights
 
-LEAST = 1 << 18  # keys that are worth another thread
 BLOCK = 1 << 17  # keys that are unpacked at a time
 
 Keys: TypeAlias = npt.NDArray[np.uint64]
@@ -38,35 +37,32 @@ def fit(found: Sequence[Found], signed: SignedValues, space: WeightSpace) -> boo
 
 
 def sorted_keys(found: list[Found], signed: SignedValues, weights: GradiendWeights) -> Keys:
-    """The keys of all that was found, in rank order; it is taken out of the list as it is packed."""
-    ends = np.cumsum([len(own.inputs) for own in found])
+    """The keys of all that was found, in rank order; the list is emptied."""
+    ends = np.cumsum([len(own.inputs) for own in found], dtype=np.int64)
     keys: Keys = np.empty(ends[-1], dtype=np.uint64)
     rooms = np.split(keys, ends[:-1])
-
-    def pack(place: int) -> None:
-        _pack(found[place], signed, weights, rooms[place])
-        rooms[place].sort()
-
-    in_threads(pack, range(len(found)))
+    weights.positions([own.inputs for own in found], [room.view(np.int64) for room in rooms])
+    in_threads(lambda place: _pack(found[place], signed, rooms[place]), range(len(found)))
     found.clear()
     keys.sort(kind="stable")  # which merges what is sorted already
     return keys
 
 
-def _pack(own: Found, signed: SignedValues, weights: GradiendWeights, keys: Keys) -> None:
-    weights.positions(own.inputs, out=keys.view(np.int64))
-    for start in range(0, len(keys), BLOCK_ADDED):
-        block = slice(start, start + BLOCK_ADDED)
+def _pack(own: Found, signed: SignedValues, keys: Keys) -> None:
+    """Make sorted keys of what was found, in place of its positions."""
+    step = min(signed.block, BLOCK_ADDED)  # so that torch starts no threads
+    for start in range(0, len(keys), step):
+        block = slice(start, start + step)
         key = keys[block]
         key <<= _ONE
         key |= signed.at(own.inputs[block])[:, 0].view(np.uint32) >> _SIGN
         key |= np.left_shift(~own.importance[block].view(np.uint32), _IMPORTANCE, dtype=np.uint64)
+    keys.sort()
 
 
 def ties(keys: Keys, key: np.uint64) -> int:
     """How many of the sorted keys have the importance of this one."""
-    first, end = np.searchsorted(keys, [key & ~_LOWER]), np.searchsorted(keys, [key | _LOWER], side="right")
-    return int((end - first)[0])
+    return int(np.searchsorted(keys, key | _LOWER, side="right") - np.searchsorted(keys, key & ~_LOWER))
 
 
 def unpacked(keys: Keys, space: WeightSpace) -> tuple[IntArray, IntArray, FloatArray, FloatArray]:

@@ -19,6 +19,7 @@ SAMPLE = 1 << 16
 _FEWEST_SAMPLES = 8
 _NO_FLOOR = -1.0
 SLACK = 1 << 16  # how many more than 2 k inputs are collected before all but k of them are dropped
+_MANY_MORE = 1.5  # a sample leaves as much open
 _EIGHT_BELOW = 0x0101010101010101  # eight times True
 
 
@@ -43,12 +44,13 @@ def as_kept(importance: Any) -> Any:
 def most_important(values: Mapping[Part, SignedValues], k: int) -> dict[Part, list[Found] | None]:
     """The k most important inputs of each part, of equal ones the first, and some others; None: not finite.
 
-    They come in the pieces that threads have found, one after the other. What is too much is left to the sort that
-    follows: to part it here takes longer.
+    They come in the pieces that threads have found, one after the other. A few too many are left to the sort that
+    follows: to part them here takes longer.
     """
     found = above_floors(likely_floors(values, k), values, k)
     short = {part: values[part] for part, own in found.items() if own is not None and _count(own) < k}
-    return found | (above_floors(dict.fromkeys(short, _NO_FLOOR), short, k) if short else {})
+    found |= above_floors(dict.fromkeys(short, _NO_FLOOR), short, k) if short else {}
+    return {part: own if own is None else _not_many_more(own, k) for part, own in found.items()}
 
 
 def likely_floors(values: Mapping[Part, SignedValues], k: int) -> dict[Part, float]:
@@ -104,6 +106,15 @@ def _extent(values: Mapping[Part, SignedValues]) -> tuple[int, int]:
 def _all_finite(pieces: Sequence[Found | None]) -> list[Found] | None:
     known = [own for own in pieces if own is not None]
     return known if len(known) == len(pieces) else None
+
+
+def _not_many_more(pieces: list[Found], k: int) -> list[Found]:
+    """All pieces if they hold hardly more than k inputs, else one of the k most important."""
+    if _count(pieces) <= _MANY_MORE * k:
+        return pieces
+    inputs, importance = map(np.concatenate, zip(*(own[:2] for own in pieces), strict=True))
+    edge = max(own.edge for own in pieces)
+    return [_largest(Found(inputs, importance, edge, sum(own.left for own in pieces if own.edge == edge)), k)]
 
 
 def _count(pieces: Sequence[Found]) -> int:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 THREADS = min(8, os.cpu_count() or 1)
+LEAST = 1 << 18  # numbers to sort or to move that are worth another thread
 
 Item = TypeVar("Item")
 T = TypeVar("T")

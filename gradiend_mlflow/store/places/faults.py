@@ -35,11 +35,11 @@ _INSTALLED_BY = {
 }
 _DATABASES = ("sqlalchemy", "psycopg", "psycopg2", "pymysql", "MySQLdb", "sqlite3")
 _OF_DATABASES = frozenset(("OperationalError", "InterfaceError", "TimeoutError"))
-# Errors that are raised before anybody is asked, because there is no account to ask as: botocore's, and Google's.
+# Errors that are raised because there is no account to ask as: botocore's, and Google's.
 _NO_ACCOUNT = frozenset(
     (
         *("NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "CredentialRetrievalError"),
-        "DefaultCredentialsError",
+        *("DefaultCredentialsError", "RefreshError"),
     )
 )
 _ADVICE = {
@@ -81,7 +81,7 @@ def was_answered(error: BaseException) -> bool:
 def is_denied(error: BaseException) -> bool:
     """Whether the account is not known, or may not do what was asked, or there is none."""
     return status_of(error) in (_UNKNOWN, _FORBIDDEN) or any(
-        type(one).__name__ in _NO_ACCOUNT for one in _causes(error)
+        _library(one) in _CLOUDS and any(_is(one, name) for name in _NO_ACCOUNT) for one in _causes(error)
     )
 
 

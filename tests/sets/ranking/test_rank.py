@@ -18,7 +18,15 @@ from gradiend_mlflow.sets import space as space_module
 from gradiend_mlflow.sets.ranking import importance as importance_module
 from gradiend_mlflow.sets.ranking import ordering, packed, selecting
 from gradiend_mlflow.sets.weights import open_model
-from tests.support.checkpoints import Kind, assert_equals_gradiend, gradiends_topk, kinds, make_model, model_of
+from tests.support.checkpoints import (
+    Kind,
+    assert_equals_gradiend,
+    assert_signed_as_in_model,
+    gradiends_topk,
+    kinds,
+    make_model,
+    model_of,
+)
 
 topks = st.one_of(st.integers(1, 60), st.floats(0.01, 1.0))
 
@@ -58,6 +66,7 @@ def test_every_part_of_every_checkpoint_equals_gradiends(
             assert_equals_gradiend(stored, model, part, topk)
             assert stored == TopKSet.from_model(model, part=part, topk=topk)
             assert stored == replace(stored), "what is ranked is not checked, so it must be right"
+            assert_signed_as_in_model(stored, model, part)
             assert TopKSet.all_from_checkpoint(folder, topk=topk)[part] == stored
         together = TopKSet.all_from_model(model, parts=[*reversed(PARTS)], topk=topk)
         assert list(together) == [part for part in reversed(PARTS) if part != "decoder-bias" or kind.bias]

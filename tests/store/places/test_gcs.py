@@ -77,6 +77,7 @@ def test_one_request_for_each_set(runs: list[str], gcs: Proxy) -> None:
         pytest.param(CUT, UnavailableError, "without response", id="cut"),
         pytest.param(503, UnavailableError, "503", id="503"),
         pytest.param(403, DeniedError, "403.*GOOGLE_APPLICATION_CREDENTIALS", id="denied"),
+        pytest.param(401, DeniedError, "GOOGLE_APPLICATION_CREDENTIALS", id="no account"),
         pytest.param(404, StoreError, "404", id="gone"),
     ],
 )
