@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from gradiend_mlflow import (
     Comparison,
     InvalidInputError,
     StoreError,
+    TopKSet,
     compare,
     load_comparison,
     load_topk,
@@ -30,6 +32,7 @@ from gradiend_mlflow.figures.drawing import canvas
 from gradiend_mlflow.store.store import Store
 from tests.support.checkpoints import make_model
 from tests.support.sampling import quick
+from tests.support.sets import log_trainings
 
 
 @pytest.fixture
@@ -364,6 +367,26 @@ def test_an_upload_that_fails(runs: list[str], tracking: MlflowClient, monkeypat
     with pytest.raises(StoreError, match=r"refuses pairs\.csv"):
         compare(runs, topk=10)
     assert tracking.get_run(comparisons(tracking)[0]).info.status == "FAILED"
+
+
+def test_who_has_enough_does_not_wait_for_all_sets(
+    tracking: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After an upload that failed, or an interrupt, only those that were begun are made."""
+    stopped, made = threading.Event(), []
+
+    def made_late(topk_set: TopKSet) -> bytes:
+        assert stopped.wait(60)
+        made.append(topk_set)
+        return b""
+
+    monkeypatch.setattr(comparison_files, "Event", lambda: stopped)
+    monkeypatch.setattr(comparison_files, "topk_bytes", made_late)
+    compared = compare(log_trainings(tracking, tmp_path, 40), topk=10, log=False)
+    files = comparison_files.written_files(compared, tmp_path)
+    assert next(files).name == "matrix.csv"
+    files.close()
+    assert len(made) < 20
 
 
 def test_labels_without_any_weight(runs: list[str], tracking: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,7 +42,7 @@ def sorted_keys(found: list[Found], signed: SignedValues, weights: GradiendWeigh
     keys: Keys = np.empty(ends[-1], dtype=np.uint64)
     rooms = np.split(keys, ends[:-1])
     weights.positions([own.inputs for own in found], [room.view(np.int64) for room in rooms])
-    in_threads(lambda place: _pack(found[place], signed, rooms[place]), range(len(found)))
+    in_threads(lambda place: _pack(found[place], signed, rooms[place]), range(len(found)), most=len(keys) // LEAST)
     found.clear()
     keys.sort(kind="stable")  # which merges what is sorted already
     return keys

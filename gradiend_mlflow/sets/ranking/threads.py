@@ -28,9 +28,9 @@ def by_slices(of_slice: Callable[[int, int], T], length: int, *, least: int, ste
     return in_threads(lambda each: of_slice(*each), slices)
 
 
-def in_threads(of_item: Callable[[Item], T], items: Sequence[Item]) -> list[T]:
-    """What `of_item` makes of each, in their order; it is called by several threads at once."""
-    if len(items) < 2:  # noqa: PLR2004
+def in_threads(of_item: Callable[[Item], T], items: Sequence[Item], most: int = THREADS) -> list[T]:
+    """What `of_item` makes of each, in their order; it is called by up to `most` threads at once."""
+    if min(most, len(items)) < 2:  # noqa: PLR2004
         return list(map(of_item, items))
-    with ThreadPoolExecutor(THREADS) as pool:
+    with ThreadPoolExecutor(min(most, THREADS)) as pool:
         return list(pool.map(of_item, items))
