@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import zipfile
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -117,7 +118,7 @@ def _draw(draw: Callable[[], Any], folder: Path, name: str) -> Sequence[str]:
 def _write_sets(comparison: Comparison, path: Path, stopped: Event) -> None:
     """The sets as they are compared, each as the file of a top-k set; no more of them once it is stopped."""
     # Most of it is Arrow's work, which threads do side by side.
-    with zipfile.ZipFile(path, "w") as archive, ThreadPoolExecutor() as pool:
+    with zipfile.ZipFile(path, "w") as archive, ThreadPoolExecutor(os.cpu_count()) as pool:
         for row, content in enumerate(_in_turn(pool, topk_bytes, comparison.sets.values())):
             if stopped.is_set():
                 return

@@ -93,7 +93,8 @@ class Overlap(PairwiseOverlap):
         `selects` says which of these sets has which parameter; default as for this overlap's sets.
         """
         used = np.zeros(len(self.keys), dtype=bool)
-        used[np.concatenate(ranked.columns)] = True
+        for own in ranked.columns:
+            used[own] = True
         place = np.cumsum(used, dtype=index_type(len(used)))
         place -= 1  # in place, as both may be large
         columns = tuple(place[own] for own in ranked.columns)

@@ -228,7 +228,8 @@ def writer(shown: npt.NDArray[np.float64], fmt: str | None, *, whole: bool) -> W
         return lambda number: UNKNOWN if np.isnan(number) else format(number, fmt)
     # Below ten a whole number says little; aggregated counts may lie between two.
     apart = shown[~np.eye(len(shown), dtype=bool) & ~np.isnan(shown)]
-    small = len(apart) > 0 and 0 < np.abs(apart).max() < 10 and (apart % 1 != 0).any()  # noqa: PLR2004
+    largest = max(apart.max(), -apart.min()) if len(apart) else 0.0  # without a copy, as matrices may be large
+    small = 0 < largest < 10 and np.remainder(apart, 1, out=apart).any()  # noqa: PLR2004
     digits = 2 if not whole else 1 if small else 0
 
     def written(number: float) -> str:

@@ -89,13 +89,7 @@ def chance_of(labels: tuple[str, ...], shared: IntArray, drawn: IntArray, popula
     Raises:
         InvalidInputError: If the two sets of a pair together have more weights than their population.
     """
-    least = drawn + drawn.T - shared
-    if (least > population).any():
-        a, b = np.argwhere(least > population)[0]
-        raise InvalidInputError(
-            f"the population of {labels[a]!r} and {labels[b]!r} must hold at least the {least[a, b]} weights that "
-            f"they have together; got {population[a, b]}"
-        )
+    _check_population(labels, drawn + drawn.T - shared, population)
     expected = expected_overlap(drawn, population)
     p_value, q_value = np.full((2, *shared.shape), np.nan)
     tested = np.triu(population > 0, k=1)
@@ -107,6 +101,15 @@ def chance_of(labels: tuple[str, ...], shared: IntArray, drawn: IntArray, popula
         population = np.broadcast_to(population[0, 0], population.shape)
     population.flags.writeable = False
     return Chance(labels, population, expected, _lift(shared, expected), p_value, q_value)
+
+
+def _check_population(labels: tuple[str, ...], least: IntArray, population: IntArray) -> None:
+    if (least > population).any():
+        a, b = np.argwhere(least > population)[0]
+        raise InvalidInputError(
+            f"the population of {labels[a]!r} and {labels[b]!r} must hold at least the {least[a, b]} weights that "
+            f"they have together; got {population[a, b]}"
+        )
 
 
 def _q_values(p_values: Matrix) -> Matrix:
