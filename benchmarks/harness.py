@@ -78,6 +78,7 @@ def alternate(
     check: Callable[[Mapping[str, Any]], None],
     *,
     processor: dict[str, list[float]] | None = None,
+    frozen: bool = True,
 ) -> dict[str, list[float]]:
     """Time the contenders in turns, so that what else the machine does hits all of them alike.
 
@@ -86,6 +87,8 @@ def alternate(
         repetitions: How often each is timed; those with fewer repetitions sit out rounds, evenly spread.
         check: Gets the results of every round by name; raises if they are not equal.
         processor: Gets the processor time of this process per contender, in seconds and in the order of the rounds.
+        frozen: Whether collections of garbage pass over what is there before the first round. Not where contenders
+            collect themselves, as trainings do: then that is a part of their time.
 
     Returns:
         Seconds per contender, in the order of the rounds.
@@ -93,7 +96,8 @@ def alternate(
     samples: dict[str, list[float]] = {name: [] for name in contenders}
     rounds = max(repetitions.values())
     gc.collect()
-    gc.freeze()  # what is there already need not be looked through before every turn
+    if frozen:
+        gc.freeze()  # what is there already need not be looked through before every turn
     for number in range(rounds):
         results: dict[str, Any] = {}
         for name, action in contenders.items():

@@ -32,6 +32,7 @@ def run(*, quick: bool) -> Outcome:
             {"ours": rounds, "limit": rounds},
             loop.check,
             processor=processor,
+            frozen=False,
         )
     ratios = {"wall": _ratio(seconds), "processor": _ratio(processor)}
     what = f"{_TRAININGS} trainings of 2 to 20 steps, delivered"
