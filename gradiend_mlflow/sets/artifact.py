@@ -6,7 +6,6 @@ import hashlib
 import json
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
 from os import PathLike
 from typing import Any
 
@@ -19,24 +18,18 @@ from gradiend_mlflow.checks import check_folder_of
 from gradiend_mlflow.environment import installed_version
 from gradiend_mlflow.errors import ArtifactError, InvalidInputError
 from gradiend_mlflow.sets.anatomy.anatomy import Anatomy, parse_anatomy
-from gradiend_mlflow.sets.parts import Part, check_part, check_topk, logged_topk, resolve_topk
+from gradiend_mlflow.sets.described import FORMAT_VERSION, SET_KEY, parse_description
+from gradiend_mlflow.sets.parts import check_topk, resolve_topk
 from gradiend_mlflow.sets.ranks import ties_after
 from gradiend_mlflow.sets.reading.parquet import most_decoded, open_parquet, read_columns, read_file
 from gradiend_mlflow.sets.space import IntArray, WeightSpace, parse_space
 from gradiend_mlflow.sets.topk import TopKSet
-from gradiend_mlflow.untrusted import as_dict, as_float, as_int, as_str, optional, parse_json, quoted
+from gradiend_mlflow.untrusted import quoted
 
-FORMAT_VERSION = 2
-_VERSIONS = (1, 2)
 _PREFIX = b"gradiend_mlflow."
-SET_KEY = _PREFIX + b"topk"
 SPACE_KEY = _PREFIX + b"space"
 ANATOMY_KEY = _PREFIX + b"anatomy"
 DIGEST_KEY = _PREFIX + b"sha256"
-# What a file of version 1, which has no digest, has; with others it is one of version 2 that was changed.
-_WRITERS = {"gradiend_version", "gradiend_mlflow_version"}
-_VERSION_1 = {"format_version", "part", "topk", "k", "input_dim", "latent_dim", "weight_width"} | _WRITERS
-_MOST_SET = 2**16  # bytes of JSON
 
 
 def save_topk(topk_set: TopKSet, path: str | PathLike[str]) -> None:
@@ -215,48 +208,6 @@ def _digest(metadata: Mapping[bytes, bytes], *columns: npt.NDArray[Any]) -> str:
     for column, dtype in zip(columns, ("<i4", "<i8", "<f4", "<f4"), strict=True):
         digest.update(np.ascontiguousarray(column, dtype=dtype).data)
     return digest.hexdigest()
-
-
-@dataclass(frozen=True)
-class Description:
-    """What the metadata says of the set."""
-
-    version: int
-    k: int
-    width: int
-    part: Part
-    topk: int | float
-    input_dim: int
-    latent_dim: int
-    ties_at_cut: int | None
-
-
-def parse_description(raw: bytes) -> Description:
-    """The metadata's text, checked.
-
-    Raises:
-        ArtifactError, ValueError: If it is of an unknown version, or of another form.
-    """
-    told = as_dict(parse_json(raw, most=_MOST_SET), f"its metadata {SET_KEY.decode()!r}")
-    version = told.get("format_version")
-    if type(version) is not int or version not in _VERSIONS:
-        raise ArtifactError(
-            f"it has the format version {quoted(version)}; this package reads versions 1 to {FORMAT_VERSION}. "
-            "A newer gradiend-mlflow may read it: pip install -U gradiend-mlflow"
-        )
-    if version == 1 and told.keys() != _VERSION_1:
-        raise ArtifactError(f"format version 1 does not have the keys {quoted(sorted(told.keys() ^ _VERSION_1))}")
-    if version > 1 and told.get("digest") != "sha256":
-        raise ArtifactError(f"its digest should be 'sha256'; it is {quoted(told.get('digest'))}")
-    topk = told.get("topk")
-    return Description(
-        version=version,
-        **{name: as_int(told.get(name), name, least=1) for name in ("k", "input_dim", "latent_dim")},
-        width=as_int(told.get("weight_width"), "weight_width", least=1, most=2**31 - 1),
-        part=check_part(as_str(told.get("part"), "part", most=100)),
-        topk=logged_topk(as_int(topk, "topk") if isinstance(topk, int) else as_float(topk, "topk")),
-        ties_at_cut=optional(told.get("ties_at_cut"), "ties_at_cut", as_int),
-    )
 
 
 def _parse(data: bytes, topk: float | None) -> TopKSet:

@@ -25,6 +25,7 @@ from gradiend_mlflow.errors import ArtifactError, GradiendMLflowError
 from gradiend_mlflow.sets import artifact
 from gradiend_mlflow.sets.artifact import parse_topk, save_topk
 from gradiend_mlflow.sets.config import parse_config
+from gradiend_mlflow.sets.described import parse_description
 from gradiend_mlflow.sets.space import WeightSpace, parse_space
 from gradiend_mlflow.sets.topk import TopKSet
 from tests.fuzz.tags_and_comparisons import comparison_seeds, read_comparison, read_tags, tag_seeds
@@ -101,7 +102,7 @@ def _metadata_seeds() -> list[bytes]:
 
 def _read_metadata(data: bytes) -> None:
     """What a file says of its set, and of its space."""
-    for read in (artifact.parse_description, parse_space):
+    for read in (parse_description, parse_space):
         with contextlib.suppress(ValueError, ArtifactError):  # who reads a file names it
             read(data)
 
