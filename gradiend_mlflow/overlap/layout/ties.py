@@ -34,8 +34,8 @@ class Ties(Shown):
         sets: A row per label: k, the number of weights in the set; sure and arbitrary, of which it is the sum; at_end,
             how many of its weights have the importance of the last of them, and tied, how many of the GRADIEND's
             inputs. Importances are compared in float32. sure, arbitrary and tied are missing where they are not known.
-        lower: The smallest number of shared weights, per pair; float64, shape (N, N), k on the diagonal, NaN where it
-            is not known.
+        lower: The smallest number of shared weights, per pair; float64, read-only, shape (N, N), k on the diagonal,
+            NaN where it is not known.
         upper: The largest, in the same way.
         shared: The number that was found.
 
