@@ -18,7 +18,7 @@ from gradiend_mlflow.checks import check_folder_of
 from gradiend_mlflow.environment import installed_version
 from gradiend_mlflow.errors import ArtifactError, InvalidInputError
 from gradiend_mlflow.sets.anatomy.anatomy import Anatomy, parse_anatomy
-from gradiend_mlflow.sets.described import FORMAT_VERSION, SET_KEY, parse_description
+from gradiend_mlflow.sets.described import FORMAT_VERSION, PREFIX, SET_KEY, parse_description
 from gradiend_mlflow.sets.parts import check_topk, resolve_topk
 from gradiend_mlflow.sets.ranks import ties_after
 from gradiend_mlflow.sets.reading.parquet import most_decoded, open_parquet, read_columns, read_file
@@ -26,10 +26,9 @@ from gradiend_mlflow.sets.space import IntArray, WeightSpace, parse_space
 from gradiend_mlflow.sets.topk import TopKSet
 from gradiend_mlflow.untrusted import quoted
 
-_PREFIX = b"gradiend_mlflow."
-SPACE_KEY = _PREFIX + b"space"
-ANATOMY_KEY = _PREFIX + b"anatomy"
-DIGEST_KEY = _PREFIX + b"sha256"
+SPACE_KEY = PREFIX + b"space"
+ANATOMY_KEY = PREFIX + b"anatomy"
+DIGEST_KEY = PREFIX + b"sha256"
 
 
 def save_topk(topk_set: TopKSet, path: str | PathLike[str]) -> None:
@@ -202,7 +201,7 @@ def _digest(metadata: Mapping[bytes, bytes], *columns: npt.NDArray[Any]) -> str:
     A file that a later version writes has further keys of ours, which are covered here without being known.
     """
     digest = hashlib.sha256()
-    for key in sorted(key for key in metadata if key.startswith(_PREFIX) and key != DIGEST_KEY):
+    for key in sorted(key for key in metadata if key.startswith(PREFIX) and key != DIGEST_KEY):
         for text in (key, metadata[key]):
             digest.update(len(text).to_bytes(8, "little") + text)
     for column, dtype in zip(columns, ("<i4", "<i8", "<f4", "<f4"), strict=True):
@@ -234,7 +233,7 @@ def _parse(data: bytes, topk: float | None) -> TopKSet:
         "weights": (columns["weight"] if width == 1 else columns["weight"].flatten()).to_numpy().reshape(k, width),
     }
     if described.version == 1:
-        if any(key.startswith(_PREFIX) and key not in {SET_KEY, SPACE_KEY} for key in metadata):
+        if any(key.startswith(PREFIX) and key not in {SET_KEY, SPACE_KEY} for key in metadata):
             raise ArtifactError("it has metadata that format version 1 does not have; was it edited?")
     elif metadata.get(DIGEST_KEY) != _digest(metadata, *arrays.values()).encode():
         raise ArtifactError("its content does not match its digest; it was damaged or edited")

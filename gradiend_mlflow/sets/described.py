@@ -10,7 +10,8 @@ from gradiend_mlflow.untrusted import as_dict, as_float, as_int, as_str, optiona
 
 FORMAT_VERSION = 2
 _VERSIONS = (1, 2)
-SET_KEY = b"gradiend_mlflow.topk"  # of the metadata
+PREFIX = b"gradiend_mlflow."  # of our keys of the metadata
+SET_KEY = PREFIX + b"topk"
 # What a file of version 1, which has no digest, has; with others it is one of version 2 that was changed.
 _WRITERS = {"gradiend_version", "gradiend_mlflow_version"}
 _VERSION_1 = {"format_version", "part", "topk", "k", "input_dim", "latent_dim", "weight_width"} | _WRITERS

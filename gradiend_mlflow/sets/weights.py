@@ -72,10 +72,12 @@ class GradiendWeights:
         The inputs of a piece ascend. Which weights of a parameter are selected is asked only once, and only if there
         is one: from a mask that takes long, and for each of them 8 bytes.
         """
-        ends = np.cumsum([selection.count for selection in self.selections], dtype=np.int64)
+        counts = np.array([selection.count for selection in self.selections], dtype=np.int64)
+        ends = counts.cumsum()
         bounds = [[0, *np.searchsorted(piece, ends).tolist()] for piece in pieces]
-        begins = (ends - [selection.count for selection in self.selections]).tolist()
-        for place, (own, begin, first) in enumerate(zip(self.selections, begins, self.space.starts, strict=True)):
+        for place, (own, begin, first) in enumerate(
+            zip(self.selections, ends - counts, self.space.starts, strict=True)
+        ):
             held = [(each, slice(*bound[place : place + 2])) for each, bound in enumerate(bounds)]
             held = [(each, within) for each, within in held if within.start < within.stop]
             selected = own.offsets() if held else None

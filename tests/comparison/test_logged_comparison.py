@@ -386,6 +386,7 @@ def test_who_has_enough_does_not_wait_for_all_sets(
     files = comparison_files.written_files(compared, tmp_path)
     assert next(files).name == "matrix.csv"
     files.close()
+    assert stopped.is_set()
     assert len(made) < 20
 
 

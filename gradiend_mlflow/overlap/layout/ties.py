@@ -128,8 +128,7 @@ def ties_of(ranked: RankedSets, shared: IntArray) -> Ties:
         upper = lower
     for matrix in (lower, upper):
         np.fill_diagonal(matrix, sizes)
-    for matrix in (lower, upper):
-        matrix.flags.writeable = False
+    lower.flags.writeable = upper.flags.writeable = False  # they may be one
     columns = {"k": sizes, "sure": sizes - arbitrary, "arbitrary": arbitrary, "at_end": inside, "tied": tied}
     sets = pd.DataFrame(columns, index=pd.Index(ranked.labels, name="label")).astype("Int64")
     return Ties(ranked.labels, sets, lower, upper, shared)
